@@ -1,0 +1,1 @@
+//! The program on a host: thin driver, keeper, files, links.

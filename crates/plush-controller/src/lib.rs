@@ -1,0 +1,1 @@
+//! Performs the effects of one run: journal, transports, providers, operator socket.

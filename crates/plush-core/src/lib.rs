@@ -1,0 +1,1 @@
+//! Every decision at both ends, without I/O, clock or randomness.

@@ -1,0 +1,1 @@
+//! What is said over a wire: controller-agent messages and frames, operator commands, RunView.

@@ -1,0 +1,1 @@
+//! The application description: text in, project and all problems out; host sets.

@@ -1,0 +1,2 @@
+//! The `plush` command.
+fn main() {}
