@@ -1,1 +1,13 @@
-//! Every decision at both ends, without I/O, clock or randomness.
+//! Every decision at both ends of a run: pure values, no I/O, no clock, no randomness, no waiting.
+//!
+//! A crate of its own so that the compiler forbids it those dependencies. Both machines in it, the controller's
+//! [`run::Run`] and the agent's, have the same four doors: `absorb`, `decide`, `wake_at`, `view`.
+
+pub mod agent;
+pub mod barrier;
+pub mod plan;
+pub mod run;
+pub mod session;
+
+/// A point in time in milliseconds: the controller's since its run began, the agent's since it started. Never goes back.
+pub type Millis = u64;

@@ -1,1 +1,35 @@
-//! What is said over a wire: controller-agent messages and frames, operator commands, RunView.
+//! What is said over a wire: controller-agent messages and frames, operator commands and [`RunView`].
+//!
+//! A crate of its own because the agent, the controller and the front ends share it and nothing else.
+//! It holds no rule about how a run goes on, and it does no I/O.
+
+pub mod bulk;
+pub mod command;
+pub mod frame;
+pub mod hello;
+pub mod message;
+pub mod operator;
+pub mod report;
+pub mod tainted;
+pub mod task;
+pub mod view;
+
+pub use bulk::{
+    BlobPart, BlobWant, FilePart, FileWant, ListPart, ListWant, ListedFile, OutputAck, OutputGap,
+    OutputPart, SkippedFile,
+};
+pub use command::{Command, Fetch, Installer, PackageSpec, PrepareSpec, SoftwareSpec};
+pub use frame::{FrameError, Frames, MAX_FRAME_BYTES};
+pub use hello::{AgentHello, ControllerHello, Facts, Guarantee, PROTOCOL_VERSION};
+pub use message::{ToAgent, ToController};
+pub use operator::{OperatorReply, OperatorRequest, OutputLine};
+pub use report::{Cause, CauseKind, Report, TaskRecord};
+pub use tainted::{Tainted, escape};
+pub use task::{
+    Exit, OutputPolicy, OutputRule, Program, ResourceLimits, Stdin, StopRule, StreamName, TaskKey,
+    TaskSpec, TaskState,
+};
+pub use view::{
+    BarrierView, ClusterView, Counts, HostState, HostView, Outcome, PhaseName, Problem, RunView,
+    TaskView,
+};

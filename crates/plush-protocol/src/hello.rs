@@ -1,0 +1,122 @@
+//! The first message of each side, and what an agent says of its host.
+//! Not the bootstrap that comes before: that is the transport's.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// Raised with every change that an older peer would misread. This and the previous one are understood.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a controller says first.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ControllerHello {
+    /// [`PROTOCOL_VERSION`] of the controller.
+    #[n(0)]
+    pub version: u32,
+    /// The run that this connection serves.
+    #[n(1)]
+    pub run: String,
+    /// Controllers of one run have rising epochs; an agent refuses anything older than the newest it has seen.
+    #[n(2)]
+    pub epoch: u64,
+    /// The session that the controller knows, and the last report of it that it holds durably; 0 and 0 if none.
+    #[n(3)]
+    pub session: u64,
+    /// See `session`.
+    #[n(4)]
+    pub received: u64,
+    /// Life of tasks without a word from a controller; `None` is for ever.
+    #[n(5)]
+    pub stop_after_ms: Option<u64>,
+    /// Name of this host in the run: given to tasks as PLUSH_HOST.
+    #[n(6)]
+    pub host: String,
+}
+
+/// What an agent answers.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct AgentHello {
+    /// [`PROTOCOL_VERSION`] of the agent.
+    #[n(0)]
+    pub version: u32,
+    /// A random number drawn when the agent process started: sequence numbers live as long as it.
+    #[n(1)]
+    pub session: u64,
+    /// The last command of this session that the agent has taken.
+    #[n(2)]
+    pub received: u64,
+    /// The newest epoch that the agent has seen; larger than the controller's own: the controller is stale.
+    #[n(3)]
+    pub epoch: u64,
+    /// About the host.
+    #[n(4)]
+    pub facts: Facts,
+}
+
+/// Measured facts of a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Facts {
+    /// `uname -n`.
+    #[n(0)]
+    pub node_name: String,
+    /// `uname -s`.
+    #[n(1)]
+    pub system: String,
+    /// `uname -r`.
+    #[n(2)]
+    pub kernel: String,
+    /// `uname -m`.
+    #[n(3)]
+    pub architecture: String,
+    /// Processors that the agent may use.
+    #[n(4)]
+    pub cpus: u32,
+    /// Physical memory.
+    #[n(5)]
+    pub memory_bytes: u64,
+    /// Free space where the run's directory is.
+    #[n(6)]
+    pub free_disk_bytes: u64,
+    /// One-minute load in hundredths.
+    #[n(7)]
+    pub load_percent: u32,
+    /// `/proc/sys/kernel/random/boot_id`, or empty.
+    #[n(8)]
+    pub boot_id: String,
+    /// How surely tasks can be ended on this host.
+    #[n(9)]
+    pub guarantee: Guarantee,
+    /// The run's directory on the host.
+    #[n(10)]
+    pub directory: String,
+    /// Process id of the agent.
+    #[n(11)]
+    pub agent_pid: u32,
+}
+
+/// How surely all processes of a task can be found and ended.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// A delegated control group (cgroup v2): none escapes.
+    #[n(0)]
+    Cgroup,
+    /// Keeper and agent are subreapers: holds while one of them lives.
+    #[default]
+    #[n(1)]
+    Subreaper,
+}

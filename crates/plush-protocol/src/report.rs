@@ -1,0 +1,148 @@
+//! What an agent tells the controller; each report is durable at the controller before it is acknowledged.
+//! Not the output of tasks: that travels as bulk and is addressed by offset.
+
+use crate::hello::Guarantee;
+use crate::tainted::Tainted;
+use crate::task::{TaskKey, TaskState};
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// One fact from an agent; delivered in order, once per session.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The first report of every session: all that this agent knows.
+    #[n(0)]
+    Inventory {
+        /// Every task that has a record.
+        #[n(0)]
+        tasks: Vec<TaskRecord>,
+        /// Clusters whose directory is complete.
+        #[n(1)]
+        prepared: Vec<String>,
+    },
+    /// How far a preparation is; at most one a second.
+    #[n(1)]
+    Preparing {
+        /// Of this cluster.
+        #[n(0)]
+        cluster: String,
+        /// What is being done: `fetch NAME`, `unpack NAME`, `script NAME`.
+        #[n(1)]
+        step: String,
+        /// Bytes done.
+        #[n(2)]
+        done_bytes: u64,
+        /// Bytes in all, where known.
+        #[n(3)]
+        total_bytes: Option<u64>,
+    },
+    /// A cluster's directory is complete.
+    #[n(2)]
+    Prepared {
+        /// Which.
+        #[n(0)]
+        cluster: String,
+        /// Bytes that crossed the network for it.
+        #[n(1)]
+        fetched_bytes: u64,
+        /// Packages found in the host's cache.
+        #[n(2)]
+        cached: u32,
+        /// Time that it took.
+        #[n(3)]
+        took_ms: u64,
+        /// Package name and SHA-256 or BLAKE3 of what was installed, for the record.
+        #[n(4)]
+        digests: Vec<(String, String)>,
+    },
+    /// A preparation failed; nothing of it is left.
+    #[n(3)]
+    PrepareFailed {
+        /// Which.
+        #[n(0)]
+        cluster: String,
+        /// Why.
+        #[n(1)]
+        cause: Cause,
+    },
+    /// A task's state changed.
+    #[n(4)]
+    Task(#[n(0)] TaskRecord),
+    /// Clean-up is over.
+    #[n(5)]
+    Cleaned {
+        /// What could not be removed or ended, exactly; empty when nothing is left.
+        #[n(0)]
+        remainder: Vec<Tainted>,
+        /// Clean-up lines that failed: the line and its end.
+        #[n(1)]
+        failed_lines: Vec<Tainted>,
+    },
+    /// Something that people should read and that changes nothing.
+    #[n(6)]
+    Note(#[n(0)] Tainted),
+}
+
+/// One task as its agent sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Which.
+    #[n(0)]
+    pub key: TaskKey,
+    /// What is known.
+    #[n(1)]
+    pub state: TaskState,
+    /// How surely its processes can be ended.
+    #[n(2)]
+    pub guarantee: Guarantee,
+    /// The keeper is gone and the agent has adopted the task.
+    #[n(3)]
+    pub degraded: bool,
+}
+
+/// Why something failed on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct Cause {
+    /// What kind of trouble, for grouping and for reactions.
+    #[n(0)]
+    pub kind: CauseKind,
+    /// The operation and its object, and what the system said.
+    #[n(1)]
+    pub text: Tainted,
+}
+
+/// Kinds of trouble.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    /// No space, quota or inode left.
+    #[n(0)]
+    DiskFull,
+    /// A download or copy failed.
+    #[n(1)]
+    Fetch,
+    /// Bytes differ from their digest, or an archive breaks the rules.
+    #[n(2)]
+    BadPackage,
+    /// A script or an outside program failed.
+    #[n(3)]
+    Program,
+    /// The file to execute is missing, not executable, or of another format.
+    #[n(4)]
+    Exec,
+    /// The host refused a process, descriptor or memory (EAGAIN, ENOMEM, EMFILE).
+    #[n(5)]
+    Resource,
+    /// A limit in time ran out.
+    #[n(6)]
+    TimeLimit,
+    /// It was cancelled.
+    #[n(7)]
+    Cancelled,
+    /// Anything else that the system refused.
+    #[n(8)]
+    System,
+}

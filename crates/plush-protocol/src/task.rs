@@ -1,0 +1,229 @@
+//! One task: its key, what is to be run, and how it ended.
+//! Not the rules about when it runs: those are the core's.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// Names one start of one task, for ever: a restart is a new incarnation under a new key.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+pub struct TaskKey {
+    /// The task's number, unique within the run.
+    #[n(0)]
+    pub task: u32,
+    /// 1 for the first start.
+    #[n(1)]
+    pub incarnation: u32,
+}
+
+/// What the agent starts: everything is resolved, nothing is looked up or substituted any more.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The process's name in the description.
+    #[n(0)]
+    pub name: String,
+    /// The cluster whose directory is the task's working directory.
+    #[n(1)]
+    pub cluster: String,
+    /// What is executed.
+    #[n(2)]
+    pub program: Program,
+    /// Environment beyond the base that the agent gives (HOME, PATH, USER, LANG, PLUSH_*).
+    #[n(3)]
+    pub environment: Vec<(String, String)>,
+    /// Working directory below the cluster's directory; empty for that directory itself.
+    #[n(4)]
+    pub directory: String,
+    /// Where standard input comes from.
+    #[n(5)]
+    pub stdin: Stdin,
+    /// The task is stopped by the agent when it has run for so long.
+    #[n(6)]
+    pub time_limit_ms: Option<u64>,
+    /// How the task is asked to end.
+    #[n(7)]
+    pub stop: StopRule,
+    /// Resource limits (setrlimit).
+    #[n(8)]
+    pub limits: ResourceLimits,
+    /// What happens to output that nobody has fetched yet.
+    #[n(9)]
+    pub output: OutputRule,
+    /// Exit codes that count as success.
+    #[n(10)]
+    pub success_codes: Vec<i32>,
+}
+
+/// The program of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub enum Program {
+    /// An executable and its arguments; no shell is involved.
+    #[n(0)]
+    Argv(#[n(0)] Vec<String>),
+    /// A line for `/bin/sh -c`.
+    #[n(1)]
+    Shell(#[n(0)] String),
+}
+
+/// Standard input of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub enum Stdin {
+    /// `/dev/null`.
+    #[default]
+    #[n(0)]
+    Null,
+    /// These bytes, then the end.
+    #[n(1)]
+    Text(#[n(0)] String),
+    /// A file below the task's working directory.
+    #[n(2)]
+    File(#[n(0)] String),
+}
+
+/// How a task is asked to end: the signal, then after the grace SIGKILL.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct StopRule {
+    /// Signal number (15 is SIGTERM).
+    #[n(0)]
+    pub signal: i32,
+    /// Time between that signal and SIGKILL.
+    #[n(1)]
+    pub grace_ms: u64,
+}
+
+impl Default for StopRule {
+    fn default() -> Self {
+        StopRule { signal: 15, grace_ms: 5_000 }
+    }
+}
+
+/// Limits set with setrlimit(2) before exec; `None` leaves what the agent has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ResourceLimits {
+    /// RLIMIT_AS, bytes.
+    #[n(0)]
+    pub memory_bytes: Option<u64>,
+    /// RLIMIT_NOFILE.
+    #[n(1)]
+    pub open_files: Option<u64>,
+    /// RLIMIT_CPU, seconds.
+    #[n(2)]
+    pub cpu_s: Option<u64>,
+    /// RLIMIT_FSIZE, bytes.
+    #[n(3)]
+    pub file_bytes: Option<u64>,
+    /// RLIMIT_CORE, bytes; 0 if absent.
+    #[n(4)]
+    pub core_bytes: Option<u64>,
+    /// RLIMIT_NPROC.
+    #[n(5)]
+    pub processes: Option<u64>,
+}
+
+/// What happens when a task writes more than is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct OutputRule {
+    /// Wait or skip.
+    #[n(0)]
+    pub policy: OutputPolicy,
+    /// Unfetched bytes that a stream may keep on the host before the policy applies.
+    #[n(1)]
+    pub spool_bytes: u64,
+}
+
+impl Default for OutputRule {
+    fn default() -> Self {
+        OutputRule { policy: OutputPolicy::Block, spool_bytes: 64 << 20 }
+    }
+}
+
+/// The policy of an [`OutputRule`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputPolicy {
+    /// The task waits in write(2): no byte is lost.
+    #[n(0)]
+    Block,
+    /// Bytes are skipped and the gap is declared with its exact range.
+    #[n(1)]
+    Gap,
+}
+
+/// One of a task's two output streams.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamName {
+    /// Standard output.
+    #[n(0)]
+    Out,
+    /// Standard error.
+    #[n(1)]
+    Err,
+}
+
+/// How a task's first process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It exited with this code.
+    #[n(0)]
+    Code(#[n(0)] i32),
+    /// A signal ended it; `oom` when the host's out-of-memory killer sent it.
+    #[n(1)]
+    Signal {
+        /// Signal number.
+        #[n(0)]
+        signal: i32,
+        /// The host's record says that memory ran out.
+        #[n(1)]
+        oom: bool,
+    },
+    /// Plush ended it on purpose (stop, time limit, lease).
+    #[n(2)]
+    Stopped {
+        /// Why, in a word: `stop`, `time-limit`, `lease`.
+        #[n(0)]
+        why: String,
+    },
+    /// It was started, and nobody saw how it ended (keeper and agent died together, the host rebooted).
+    #[n(3)]
+    Lost,
+}
+
+/// What an agent knows of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// The start was taken, nothing durable exists yet.
+    #[n(0)]
+    Starting,
+    /// It runs.
+    #[n(1)]
+    Running {
+        /// Process id on the host, for people.
+        #[n(0)]
+        pid: u32,
+    },
+    /// It never ran: no exec happened under this key.
+    #[n(2)]
+    NotStarted(#[n(0)] crate::report::Cause),
+    /// It ended; the byte counts are those of the complete streams.
+    #[n(3)]
+    Exited {
+        /// How.
+        #[n(0)]
+        exit: Exit,
+        /// Bytes that it wrote to standard output, gaps included.
+        #[n(1)]
+        out_bytes: u64,
+        /// Bytes that it wrote to standard error, gaps included.
+        #[n(2)]
+        err_bytes: u64,
+        /// Time from exec to the end.
+        #[n(3)]
+        ran_ms: u64,
+    },
+}

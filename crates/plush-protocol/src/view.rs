@@ -1,0 +1,216 @@
+//! [`RunView`]: the flat picture of a run for people, the only thing that front ends ever see.
+//! Not the state that decides: nothing is computed from a view.
+
+use crate::tainted::Tainted;
+use crate::task::Exit;
+use serde::{Deserialize, Serialize};
+
+/// A run at one instant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// Version of this shape; raised when a field changes its meaning or goes.
+    pub version: u32,
+    /// The run's id.
+    pub run: String,
+    /// The project's name.
+    pub project: String,
+    /// Time since the run began.
+    pub elapsed_ms: u64,
+    /// What is going on.
+    pub phase: PhaseName,
+    /// Set once the run is over.
+    pub outcome: Option<Outcome>,
+    /// Set once somebody or something asked the run to stop: why.
+    pub stopping: Option<String>,
+    /// How many hosts are where.
+    pub counts: Counts,
+    /// In the order of the description.
+    pub clusters: Vec<ClusterView>,
+    /// In the order of the plan.
+    pub hosts: Vec<HostView>,
+    /// Barriers that have been reached or opened.
+    pub barriers: Vec<BarrierView>,
+    /// Tasks that have been started or are about to be.
+    pub tasks: Vec<TaskView>,
+    /// What went wrong, in order of time.
+    pub problems: Vec<Problem>,
+}
+
+/// The phase of a run: that of its slowest cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PhaseName {
+    /// Hosts are being connected.
+    #[default]
+    Connect,
+    /// Software is being put on them.
+    Prepare,
+    /// Prepared hosts wait for each other.
+    Ready,
+    /// Processes run.
+    Run,
+    /// Processes are being ended.
+    Stop,
+    /// Results come home.
+    Collect,
+    /// Files and agents are being removed.
+    CleanUp,
+    /// Nothing is left to do.
+    Done,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything that was asked for was done everywhere.
+    Complete,
+    /// Enough hosts were there for the description's policies, but not all.
+    Partial,
+    /// A process failed somewhere: the largest exit code.
+    TasksFailed {
+        /// Largest exit code; 128 + signal for a signal.
+        code: i32,
+    },
+    /// Fewer hosts than the description's minimum.
+    TooFewHosts,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+/// How many hosts are where. Their sum is the number of hosts in the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Not connected yet.
+    pub connecting: u32,
+    /// Being prepared.
+    pub preparing: u32,
+    /// Prepared, waiting at a barrier or for something to run.
+    pub ready: u32,
+    /// A task runs.
+    pub running: u32,
+    /// Ending, collecting, cleaning.
+    pub finishing: u32,
+    /// Done and left clean.
+    pub done: u32,
+    /// Given up.
+    pub failed: u32,
+    /// Spare hosts that were not needed.
+    pub spare: u32,
+}
+
+/// A cluster at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub phase: PhaseName,
+    /// Hosts that the description wants.
+    pub wanted: u32,
+    /// The fewest that will do.
+    pub min: u32,
+    /// Hosts that serve in it now.
+    pub live: u32,
+}
+
+/// A host at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// As written in the plan: `user@name:port`.
+    pub name: String,
+    /// Where it is.
+    pub state: HostState,
+    /// What it is doing or why it failed, in words.
+    pub detail: Tainted,
+    /// The link to its agent is up.
+    pub connected: bool,
+    /// Time in this state.
+    pub for_ms: u64,
+}
+
+/// The state of a host in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// Not connected yet.
+    Connecting,
+    /// Software is being put on it.
+    Preparing,
+    /// Prepared; waits.
+    Ready,
+    /// A task runs on it.
+    Running,
+    /// Its tasks are being ended.
+    Stopping,
+    /// Its results are coming home.
+    Collecting,
+    /// Its files are being removed.
+    Cleaning,
+    /// Done, nothing of ours is left.
+    Done,
+    /// Given up.
+    Failed,
+    /// Kept for replacement; not needed so far.
+    Spare,
+}
+
+/// A barrier at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BarrierView {
+    /// `CLUSTER/ready`, or the name in the description.
+    pub name: String,
+    /// Entered so far.
+    pub entered: u32,
+    /// Expected in all, failed ones left out.
+    pub expected: u32,
+    /// Let go so far.
+    pub released: u32,
+    /// Why it opened, once it has: `all`, ...
+    pub opened: Option<String>,
+    /// Time from the first entry to the opening, or until now.
+    pub waited_ms: u64,
+    /// Who is missing: at most [`BarrierView::MISSING_SHOWN`] names.
+    pub missing: Vec<String>,
+}
+
+impl BarrierView {
+    /// Bound of [`BarrierView::missing`].
+    pub const MISSING_SHOWN: usize = 100;
+}
+
+/// A task at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// The task's number in the run.
+    pub task: u32,
+    /// Starts so far.
+    pub incarnation: u32,
+    /// The process of the description.
+    pub process: String,
+    /// The host that it is on.
+    pub host: String,
+    /// In words: `waiting`, `starting`, `running`, `exited`, `not started`, `lost`.
+    pub state: String,
+    /// How it ended.
+    pub exit: Option<Exit>,
+    /// It ended as the description wants.
+    pub success: Option<bool>,
+    /// Time from exec to the end.
+    pub ran_ms: Option<u64>,
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Time since the run began.
+    pub at_ms: u64,
+    /// The host, unless it concerns the whole run.
+    pub host: Option<String>,
+    /// The operation: `connect`, `prepare`, `start`, `run`, `collect`, `clean up`.
+    pub operation: String,
+    /// What was said, without the host's name: problems of one cause are alike and are shown together.
+    pub cause: Tainted,
+    /// What to do next, where something can be said.
+    pub hint: Option<String>,
+}
