@@ -1,0 +1,196 @@
+//! What happens to an agent, and what it wants done about it.
+//! Not the rules that lead from one to the other.
+
+use super::lease::Lease;
+use plush_protocol::{
+    Command, ControllerHello, PrepareSpec, Report, Tainted, TaskKey, TaskRecord, TaskSpec,
+};
+
+/// A connection to a controller, numbered by the driver; never used twice.
+pub type LinkId = u64;
+
+/// What an agent process finds when it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// A random number that is not 0.
+    pub session: u64,
+    /// The newest epoch that was saved.
+    pub epoch: u64,
+    /// The lease that was saved; never one from before a reboot.
+    pub lease: Lease,
+    /// Every task with a durable record, as it is now.
+    pub tasks: Vec<TaskRecord>,
+    /// Clusters whose directory is complete.
+    pub prepared: Vec<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A controller said its first message on a new link.
+    Hello {
+        /// On this link.
+        link: LinkId,
+        /// What it said.
+        hello: ControllerHello,
+    },
+    /// A link ended.
+    Closed {
+        /// Which.
+        link: LinkId,
+    },
+    /// A command came.
+    Command {
+        /// On this link.
+        link: LinkId,
+        /// Its number in the session.
+        number: u64,
+        /// What is asked.
+        command: Command,
+    },
+    /// Reports up to this number are durable at the controller.
+    Acknowledged {
+        /// On this link.
+        link: LinkId,
+        /// The number.
+        number: u64,
+    },
+    /// The controller asks whether the agent is there.
+    Ping {
+        /// On this link.
+        link: LinkId,
+        /// To be sent back.
+        token: u64,
+    },
+    /// A task changed: it runs, never ran, ended, or lost its keeper.
+    Task(TaskRecord),
+    /// A preparation goes on: a [`Report::Preparing`].
+    Preparing(Report),
+    /// A preparation is over: [`Report::Prepared`] or [`Report::PrepareFailed`].
+    PrepareEnded(Report),
+    /// Something that people should read: a [`Report::Note`].
+    Noted(Report),
+    /// What [`Effect::Remove`] asked for is done.
+    Removed {
+        /// What could not be removed or ended.
+        remainder: Vec<Tainted>,
+        /// Clean-up lines that failed.
+        failed_lines: Vec<Tainted>,
+    },
+}
+
+/// What a hello is answered with; the driver adds the facts of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// The session's number.
+    pub session: u64,
+    /// The last command that was taken.
+    pub received: u64,
+    /// The newest epoch.
+    pub epoch: u64,
+}
+
+/// How to leave a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CleanUpSpec {
+    /// Cluster and line for `/bin/sh -c`.
+    pub lines: Vec<(String, String)>,
+    /// Keep the working directories.
+    pub keep_work: bool,
+    /// Keep the cache and the agent's file.
+    pub keep_cache: bool,
+    /// Limit for each line.
+    pub line_limit_ms: u64,
+}
+
+impl CleanUpSpec {
+    /// What an agent does that no controller will ever speak to again.
+    pub fn everything() -> Self {
+        CleanUpSpec { lines: Vec::new(), keep_work: false, keep_cache: false, line_limit_ms: 0 }
+    }
+}
+
+/// What is to be done, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Save the epoch durably before anything that follows.
+    SaveEpoch(u64),
+    /// Save the lease where keepers look for it; it need not survive the host.
+    SaveLease(Lease),
+    /// Answer a hello; from now on this link counts.
+    Greet {
+        /// The link.
+        link: LinkId,
+        /// What to say.
+        greeting: Greeting,
+    },
+    /// Answer a hello with a refusal and close the link.
+    Refuse {
+        /// The link.
+        link: LinkId,
+        /// Says the newest epoch, so that a stale controller knows.
+        greeting: Greeting,
+        /// Why.
+        why: String,
+    },
+    /// Close a link that a newer one has replaced.
+    Close {
+        /// The link.
+        link: LinkId,
+    },
+    /// Send a report.
+    Send {
+        /// On this link.
+        link: LinkId,
+        /// Its number.
+        number: u64,
+        /// What is said.
+        report: Report,
+    },
+    /// Commands up to this number are taken.
+    Acknowledge {
+        /// On this link.
+        link: LinkId,
+        /// The number.
+        number: u64,
+    },
+    /// Answer a ping.
+    Pong {
+        /// On this link.
+        link: LinkId,
+        /// The ping's.
+        token: u64,
+    },
+    /// Make a cluster's directory; ends with [`Event::PrepareEnded`].
+    Prepare(PrepareSpec),
+    /// Stop making it; still ends with [`Event::PrepareEnded`].
+    CancelPrepare {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Start a task under this key, for the first and only time; ends with [`Event::Task`].
+    Start {
+        /// The key.
+        key: TaskKey,
+        /// What to start.
+        spec: Box<TaskSpec>,
+    },
+    /// Send a signal to a task's process group.
+    Signal {
+        /// The task.
+        key: TaskKey,
+        /// Signal number.
+        signal: i32,
+    },
+    /// Let the keeper end a task by its stop rule; ends with [`Event::Task`].
+    Stop {
+        /// The task.
+        key: TaskKey,
+        /// Why, in a word.
+        why: String,
+    },
+    /// Run the clean-up lines and remove the files; every task has ended. Ends with [`Event::Removed`].
+    Remove(CleanUpSpec),
+    /// Remove what served until now (socket, log, directory) and end the process.
+    Exit,
+}

@@ -1,0 +1,329 @@
+//! The agent's own rules: what one host does about what a controller asks and what its tasks do.
+//! Not how it is done: the agent's driver performs the effects, and in the simulator a pretended host does.
+//!
+//! Four doors: [`Agent::absorb`], [`Agent::decide`], [`Agent::wake_at`], [`Agent::view`]. Time is the host's
+//! boot time in milliseconds. A keeper ends its task by the rules of [`ending::Ending`], with or without an agent.
+
+pub mod ending;
+pub mod event;
+pub mod lease;
+mod leaving;
+mod preparing;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+pub use ending::{Blow, Ending};
+pub use event::{CleanUpSpec, Effect, Event, Greeting, LinkId, Recovered};
+pub use lease::{Lease, Verdict};
+
+use crate::Millis;
+use crate::session::{Inbox, Outbox};
+use leaving::Leaving;
+use plush_protocol::{Command, ControllerHello, PROTOCOL_VERSION, Report, TaskKey, TaskRecord};
+use preparing::Clusters;
+use std::collections::BTreeMap;
+use tasks::Tasks;
+
+/// An agent that no controller ever spoke to, and that has no task, leaves after so long.
+pub const FIRST_WORD_MS: u64 = 10 * 60 * 1000;
+
+/// What one agent knows and intends.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    run: String,
+    session: u64,
+    /// A controller has been greeted in this session: its numbers mean something to somebody.
+    session_used: bool,
+    epoch: u64,
+    epoch_saved: u64,
+    link: Option<LinkId>,
+    /// Links that said something which is to be answered, in order.
+    greetings: Vec<Greeted>,
+    outbox: Outbox<Report>,
+    inbox: Inbox,
+    pongs: Vec<u64>,
+    lease: Lease,
+    tasks: Tasks,
+    clusters: Clusters,
+    leaving: Leaving,
+}
+
+/// What is to be answered to a hello.
+#[derive(Clone, Debug)]
+enum Greeted {
+    Accepted { link: LinkId, replaced: Option<LinkId> },
+    Refused { link: LinkId, why: String },
+}
+
+/// A flat picture of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentView {
+    /// A controller's link is up.
+    pub connected: bool,
+    /// The session's number.
+    pub session: u64,
+    /// The newest epoch seen.
+    pub epoch: u64,
+    /// All tasks that have a record.
+    pub tasks: Vec<TaskRecord>,
+    /// Clusters whose directory is complete.
+    pub prepared: Vec<String>,
+    /// When the lease runs out.
+    pub lease_until: Option<Millis>,
+    /// Clean-up has begun, or nothing is left to do.
+    pub leaving: bool,
+}
+
+impl Agent {
+    /// An agent process that has just started, with what it found on its host.
+    pub fn new(run: impl Into<String>, found: Recovered) -> Self {
+        let mut agent = Agent {
+            run: run.into(),
+            session: found.session,
+            session_used: false,
+            epoch: found.epoch,
+            epoch_saved: found.epoch,
+            link: None,
+            greetings: Vec::new(),
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            pongs: Vec::new(),
+            lease: found.lease,
+            tasks: Tasks::recovered(found.tasks),
+            clusters: Clusters::recovered(found.prepared),
+            leaving: Leaving::No,
+        };
+        agent.open_session();
+        agent
+    }
+
+    /// Writes down what happened.
+    pub fn absorb(&mut self, event: Event) {
+        match event {
+            Event::Hello { link, hello } => self.hello(link, &hello),
+            Event::Closed { link } => {
+                if self.link == Some(link) {
+                    self.link = None;
+                    self.outbox.disconnected();
+                    self.pongs.clear();
+                }
+            }
+            Event::Command { link, number, command } => {
+                if self.link == Some(link) && self.inbox.takes(number) {
+                    self.command(command);
+                }
+            }
+            Event::Acknowledged { link, number } => {
+                if self.link == Some(link) {
+                    self.outbox.acknowledge(number);
+                }
+            }
+            Event::Ping { link, token } => {
+                if self.link == Some(link) {
+                    self.lease.renew();
+                    self.pongs.push(token);
+                }
+            }
+            Event::Task(record) => {
+                if let Some(report) = self.tasks.changed(record) {
+                    self.outbox.push(report);
+                }
+            }
+            Event::Preparing(report) | Event::Noted(report) => self.outbox.push(report),
+            Event::PrepareEnded(report) => {
+                self.clusters.ended(&report);
+                self.outbox.push(report);
+            }
+            Event::Removed { remainder, failed_lines } => {
+                let report = Report::Cleaned { remainder, failed_lines };
+                if self.leaving.removed(&report) {
+                    self.outbox.push(report);
+                }
+            }
+        }
+    }
+
+    /// Says what is to be done now. Asked twice in a row, the second time says nothing.
+    #[must_use]
+    pub fn decide(&mut self, now: Millis) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.decide_lease(now, &mut effects);
+        self.decide_greetings(&mut effects);
+        let mut reports = Vec::new();
+        self.tasks.decide(&mut effects, &mut reports);
+        self.clusters.decide(&mut effects);
+        reports.into_iter().for_each(|report| self.outbox.push(report));
+        self.decide_leaving(now, &mut effects);
+        self.decide_messages(&mut effects);
+        effects
+    }
+
+    /// When [`Agent::decide`] has something to say again although nothing happens; later than `now`.
+    pub fn wake_at(&self, now: Millis) -> Option<Millis> {
+        [self.lease.wake_at(), self.leaving.wake_at()]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(now + 1))
+    }
+
+    /// What people may see.
+    pub fn view(&self) -> AgentView {
+        AgentView {
+            connected: self.link.is_some(),
+            session: self.session,
+            epoch: self.epoch,
+            tasks: self.tasks.records(),
+            prepared: self.clusters.prepared(),
+            lease_until: self.lease.deadline(),
+            leaving: self.leaving.has_begun(),
+        }
+    }
+
+    /// The link whose messages count.
+    pub fn link(&self) -> Option<LinkId> {
+        self.link
+    }
+
+    /// What is known of a task.
+    pub fn task(&self, key: TaskKey) -> Option<&TaskRecord> {
+        self.tasks.record(key)
+    }
+
+    fn hello(&mut self, link: LinkId, hello: &ControllerHello) {
+        if let Some(why) = self.refusal(hello) {
+            self.greetings.push(Greeted::Refused { link, why });
+            return;
+        }
+        self.epoch = hello.epoch;
+        self.lease.agree(hello.stop_after_ms);
+        if hello.session == self.session {
+            self.outbox.reconnected(hello.received);
+        } else {
+            if self.session_used {
+                self.session = self.session.wrapping_add(1).max(1);
+                self.open_session();
+            }
+            self.outbox.reconnected(0);
+        }
+        self.session_used = true;
+        self.pongs.clear();
+        let replaced = self.link.replace(link).filter(|old| *old != link);
+        self.greetings.push(Greeted::Accepted { link, replaced });
+    }
+
+    fn refusal(&self, hello: &ControllerHello) -> Option<String> {
+        let versions = PROTOCOL_VERSION.saturating_sub(1)..=PROTOCOL_VERSION;
+        if !versions.contains(&hello.version) {
+            return Some(format!(
+                "this agent speaks protocol {PROTOCOL_VERSION}, the controller {}",
+                hello.version
+            ));
+        }
+        if hello.run != self.run {
+            return Some(format!("this agent serves run {}", self.run));
+        }
+        (hello.epoch < self.epoch)
+            .then(|| format!("a controller of epoch {} has taken over", self.epoch))
+    }
+
+    /// A session begins with all that is known, so that whatever was said before may be forgotten.
+    fn open_session(&mut self) {
+        self.inbox = Inbox::default();
+        self.outbox = Outbox::default();
+        self.outbox.push(Report::Inventory {
+            tasks: self.tasks.records(),
+            prepared: self.clusters.prepared(),
+        });
+        if let Some(cleaned) = self.leaving.last_word() {
+            self.outbox.push(cleaned.clone());
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let answer = match command {
+            Command::Start { key, spec } => {
+                self.tasks.start(key, spec, self.leaving.has_begun())
+            }
+            Command::Stop { key, why } => Some(self.tasks.stop(key, why)).flatten(),
+            Command::Signal { key, signal } => {
+                self.tasks.signal(key, signal);
+                None
+            }
+            Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),
+            Command::CancelPrepare { cluster } => {
+                self.clusters.cancel(&cluster);
+                None
+            }
+            Command::CleanUp { lines, keep_work, keep_cache, line_limit_ms } => {
+                self.leaving.begin(CleanUpSpec { lines, keep_work, keep_cache, line_limit_ms });
+                self.leaving.last_word().cloned()
+            }
+        };
+        if let Some(report) = answer {
+            self.outbox.push(report);
+        }
+    }
+
+    fn decide_lease(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        let idle = self.tasks.all_ended();
+        match self.lease.decide(now, idle) {
+            Verdict::Nothing => {}
+            Verdict::Save => effects.push(Effect::SaveLease(self.lease.clone())),
+            Verdict::StopTasks => self.tasks.stop_all("lease"),
+            Verdict::Leave => self.leaving.begin(CleanUpSpec::everything()),
+        }
+    }
+
+    fn decide_greetings(&mut self, effects: &mut Vec<Effect>) {
+        if self.epoch > self.epoch_saved {
+            self.epoch_saved = self.epoch;
+            effects.push(Effect::SaveEpoch(self.epoch));
+        }
+        for greeted in std::mem::take(&mut self.greetings) {
+            let greeting = Greeting {
+                session: self.session,
+                received: self.inbox.received(),
+                epoch: self.epoch,
+            };
+            match greeted {
+                Greeted::Accepted { link, replaced } => {
+                    effects.extend(replaced.map(|link| Effect::Close { link }));
+                    effects.push(Effect::Greet { link, greeting });
+                }
+                Greeted::Refused { link, why } => {
+                    effects.push(Effect::Refuse { link, greeting, why })
+                }
+            }
+        }
+    }
+
+    fn decide_leaving(&mut self, now: Millis, effects: &mut Vec<Effect>) {
+        if self.leaving.is_ending() {
+            self.tasks.stop_all("stop");
+            self.clusters.cancel_all();
+            let mut reports = Vec::new();
+            self.tasks.decide(effects, &mut reports);
+            self.clusters.decide(effects);
+            reports.into_iter().for_each(|report| self.outbox.push(report));
+        }
+        let quiet = self.tasks.all_ended() && self.clusters.is_idle();
+        let told = self.outbox.is_settled();
+        effects.extend(self.leaving.decide(now, quiet, told, self.link.is_some()));
+    }
+
+    fn decide_messages(&mut self, effects: &mut Vec<Effect>) {
+        let Some(link) = self.link else { return };
+        for (number, report) in self.outbox.hand_over() {
+            effects.push(Effect::Send { link, number, report });
+        }
+        if let Some(number) = self.inbox.acknowledgement() {
+            effects.push(Effect::Acknowledge { link, number });
+        }
+        effects.extend(self.pongs.drain(..).map(|token| Effect::Pong { link, token }));
+    }
+}
+
+/// A map that is walked in the order of its keys, so that two walks are the same.
+type Ordered<K, V> = BTreeMap<K, V>;

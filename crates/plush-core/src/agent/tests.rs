@@ -1,0 +1,386 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use plush_protocol::{
+    Exit, Guarantee, OutputRule, PrepareSpec, Program, ResourceLimits, Stdin, StopRule, Tainted,
+    TaskSpec, TaskState,
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const STOP_AFTER_MS: u64 = 60_000;
+
+fn found() -> Recovered {
+    Recovered { session: 7, ..Recovered::default() }
+}
+
+fn hello(epoch: u64, session: u64, received: u64) -> ControllerHello {
+    ControllerHello {
+        version: PROTOCOL_VERSION,
+        run: "r".into(),
+        epoch,
+        session,
+        received,
+        stop_after_ms: Some(STOP_AFTER_MS),
+        host: "h".into(),
+    }
+}
+
+fn key(task: u32) -> TaskKey {
+    TaskKey { task, incarnation: 1 }
+}
+
+fn spec() -> Box<TaskSpec> {
+    Box::new(TaskSpec {
+        name: "p".into(),
+        cluster: "c".into(),
+        program: Program::Argv(vec!["true".into()]),
+        environment: Vec::new(),
+        directory: String::new(),
+        stdin: Stdin::Null,
+        time_limit_ms: None,
+        stop: StopRule::default(),
+        limits: ResourceLimits::default(),
+        output: OutputRule::default(),
+        success_codes: vec![0],
+    })
+}
+
+fn record(task: u32, state: TaskState) -> TaskRecord {
+    TaskRecord { key: key(task), state, guarantee: Guarantee::Subreaper, degraded: false }
+}
+
+fn exited(code: i32) -> TaskState {
+    TaskState::Exited { exit: Exit::Code(code), out_bytes: 0, err_bytes: 0, ran_ms: 1 }
+}
+
+fn clean_up() -> Command {
+    Command::CleanUp { lines: Vec::new(), keep_work: false, keep_cache: true, line_limit_ms: 0 }
+}
+
+fn prepare(cluster: &str) -> Command {
+    Command::Prepare(PrepareSpec { cluster: cluster.into(), software: vec![], files: vec![] })
+}
+
+/// A machine with the link 1 up, everything said so far taken from it.
+fn connected() -> Agent {
+    let mut agent = Agent::new("r", found());
+    agent.absorb(Event::Hello { link: 1, hello: hello(1, 0, 0) });
+    let _ = agent.decide(1_000);
+    agent
+}
+
+/// Absorbs the next command on link 1 and decides.
+fn command(agent: &mut Agent, number: u64, command: Command) -> Vec<Effect> {
+    agent.absorb(Event::Command { link: 1, number, command });
+    agent.decide(1_000)
+}
+
+fn reports(effects: &[Effect]) -> Vec<Report> {
+    let sent = effects.iter().filter_map(|e| match e {
+        Effect::Send { report, .. } => Some(report.clone()),
+        _ => None,
+    });
+    sent.collect()
+}
+
+#[test]
+fn a_session_begins_with_the_inventory() {
+    let mut agent = Agent::new(
+        "r",
+        Recovered { tasks: vec![record(1, exited(3))], prepared: vec!["c".into()], ..found() },
+    );
+    agent.absorb(Event::Hello { link: 1, hello: hello(1, 0, 0) });
+    let effects = agent.decide(5);
+    assert_eq!(effects[0], Effect::SaveLease(agent.lease.clone()));
+    assert_eq!(effects[1], Effect::SaveEpoch(1));
+    let greeting = Greeting { session: 7, received: 0, epoch: 1 };
+    assert_eq!(effects[2], Effect::Greet { link: 1, greeting });
+    assert_eq!(
+        reports(&effects),
+        [Report::Inventory { tasks: vec![record(1, exited(3))], prepared: vec!["c".into()] }]
+    );
+}
+
+#[test]
+fn a_controller_that_knows_the_session_gets_only_what_it_lacks() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Stop { key: key(9), why: "stop".into() });
+    agent.absorb(Event::Closed { link: 1 });
+    agent.absorb(Event::Hello { link: 2, hello: hello(1, 7, 1) });
+    let effects = agent.decide(1_001);
+    let sent = effects.iter().filter_map(|e| match e {
+        Effect::Send { number, .. } => Some(*number),
+        _ => None,
+    });
+    assert_eq!(sent.collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_controller_without_memory_gets_a_new_session() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Stop { key: key(9), why: "stop".into() });
+    agent.absorb(Event::Hello { link: 2, hello: hello(2, 0, 0) });
+    let effects = agent.decide(1_001);
+    assert!(effects.contains(&Effect::Close { link: 1 }));
+    let greeting = Greeting { session: 8, received: 0, epoch: 2 };
+    assert!(effects.contains(&Effect::Greet { link: 2, greeting }));
+    assert!(matches!(reports(&effects)[..], [Report::Inventory { ref tasks, .. }] if tasks.len() == 1));
+}
+
+#[test]
+fn e2_a_stale_controller_is_told_and_changes_nothing() {
+    let mut agent = connected();
+    agent.absorb(Event::Hello { link: 2, hello: hello(5, 0, 0) });
+    let _ = agent.decide(2_000);
+    let until = agent.view().lease_until;
+    agent.absorb(Event::Hello { link: 3, hello: hello(4, 0, 0) });
+    agent.absorb(Event::Command { link: 3, number: 1, command: clean_up() });
+    agent.absorb(Event::Ping { link: 3, token: 1 });
+    let effects = agent.decide(30_000);
+    assert!(matches!(&effects[..], [Effect::Refuse { link: 3, greeting, .. }] if greeting.epoch == 5));
+    assert_eq!((agent.view().lease_until, agent.link()), (until, Some(2)));
+}
+
+#[test]
+fn a_controller_of_another_run_is_refused() {
+    let mut agent = connected();
+    let hello = ControllerHello { run: "other".into(), ..hello(9, 0, 0) };
+    agent.absorb(Event::Hello { link: 2, hello });
+    assert!(matches!(agent.decide(1_000)[..], [Effect::Refuse { link: 2, .. }]));
+    assert_eq!(agent.view().epoch, 1);
+}
+
+#[test]
+fn p1_a_key_with_a_record_is_answered_and_not_started_again() {
+    let mut agent = connected();
+    let effects = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
+    assert!(matches!(effects[0], Effect::Start { .. }));
+    agent.absorb(Event::Task(record(1, exited(0))));
+    let _ = agent.decide(1_000);
+    let effects = command(&mut agent, 2, Command::Start { key: key(1), spec: spec() });
+    assert_eq!(reports(&effects), [Report::Task(record(1, exited(0)))]);
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Start { .. })));
+}
+
+#[test]
+fn p4_an_end_is_final() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
+    agent.absorb(Event::Task(record(1, exited(0))));
+    agent.absorb(Event::Task(record(1, exited(1))));
+    assert_eq!(reports(&agent.decide(1_000)), [Report::Task(record(1, exited(0)))]);
+}
+
+#[test]
+fn a_start_that_was_stopped_before_it_began_never_begins() {
+    let mut agent = connected();
+    agent.absorb(Event::Command {
+        link: 1,
+        number: 1,
+        command: Command::Start { key: key(1), spec: spec() },
+    });
+    let effects = command(&mut agent, 2, Command::Stop { key: key(1), why: "stop".into() });
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Start { .. } | Effect::Stop { .. })));
+    assert!(matches!(
+        &reports(&effects)[..],
+        [Report::Task(TaskRecord { state: TaskState::NotStarted(_), .. })]
+    ));
+}
+
+#[test]
+fn l1_a_lease_that_runs_out_stops_every_task_and_l2_not_before() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
+    agent.absorb(Event::Task(record(1, TaskState::Running { pid: 5 })));
+    agent.absorb(Event::Closed { link: 1 });
+    assert_eq!(agent.decide(1_000 + STOP_AFTER_MS - 1), []);
+    assert_eq!(agent.wake_at(2_000), Some(1_000 + STOP_AFTER_MS));
+    let effects = agent.decide(1_000 + STOP_AFTER_MS);
+    assert_eq!(effects, [Effect::Stop { key: key(1), why: "lease".into() }]);
+}
+
+#[test]
+fn f11_a_ping_read_after_the_deadline_comes_too_late() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
+    agent.absorb(Event::Ping { link: 1, token: 4 });
+    let effects = agent.decide(1_000 + STOP_AFTER_MS);
+    assert!(effects.contains(&Effect::Stop { key: key(1), why: "lease".into() }));
+}
+
+#[test]
+fn a_ping_renews_the_lease() {
+    let mut agent = connected();
+    agent.absorb(Event::Ping { link: 1, token: 4 });
+    let effects = agent.decide(31_000);
+    assert!(effects.contains(&Effect::Pong { link: 1, token: 4 }));
+    assert_eq!(agent.view().lease_until, Some(31_000 + STOP_AFTER_MS));
+}
+
+#[test]
+fn a_forgotten_agent_keeps_the_files_for_a_while_and_then_leaves() {
+    let mut agent = connected();
+    agent.absorb(Event::Closed { link: 1 });
+    let out = 1_000 + STOP_AFTER_MS;
+    assert_eq!(agent.decide(out), []);
+    let leave = agent.wake_at(out).unwrap();
+    assert_eq!(leave, out + lease::LINGER_MS);
+    assert_eq!(agent.decide(leave), [Effect::Remove(CleanUpSpec::everything())]);
+    agent.absorb(Event::Removed { remainder: vec![], failed_lines: vec![] });
+    assert_eq!(agent.decide(leave), []);
+    assert_eq!(agent.decide(leave + 60_000), [Effect::Exit]);
+}
+
+#[test]
+fn an_agent_that_nobody_ever_spoke_to_leaves() {
+    let mut agent = Agent::new("r", found());
+    assert_eq!(agent.decide(5), []);
+    assert_eq!(agent.decide(5 + FIRST_WORD_MS), [Effect::Remove(CleanUpSpec::everything())]);
+}
+
+#[test]
+fn clean_up_stops_removes_tells_and_leaves_once_it_is_heard() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
+    agent.absorb(Event::Task(record(1, TaskState::Running { pid: 5 })));
+    let effects = command(&mut agent, 2, clean_up());
+    assert!(effects.contains(&Effect::Stop { key: key(1), why: "stop".into() }));
+    agent.absorb(Event::Task(record(1, exited(0))));
+    let effects = agent.decide(1_100);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Remove(spec) if spec.keep_cache)));
+    agent.absorb(Event::Removed { remainder: vec![], failed_lines: vec![] });
+    let effects = agent.decide(1_200);
+    let Some(Effect::Send { number, report: Report::Cleaned { .. }, .. }) = effects.last() else {
+        panic!("no report of the clean-up: {effects:?}");
+    };
+    agent.absorb(Event::Acknowledged { link: 1, number: *number });
+    assert_eq!(agent.decide(1_300), [Effect::Exit]);
+}
+
+#[test]
+fn a_second_preparation_of_a_cluster_waits_for_the_first() {
+    let mut agent = connected();
+    let effects = command(&mut agent, 1, prepare("c"));
+    assert!(matches!(effects[0], Effect::Prepare(_)));
+    let effects = command(&mut agent, 2, prepare("c"));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Prepare(_))));
+    let effects = command(&mut agent, 3, Command::CancelPrepare { cluster: "c".into() });
+    assert_eq!(effects[0], Effect::CancelPrepare { cluster: "c".into() });
+}
+
+#[test]
+fn clean_up_waits_for_a_preparation_to_end() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, prepare("c"));
+    let effects = command(&mut agent, 2, clean_up());
+    assert!(effects.contains(&Effect::CancelPrepare { cluster: "c".into() }));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Remove(_))));
+    let cause = plush_protocol::Cause {
+        kind: plush_protocol::CauseKind::Cancelled,
+        text: Tainted::new("cancelled"),
+    };
+    agent.absorb(Event::PrepareEnded(Report::PrepareFailed { cluster: "c".into(), cause }));
+    assert!(agent.decide(1_001).iter().any(|e| matches!(e, Effect::Remove(_))));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Hello { epoch: u64, remembers: bool },
+    Close,
+    Command(u8, u32),
+    Replay,
+    Task(u32, u8),
+    Ping,
+    Acknowledge(u64),
+    PrepareEnded,
+    Removed,
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1u64..4, any::<bool>()).prop_map(|(epoch, remembers)| Step::Hello { epoch, remembers }),
+        Just(Step::Close),
+        (0u8..6, 0u32..4).prop_map(|(kind, task)| Step::Command(kind, task)),
+        (0u8..6, 0u32..4).prop_map(|(kind, task)| Step::Command(kind, task)),
+        Just(Step::Replay),
+        (0u32..4, 0u8..3).prop_map(|(task, state)| Step::Task(task, state)),
+        Just(Step::Ping),
+        (0u64..20).prop_map(Step::Acknowledge),
+        Just(Step::PrepareEnded),
+        Just(Step::Removed),
+        (0u64..100_000).prop_map(Step::Wait),
+    ]
+}
+
+fn asked(kind: u8, task: u32) -> Command {
+    match kind {
+        0 | 1 => Command::Start { key: key(task), spec: spec() },
+        2 => Command::Stop { key: key(task), why: "stop".into() },
+        3 => Command::Signal { key: key(task), signal: 1 },
+        4 => prepare("c"),
+        _ => clean_up(),
+    }
+}
+
+proptest! {
+    /// Any sequence: deciding twice says nothing more, no key is started twice, nothing starts after the removal
+    /// began, the epoch never falls, a wake-up lies in the future, and numbers go up by one on each link.
+    #[test]
+    fn any_sequence_keeps_the_rules(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut agent = Agent::new("r", found());
+        let (mut now, mut link, mut number) = (1_000, 0, 0);
+        let mut started = BTreeSet::new();
+        let (mut removing, mut epoch, mut last_sent) = (false, 0, None::<(u64, u64)>);
+        for step in steps {
+            match step {
+                Step::Hello { epoch, remembers } => {
+                    link += 1;
+                    let session = if remembers { agent.session } else { 0 };
+                    let old = agent.session;
+                    agent.absorb(Event::Hello { link, hello: hello(epoch, session, 0) });
+                    if agent.session != old { number = 0; }
+                }
+                Step::Close => agent.absorb(Event::Closed { link }),
+                Step::Command(kind, task) => {
+                    if agent.link() == Some(link) { number += 1; }
+                    agent.absorb(Event::Command { link, number, command: asked(kind, task) });
+                }
+                Step::Replay => agent.absorb(Event::Command { link, number, command: asked(0, 3) }),
+                Step::Task(task, state) => agent.absorb(Event::Task(record(task, match state {
+                    0 => TaskState::Running { pid: 3 },
+                    1 => exited(0),
+                    _ => TaskState::Starting,
+                }))),
+                Step::Ping => agent.absorb(Event::Ping { link, token: 1 }),
+                Step::Acknowledge(number) => agent.absorb(Event::Acknowledged { link, number }),
+                Step::PrepareEnded => agent.absorb(Event::PrepareEnded(Report::Prepared {
+                    cluster: "c".into(), fetched_bytes: 0, cached: 0, took_ms: 0, digests: vec![],
+                })),
+                Step::Removed => agent.absorb(Event::Removed { remainder: vec![], failed_lines: vec![] }),
+                Step::Wait(ms) => now += ms,
+            }
+            for effect in agent.decide(now) {
+                match effect {
+                    Effect::Start { key, .. } => {
+                        prop_assert!(!removing, "started after the removal began");
+                        prop_assert!(started.insert(key), "{key:?} was started twice");
+                    }
+                    Effect::Remove(_) => {
+                        prop_assert!(!removing, "removed twice");
+                        removing = true;
+                    }
+                    Effect::SaveEpoch(e) => { prop_assert!(e > epoch); epoch = e; }
+                    Effect::Greet { .. } => last_sent = None,
+                    Effect::Send { link, number, .. } => {
+                        if let Some((l, n)) = last_sent { prop_assert!(l == link && n + 1 == number); }
+                        last_sent = Some((link, number));
+                    }
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(agent.decide(now), vec![]);
+            prop_assert!(agent.wake_at(now).is_none_or(|at| at > now));
+        }
+    }
+}
