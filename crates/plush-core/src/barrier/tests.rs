@@ -1,0 +1,151 @@
+//! Claims about barriers, and their invariants over random histories.
+
+use super::*;
+use plush_spec::model::{Entry, Percent, Release};
+use proptest::prelude::*;
+
+fn barrier(entry: Entry, release: Release, late: Late, expected: u32) -> Barrier {
+    let mut barrier = Barrier::new(BarrierPolicy { entry, release, late, ..Default::default() });
+    (0..expected).for_each(|n| barrier.expect(Entrant(n)));
+    barrier
+}
+
+fn full(expected: u32) -> Barrier {
+    barrier(Entry::default(), Release::All, Late::Admit, expected)
+}
+
+fn released(barrier: &mut Barrier, now: Millis) -> Vec<u32> {
+    let only = |v| match v {
+        Verdict::Release(e) => Some(e.0),
+        Verdict::TooLate(_) => None,
+    };
+    barrier.decide(now).into_iter().filter_map(only).collect()
+}
+
+#[test]
+fn a_full_barrier_waits_for_the_last_one() {
+    let mut b = full(3);
+    b.enter(Entrant(2), 1);
+    b.enter(Entrant(0), 2);
+    assert_eq!(released(&mut b, 1_000_000), []);
+    b.enter(Entrant(1), 1_000_001);
+    assert_eq!(released(&mut b, 1_000_001), [2, 0, 1]);
+    assert_eq!(b.opening(), Some((1_000_001, Opening::All)));
+}
+
+#[test]
+fn f76_a_member_that_fails_leaves_the_count_at_once() {
+    let mut b = full(3);
+    b.enter(Entrant(0), 5);
+    b.enter(Entrant(1), 6);
+    b.fail(Entrant(2));
+    assert_eq!(released(&mut b, 7), [0, 1]);
+}
+
+#[test]
+fn a_barrier_that_everybody_failed_at_never_opens() {
+    let mut b = full(1);
+    b.enter(Entrant(0), 5);
+    b.fail(Entrant(0));
+    assert_eq!(released(&mut b, 6), []);
+}
+
+#[test]
+fn the_paper_s_ten_arrivals_open_at_eighty_percent_after_23_seconds() {
+    let share = Entry {
+        percent: Some(Percent { percent: 80.0, min_wait_ms: 0 }),
+        ..Default::default()
+    };
+    let mut b = barrier(share, Release::All, Late::Admit, 10);
+    let arrivals = [7, 7, 8, 9, 13, 15, 19, 23, 37, 95].map(|s| s * 1000);
+    for (n, at) in arrivals.into_iter().enumerate() {
+        b.enter(Entrant(n as u32), at);
+        let _ = b.decide(at);
+    }
+    assert_eq!(b.opening(), Some((23_000, Opening::Percent)));
+}
+
+#[test]
+fn a_timeout_counts_from_the_first_entry() {
+    let mut b = barrier(
+        Entry { timeout_ms: Some(100), ..Default::default() },
+        Release::All,
+        Late::Drop,
+        2,
+    );
+    assert_eq!(b.wake_at(), None);
+    b.enter(Entrant(0), 50);
+    assert_eq!(b.wake_at(), Some(150));
+    assert_eq!(released(&mut b, 149), []);
+    assert_eq!(released(&mut b, 150), [0]);
+    b.enter(Entrant(1), 160);
+    assert_eq!(b.decide(160), [Verdict::TooLate(Entrant(1))]);
+}
+
+#[test]
+fn f78_a_member_dying_inside_frees_its_place_once() {
+    let inside = Release::Inside { max: 1, timeout_ms: None };
+    let mut b = barrier(Entry::default(), inside, Late::Admit, 3);
+    (0..3).for_each(|n| b.enter(Entrant(n), 0));
+    assert_eq!(released(&mut b, 0), [0]);
+    b.fail(Entrant(0));
+    b.leave(Entrant(0));
+    assert_eq!(released(&mut b, 1), [1]);
+    assert_eq!(released(&mut b, 2), []);
+}
+
+#[test]
+fn a_leave_after_the_time_limit_does_not_free_a_second_place() {
+    let inside = Release::Inside { max: 1, timeout_ms: Some(10) };
+    let mut b = barrier(Entry::default(), inside, Late::Admit, 3);
+    (0..3).for_each(|n| b.enter(Entrant(n), 0));
+    assert_eq!(released(&mut b, 0), [0]);
+    assert_eq!(b.wake_at(), Some(10));
+    assert_eq!(released(&mut b, 10), [1]);
+    b.leave(Entrant(0));
+    assert_eq!(released(&mut b, 11), []);
+}
+
+fn any_entry() -> impl Strategy<Value = Entry> {
+    (proptest::option::of(1u32..6), proptest::option::of(0u64..50), proptest::option::of(0f64..100.0))
+        .prop_map(|(count, timeout_ms, percent)| Entry {
+            count,
+            timeout_ms,
+            percent: percent.map(|percent| Percent { percent, min_wait_ms: 7 }),
+            knee: None,
+        })
+}
+
+proptest! {
+    /// B1 to B4, B6 and decide-twice over random histories.
+    #[test]
+    fn b1_to_b6_hold_over_any_history(
+        entry in any_entry(), max in 1u32..4, late in prop_oneof![Just(Late::Admit), Just(Late::Drop)],
+        script in proptest::collection::vec((0u8..4, 0u32..6, 0u64..9), 0..120),
+    ) {
+        let release = Release::Inside { max, timeout_ms: Some(30) };
+        let mut b = barrier(entry, release, late, 6);
+        let (mut now, mut entered, mut gone) = (0, std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        for (what, who, wait) in script {
+            now += wait;
+            match what {
+                0 | 1 => { b.enter(Entrant(who), now); entered.insert(who); }
+                2 => b.leave(Entrant(who)),
+                _ => b.fail(Entrant(who)),
+            }
+            for verdict in b.decide(now) {
+                match verdict {
+                    Verdict::Release(e) => {
+                        prop_assert!(entered.contains(&e.0), "B3");
+                        prop_assert!(gone.insert(e.0), "B2: released twice");
+                    }
+                    Verdict::TooLate(e) => prop_assert!(gone.insert(e.0), "B11: two outcomes"),
+                }
+            }
+            prop_assert!(b.decide(now).is_empty(), "deciding twice does nothing more");
+            let inside = b.members.values().filter(|s| s.released_at().is_some()).count();
+            prop_assert_eq!(inside, b.pace.inside as usize, "places are counted right");
+            prop_assert!(inside <= max as usize, "B6");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Assignment: which of the hosts on offer serves in which place.
+//! Not where offers come from: providers ask, this decides.
+
+use super::{HostId, Keep, PlannedCluster, PlannedHost, RunPlan, unsupported};
+use plush_protocol::SoftwareSpec;
+use plush_spec::model::{Cluster, Place, Project, Wanted};
+use std::collections::BTreeSet;
+
+/// What a provider and the controller found out for one cluster, in the order of [`Project::clusters_of`].
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// Hosts that may serve, best first; hosts of several clusters may be on several offers.
+    pub hosts: Vec<PlannedHost>,
+    /// The cluster's software with its packages resolved.
+    pub software: Vec<SoftwareSpec>,
+    /// Templates: path on the host, mode bits, text.
+    pub templates: Vec<(String, u32, String)>,
+    /// Texts for standard input, by process name.
+    pub stdin_files: Vec<(String, String)>,
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanProblem {
+    /// What is wrong, as a sentence.
+    pub what: String,
+    /// Where in the description.
+    pub place: Place,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// It is about hosts that are not there, not about the description.
+    pub too_few_hosts: bool,
+}
+
+/// How the whole run is to go, from the command line.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The run's id.
+    pub run: String,
+    /// What stays on the hosts.
+    pub keep: Keep,
+    /// Life of tasks without a controller; `None` is for ever.
+    pub stop_after_ms: Option<u64>,
+    /// Every wanted host must take part.
+    pub strict: bool,
+}
+
+/// Assigns hosts to the clusters of the project's application. Clusters with a number choose before those that take
+/// all; each host serves in one cluster; what a cluster does not want stays free for the next.
+///
+/// # Errors
+/// Everything that stands in the way, at once.
+pub fn assign(
+    project: &Project,
+    offers: Vec<Offer>,
+    settings: Settings,
+) -> Result<RunPlan, Vec<PlanProblem>> {
+    let application =
+        project.application(None).expect("a parsed project has at least one application");
+    let clusters: Vec<&Cluster> = project.clusters_of(application).collect();
+    let mut problems = unsupported::problems(project, &clusters);
+    let mut desk = Desk::default();
+    let mut chosen: Vec<Option<Chosen>> = vec![None; clusters.len()];
+    for number in by_greed(&clusters) {
+        match desk.choose(clusters[number], &offers[number].hosts, settings.strict) {
+            Ok(choice) => chosen[number] = Some(choice),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let chosen = chosen.into_iter().map(|c| c.expect("a cluster without a choice is a problem"));
+    let clusters = clusters.into_iter().zip(offers).zip(chosen);
+    Ok(RunPlan {
+        run: settings.run,
+        project: project.clone(),
+        hosts: desk.hosts,
+        clusters: clusters.map(|((spec, offer), choice)| planned(spec, offer, choice)).collect(),
+        keep: settings.keep,
+        stop_after_ms: settings.stop_after_ms,
+        strict: settings.strict,
+    })
+}
+
+#[derive(Clone)]
+struct Chosen {
+    members: Vec<HostId>,
+    spares: Vec<HostId>,
+    wanted: u32,
+    min: u32,
+}
+
+/// Hosts that have been given a place.
+#[derive(Default)]
+struct Desk {
+    hosts: Vec<PlannedHost>,
+    taken: BTreeSet<String>,
+}
+
+impl Desk {
+    fn choose(
+        &mut self,
+        cluster: &Cluster,
+        offered: &[PlannedHost],
+        strict: bool,
+    ) -> Result<Chosen, PlanProblem> {
+        let mut free: Vec<&PlannedHost> = Vec::new();
+        let mut seen = BTreeSet::new();
+        for host in offered {
+            if !self.taken.contains(&host.name) && seen.insert(&host.name) {
+                free.push(host);
+            }
+        }
+        let free_count = u32::try_from(free.len()).unwrap_or(u32::MAX);
+        let num = &cluster.num_hosts;
+        let wanted = match num.wanted {
+            Wanted::Count(n) => n,
+            Wanted::All => num.max.map_or(free_count, |max| max.min(free_count)),
+        };
+        let min = if strict { wanted } else { num.min.unwrap_or(1) };
+        if free_count < min || free_count == 0 {
+            return Err(too_few(cluster, wanted, min, free_count));
+        }
+        let members = wanted.min(free_count);
+        let spares = num.spare.min(free_count - members);
+        let mut take = |host: &&PlannedHost| self.take(host);
+        let ids: Vec<HostId> = free.iter().take((members + spares) as usize).map(&mut take).collect();
+        let (members, spares) = ids.split_at(members as usize);
+        Ok(Chosen { members: members.to_vec(), spares: spares.to_vec(), wanted, min })
+    }
+
+    fn take(&mut self, host: &PlannedHost) -> HostId {
+        let id = HostId(u32::try_from(self.hosts.len()).expect("host sets are bounded far below"));
+        self.taken.insert(host.name.clone());
+        self.hosts.push(host.clone());
+        id
+    }
+}
+
+/// Numbers of the clusters in the order in which they choose.
+fn by_greed(clusters: &[&Cluster]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..clusters.len()).collect();
+    order.sort_by_key(|n| matches!(clusters[*n].num_hosts.wanted, Wanted::All));
+    order
+}
+
+fn too_few(cluster: &Cluster, wanted: u32, min: u32, free: u32) -> PlanProblem {
+    PlanProblem {
+        what: format!(
+            "cluster `{}` wants {wanted} hosts and needs {min}; its resources offer {free}",
+            cluster.name
+        ),
+        place: cluster.num_hosts.place,
+        hint: Some("add hosts to `resources`, or lower `num_hosts`".into()),
+        too_few_hosts: true,
+    }
+}
+
+fn planned(spec: &Cluster, offer: Offer, choice: Chosen) -> PlannedCluster {
+    PlannedCluster {
+        spec: spec.clone(),
+        members: choice.members,
+        spares: choice.spares,
+        wanted: choice.wanted,
+        min: choice.min,
+        software: offer.software,
+        templates: offer.templates,
+        stdin_files: offer.stdin_files,
+    }
+}

@@ -1,0 +1,130 @@
+//! The plan of a run: which host serves where, and everything resolved; nothing is left to choose.
+//! Not how the run goes on from there: that is [`crate::run`].
+
+mod assign;
+mod unsupported;
+
+pub use assign::{Offer, PlanProblem, Settings, assign};
+
+use plush_protocol::SoftwareSpec;
+use plush_spec::model::{Cluster, Command, Process, Project};
+use serde::{Deserialize, Serialize};
+
+/// Which host of [`RunPlan::hosts`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct HostId(pub u32);
+
+impl HostId {
+    /// Its index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One run, decided in advance as far as it can be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunPlan {
+    /// The run's id.
+    pub run: String,
+    /// The project as parsed, with its variables set.
+    pub project: Project,
+    /// Every host that is contacted.
+    pub hosts: Vec<PlannedHost>,
+    /// The clusters of the application, in the order of the description.
+    pub clusters: Vec<PlannedCluster>,
+    /// What stays on the hosts.
+    pub keep: Keep,
+    /// Life of tasks without a word from a controller; `None` is for ever.
+    pub stop_after_ms: Option<u64>,
+    /// Every wanted host must take part to the end.
+    pub strict: bool,
+}
+
+/// What stays on the hosts after a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The agent and the packages, by digest: the next run sends neither.
+    Cache,
+    /// The working directories too.
+    All,
+}
+
+/// One host of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedHost {
+    /// `user@name:port` as the provider wrote it: names the host everywhere.
+    pub name: String,
+    /// How it is reached.
+    pub route: Route,
+}
+
+/// How a host is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// An agent on this machine, as a child process in a directory of its own.
+    Local,
+    /// SSH.
+    Ssh,
+}
+
+/// One cluster of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCluster {
+    /// The cluster as described.
+    pub spec: Cluster,
+    /// The hosts that serve, by rank.
+    pub members: Vec<HostId>,
+    /// Hosts that step in, in this order.
+    pub spares: Vec<HostId>,
+    /// How many are wanted.
+    pub wanted: u32,
+    /// Fewer than these are not enough.
+    pub min: u32,
+    /// The software with its packages resolved.
+    pub software: Vec<SoftwareSpec>,
+    /// Templates: path on the host, mode bits, text with `${...}` in it.
+    pub templates: Vec<(String, u32, String)>,
+    /// Texts for the standard input of processes, by process name.
+    pub stdin_files: Vec<(String, String)>,
+}
+
+impl PlannedCluster {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.spec.name.as_str()
+    }
+}
+
+impl RunPlan {
+    /// The name of a host.
+    pub fn host_name(&self, host: HostId) -> &str {
+        &self.hosts[host.index()].name
+    }
+}
+
+/// The texts of a command, for people: the arguments or the line.
+pub fn command_text(command: &Command) -> String {
+    match command {
+        Command::Program { path, args, .. } => {
+            std::iter::once(path).chain(args).cloned().collect::<Vec<_>>().join(" ")
+        }
+        Command::Shell { line, .. } => line.clone(),
+    }
+}
+
+/// The processes of a cluster, wherever they stand in its graph.
+pub fn processes(cluster: &Cluster) -> impl Iterator<Item = &Process> {
+    use plush_spec::model::Action;
+    cluster.execution.iter().filter_map(|step| match &step.action {
+        Action::Process(process) => Some(process.as_ref()),
+        Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
+    })
+}

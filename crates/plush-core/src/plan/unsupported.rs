@@ -1,0 +1,103 @@
+//! What a description may say and this build cannot do yet: said before anything is contacted, never passed over.
+//! Not what is wrong with a description: that is the parser's.
+
+use super::PlanProblem;
+use plush_spec::model::{
+    Action, Barrier, BarrierPolicy, Cluster, Installer, Place, Process, Project, Reaction, Release,
+    ServiceClass, Stdin,
+};
+
+/// Everything in those clusters that would have to be passed over.
+pub(super) fn problems(project: &Project, clusters: &[&Cluster]) -> Vec<PlanProblem> {
+    let mut found = Found::default();
+    project.barriers.iter().for_each(|b| found.barrier(b));
+    found.when(!project.callbacks.is_empty(), "callbacks", project.place);
+    clusters.iter().for_each(|c| found.cluster(c));
+    for software in &project.software {
+        let system = software.installer == Installer::System;
+        found.when(system, "the host's package manager as installer", software.place);
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<PlanProblem>);
+
+impl Found {
+    fn when(&mut self, present: bool, what: &str, place: Place) {
+        if present {
+            self.0.push(PlanProblem {
+                what: format!("this build of Plush cannot do this yet: {what}"),
+                place,
+                hint: Some("take it out to run the rest".into()),
+                too_few_hosts: false,
+            });
+        }
+    }
+
+    fn barrier(&mut self, barrier: &Barrier) {
+        self.policy(&barrier.policy);
+    }
+
+    fn policy(&mut self, policy: &BarrierPolicy) {
+        self.when(policy.entry.knee.is_some(), "entry by knee", policy.place);
+        self.when(policy.callback.is_some(), "a barrier's callback", policy.place);
+        let paced = match policy.release {
+            Release::All | Release::Inside { .. } => false,
+            Release::CountPerTick { .. }
+            | Release::PercentPerTick { .. }
+            | Release::Rate { .. }
+            | Release::Adaptive { .. } => true,
+        };
+        self.when(paced, "release by tick, rate or adaptively", policy.place);
+    }
+
+    fn cluster(&mut self, cluster: &Cluster) {
+        self.policy(&cluster.prepare);
+        self.policy(&cluster.ready);
+        self.when(!cluster.requirement.is_empty(), "requirements on facts", cluster.place);
+        self.when(!cluster.after.is_empty(), "clusters one after the other", cluster.place);
+        let service = cluster.service.as_ref();
+        let kept = service.is_some_and(|s| match s.class {
+            ServiceClass::Batch => false,
+            ServiceClass::Attached | ServiceClass::Service | ServiceClass::Exclusive => true,
+        });
+        self.when(kept, "the classes attached, service and exclusive", cluster.place);
+        let failure = &cluster.on_failure;
+        for reaction in
+            [&failure.process, &failure.host, &failure.cluster, &failure.application].into_iter().flatten()
+        {
+            self.reaction(reaction, cluster.place);
+        }
+        for step in &cluster.execution {
+            match &step.action {
+                Action::Process(process) => self.process(process),
+                Action::Barrier(_) => {}
+                Action::Workflow(_) => self.when(true, "workflow", step.place),
+                Action::Repeat(_) => self.when(true, "repeat", step.place),
+            }
+        }
+    }
+
+    fn process(&mut self, process: &Process) {
+        self.when(process.restart.is_some(), "restart", process.place);
+        self.when(!process.probes.is_empty(), "probes", process.place);
+        self.when(!process.secrets.is_empty(), "secrets", process.place);
+        self.when(process.stdin == Stdin::Operator, "standard input from the operator", process.place);
+        if let Some(reaction) = &process.on_failure {
+            self.reaction(reaction, process.place);
+        }
+    }
+
+    fn reaction(&mut self, reaction: &Reaction, place: Place) {
+        let beyond = match reaction {
+            Reaction::Continue | Reaction::Drop | Reaction::Fail => None,
+            Reaction::Restart => Some("restart on failure"),
+            Reaction::Replace => Some("replace on failure (spares step in before the start only)"),
+            Reaction::Call(_) => Some("call on failure"),
+        };
+        if let Some(what) = beyond {
+            self.when(true, what, place);
+        }
+    }
+}

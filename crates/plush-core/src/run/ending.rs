@@ -1,0 +1,220 @@
+//! The end of a run: results home, clean-up, the outcome.
+//! Not how files travel or are removed.
+
+use super::host::{Ending, HostRun, Link};
+use super::member::{ClusterRun, Stage};
+use super::{Effect, Run, Stopping};
+use crate::Millis;
+use crate::plan::{HostId, Keep};
+use plush_protocol::{Command, Outcome, Tainted};
+
+/// A host that has not said within this time that it is clean is left to its agent's lease.
+const CLEANING_LIMIT_MS: Millis = 180_000;
+/// Limit for each clean-up line of the description.
+const CLEANUP_LINE_LIMIT_MS: Millis = 60_000;
+/// Results are asked for again so often when a link breaks.
+const COLLECT_ATTEMPTS: u32 = 3;
+
+impl HostRun {
+    /// When a clean-up under way takes too long.
+    pub(super) fn cleaning_limit(&self) -> Option<Millis> {
+        match self.ending {
+            Ending::Cleaning { since } => Some(since + CLEANING_LIMIT_MS),
+            Ending::Serving
+            | Ending::Collecting { .. }
+            | Ending::CollectAgain { .. }
+            | Ending::Collected
+            | Ending::Cleaned
+            | Ending::OutOfReach => None,
+        }
+    }
+
+    pub(super) fn cleaned(&mut self, now: Millis) {
+        if let Ending::Cleaning { .. } = self.ending {
+            self.ending = Ending::Cleaned;
+            self.since = now;
+        }
+    }
+
+    fn is_through(&self) -> bool {
+        matches!(self.ending, Ending::Cleaned | Ending::OutOfReach)
+    }
+}
+
+impl Run {
+    /// Ends what runs and begins nothing more.
+    pub(super) fn wind_down(&mut self) {
+        for place in 0..self.places.len() {
+            let Some((cluster, place)) = self.places[place] else { continue };
+            self.wind_down_member(cluster, place);
+        }
+        for task in self.tasks.iter_mut().filter(|t| !t.is_over() && !t.stop_sent) {
+            task.stop_sent = true;
+            let stop = Command::Stop { key: task.key, why: "stop".into() };
+            self.hosts[task.host.index()].command(stop);
+        }
+    }
+
+    fn wind_down_member(&mut self, cluster: usize, place: usize) {
+        let member = &mut self.clusters[cluster].members[place];
+        match &member.stage {
+            Stage::Preparing { .. } => {
+                let name = self.plan.clusters[cluster].name().to_owned();
+                self.hosts[member.host.index()].command(Command::CancelPrepare { cluster: name });
+                member.stage = Stage::Finished;
+            }
+            Stage::Joining | Stage::Queued | Stage::Prepared => member.stage = Stage::Finished,
+            Stage::Executing(_) => member.skip_rest(),
+            Stage::Finished | Stage::Out(_) => {}
+        }
+    }
+
+    /// Every member is through its steps and every task's output is here.
+    fn is_work_over(&self) -> bool {
+        self.clusters.iter().all(ClusterRun::is_over) && self.tasks.iter().all(|t| t.is_settled())
+    }
+
+    /// Once all work is over, each host gives its results, is cleaned up and let go.
+    pub(super) fn finish_hosts(&mut self, effects: &mut Vec<Effect>) {
+        if !self.is_work_over() {
+            return;
+        }
+        for number in 0..self.hosts.len() {
+            self.finish_host(number, effects);
+        }
+    }
+
+    fn finish_host(&mut self, number: usize, effects: &mut Vec<Effect>) {
+        let now = self.now;
+        let host = &mut self.hosts[number];
+        match (host.ending, host.link) {
+            // Nobody is there, or an attempt is still under way whose outcome has to be known.
+            (Ending::Serving, Link::Idle) => host.close(Ending::OutOfReach, now),
+            (Ending::Serving, Link::Waiting { .. }) if !host.was_reached() => {
+                host.close(Ending::OutOfReach, now);
+            }
+            (Ending::Serving, Link::Up) => self.begin_collecting(number, 1, effects),
+            (Ending::CollectAgain { attempt }, Link::Up) => {
+                self.begin_collecting(number, attempt, effects);
+            }
+            (Ending::Collected, Link::Up) => self.begin_cleaning(number),
+            (Ending::Cleaning { since }, _) if since + CLEANING_LIMIT_MS <= now => {
+                let cause = Tainted::new("did not finish in time; its agent will when its lease is out");
+                self.give_up(HostId(number as u32), "clean up", cause, None);
+            }
+            (Ending::Cleaned, Link::Up) => {
+                // The acknowledgement of the last report goes first: the agent waits for it.
+                host.decide_session(effects);
+                effects.push(Effect::Disconnect { host: host.id });
+                host.link = Link::Closed;
+            }
+            (
+                Ending::Serving
+                | Ending::Collecting { .. }
+                | Ending::CollectAgain { .. }
+                | Ending::Collected
+                | Ending::Cleaning { .. }
+                | Ending::Cleaned
+                | Ending::OutOfReach,
+                _,
+            ) => {}
+        }
+    }
+
+    fn begin_collecting(&mut self, number: usize, attempt: u32, effects: &mut Vec<Effect>) {
+        let globs = self.globs_of(number);
+        let host = &mut self.hosts[number];
+        host.since = self.now;
+        if globs.is_empty() {
+            host.ending = Ending::Collected;
+            self.begin_cleaning(number);
+            return;
+        }
+        host.ending = Ending::Collecting { attempt };
+        effects.push(Effect::Collect { host: host.id, globs });
+    }
+
+    /// What the host brings home: nothing unless it has got as far as its cluster's directory.
+    fn globs_of(&self, number: usize) -> Vec<(String, Vec<String>)> {
+        let Some((cluster, place)) = self.places[number] else { return Vec::new() };
+        let begun = self.tasks.iter().any(|t| t.host.index() == number);
+        let globs = self.seat(cluster, place, &self.peers()).globs();
+        if globs.is_empty() || !begun {
+            return Vec::new();
+        }
+        vec![(self.plan.clusters[cluster].name().to_owned(), globs)]
+    }
+
+    fn begin_cleaning(&mut self, number: usize) {
+        let command = self.clean_up_command(HostId(number as u32));
+        let host = &mut self.hosts[number];
+        host.ending = Ending::Cleaning { since: self.now };
+        host.since = self.now;
+        host.command(command);
+    }
+
+    pub(super) fn clean_up_command(&self, host: HostId) -> Command {
+        let lines = self.places[host.index()].map_or_else(Vec::new, |(cluster, place)| {
+            self.seat(cluster, place, &self.peers()).cleanup_lines()
+        });
+        Command::CleanUp {
+            lines,
+            keep_work: self.plan.keep == Keep::All,
+            keep_cache: self.plan.keep != Keep::Nothing,
+            line_limit_ms: CLEANUP_LINE_LIMIT_MS,
+        }
+    }
+
+    pub(super) fn set_collected(&mut self, host: HostId) {
+        let host = &mut self.hosts[host.index()];
+        if let Ending::Collecting { .. } = host.ending {
+            host.ending = Ending::Collected;
+        }
+    }
+
+    pub(super) fn collect_failed(&mut self, host: HostId, cause: Tainted) {
+        let Ending::Collecting { attempt } = self.hosts[host.index()].ending else { return };
+        if attempt < COLLECT_ATTEMPTS {
+            self.hosts[host.index()].ending = Ending::CollectAgain { attempt: attempt + 1 };
+        } else {
+            self.problem(Some(host), "collect", cause, None);
+            self.set_collected(host);
+        }
+    }
+
+    /// What the old controller was fetching has to be asked for again.
+    pub(super) fn ask_results_again(&mut self) {
+        for host in &mut self.hosts {
+            if let Ending::Collecting { attempt } = host.ending {
+                host.ending = Ending::CollectAgain { attempt };
+            }
+        }
+    }
+
+    /// The run is over when every host is through.
+    pub(super) fn conclude(&mut self, effects: &mut Vec<Effect>) {
+        let closed = |h: &HostRun| h.is_through() && h.link == Link::Closed;
+        if self.is_work_over() && self.hosts.iter().all(closed) {
+            let outcome = self.judge();
+            self.outcome = Some(outcome.clone());
+            effects.push(Effect::Finish { outcome });
+        }
+    }
+
+    fn judge(&self) -> Outcome {
+        let code = self.tasks.iter().filter(|t| t.success() == Some(false)).map(|t| t.code()).max();
+        match &self.stopping {
+            Some(Stopping::Asked(_)) => return Outcome::Stopped,
+            Some(Stopping::TooFewHosts(_)) => return Outcome::TooFewHosts,
+            Some(Stopping::ProcessFailed(_)) | None => {}
+        }
+        let full = |(plan, cluster): (&crate::plan::PlannedCluster, &ClusterRun)| {
+            cluster.live() >= plan.wanted
+        };
+        match code {
+            Some(code) => Outcome::TasksFailed { code },
+            None if self.plan.clusters.iter().zip(&self.clusters).all(full) => Outcome::Complete,
+            None => Outcome::Partial,
+        }
+    }
+}

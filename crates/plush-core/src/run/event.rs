@@ -1,0 +1,164 @@
+//! What happened to a run, and what is to be done about it.
+//! Not how: the driver's `effects` perform, and report what came of it as events.
+
+use crate::plan::HostId;
+use plush_protocol::{AgentHello, Command, Outcome, Report, StreamName, Tainted, TaskKey};
+use serde::{Deserialize, Serialize};
+
+/// A fact. The driver journals it before it is absorbed; what is not an event did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A controller process took the run over: links that it did not make itself are gone.
+    Restarted,
+    /// A link to a host's agent is up and the agent has said hello.
+    Connected {
+        /// Which host.
+        host: HostId,
+        /// What its agent said.
+        hello: Box<AgentHello>,
+        /// How the link was made, for the record.
+        account: LinkAccount,
+    },
+    /// No link could be made.
+    ConnectFailed {
+        /// Which host.
+        host: HostId,
+        /// Why.
+        failure: ConnectFailure,
+    },
+    /// A link that was up is gone.
+    LinkLost {
+        /// Which host.
+        host: HostId,
+        /// Why.
+        cause: Tainted,
+    },
+    /// An agent reported.
+    Reported {
+        /// Which host.
+        host: HostId,
+        /// The agent's session.
+        session: u64,
+        /// The report's number in it.
+        number: u64,
+        /// What it says.
+        report: Report,
+    },
+    /// An agent has taken commands.
+    Taken {
+        /// Which host.
+        host: HostId,
+        /// The agent's session.
+        session: u64,
+        /// Up to this number.
+        number: u64,
+    },
+    /// All that a task wrote to a stream, its declared gaps aside, is durable here.
+    OutputStored {
+        /// The task.
+        key: TaskKey,
+        /// The stream.
+        stream: StreamName,
+        /// Bytes that were declared missing.
+        gap_bytes: u64,
+    },
+    /// Results of one cluster came home from one host.
+    Collected {
+        /// Which host.
+        host: HostId,
+        /// Files stored.
+        files: u32,
+        /// Their bytes.
+        bytes: u64,
+        /// Files that matched and did not come, and why.
+        skipped: Vec<Tainted>,
+    },
+    /// Results could not be fetched.
+    CollectFailed {
+        /// Which host.
+        host: HostId,
+        /// Why.
+        cause: Tainted,
+    },
+    /// An operator, or the end of the operator's patience, asks the run to stop in order.
+    StopAsked {
+        /// Who or what.
+        why: String,
+    },
+    /// An operator sends a signal to every running task.
+    SignalAsked {
+        /// Its number.
+        signal: i32,
+    },
+}
+
+/// How a link was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAccount {
+    /// `local`, `in-process`, `ssh`.
+    pub client: String,
+    /// Time from the first packet to the agent's hello.
+    pub took_ms: u64,
+    /// Bytes of agent that were sent; 0 when it was found there.
+    pub agent_sent_bytes: u64,
+    /// Fingerprint of the host key, where there is one.
+    pub host_key: Option<String>,
+}
+
+/// Why no link could be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectFailure {
+    /// The stage in which it failed: `tcp`, `banner`, `authentication`, ...
+    pub stage: String,
+    /// What was said.
+    pub cause: Tainted,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// Trying again may help (a reset, a busy server).
+    pub retry: bool,
+}
+
+/// What is to be done. Each is performed once per time it is decided; its outcome comes back as an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Effect {
+    /// Make a link to this host; ends in `Connected` or `ConnectFailed`.
+    Connect {
+        /// Which host.
+        host: HostId,
+    },
+    /// Send a command over the host's link; lost with the link, decided again after it.
+    Send {
+        /// Which host.
+        host: HostId,
+        /// The command's number in the session.
+        number: u64,
+        /// What is asked.
+        command: Command,
+    },
+    /// Tell the agent that its reports up to this number are durable here.
+    Acknowledge {
+        /// Which host.
+        host: HostId,
+        /// The number.
+        number: u64,
+    },
+    /// Bring files home; ends in `Collected` or `CollectFailed`.
+    Collect {
+        /// Which host.
+        host: HostId,
+        /// Globs by cluster directory.
+        globs: Vec<(String, Vec<String>)>,
+    },
+    /// Close the host's link: its agent is done.
+    Disconnect {
+        /// Which host.
+        host: HostId,
+    },
+    /// The run is over.
+    Finish {
+        /// How.
+        outcome: Outcome,
+    },
+}

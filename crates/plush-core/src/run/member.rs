@@ -1,0 +1,183 @@
+//! A member: one place of a cluster, the host that serves in it, and how far it is.
+//! Not the host itself: links and sessions are `host`'s, and a place may change its host before the start.
+
+use crate::barrier::{Barrier, Entrant};
+use crate::plan::{HostId, PlannedCluster};
+use plush_protocol::Tainted;
+use plush_spec::model::{Action, BarrierPolicy, Entry, On};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// A cluster in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ClusterRun {
+    pub members: Vec<Member>,
+    /// The rank that the next member to begin will bear.
+    next_rank: usize,
+    pub spares: VecDeque<HostId>,
+    /// Lets connected hosts into preparation.
+    pub prepare: Barrier,
+    /// Holds prepared hosts until enough of them are there.
+    pub ready: Barrier,
+}
+
+/// One place of a cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub host: HostId,
+    /// Given when the ready barrier lets the member go, so that those who begin have ranks without holes;
+    /// the place keeps it from then on.
+    pub rank: Option<usize>,
+    pub stage: Stage,
+}
+
+/// How far a member is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Stage {
+    /// Its host is not connected yet.
+    Joining,
+    /// It waits to be let into preparation.
+    Queued,
+    /// Its software is being put in place: the step, bytes done, bytes in all.
+    Preparing { step: String, done_bytes: u64, total_bytes: Option<u64> },
+    /// It waits for the others.
+    Prepared,
+    /// It goes through the steps.
+    Executing(Vec<StepStand>),
+    /// All its steps are over.
+    Finished,
+    /// It does not take part any more.
+    Out(Tainted),
+}
+
+/// How far a member is with one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum StepStand {
+    /// Not begun.
+    Pending,
+    /// Inside a barrier of the description.
+    AtBarrier,
+    /// A task of this index in the run.
+    Task(usize),
+    /// Done; those after it may begin.
+    Done,
+    /// Never to be begun.
+    Skipped,
+}
+
+impl ClusterRun {
+    pub fn new(plan: &PlannedCluster) -> Self {
+        let mut cluster = ClusterRun {
+            members: plan.members.iter().map(|h| Member { host: *h, rank: None, stage: Stage::Joining }).collect(),
+            next_rank: 0,
+            spares: plan.spares.iter().copied().collect(),
+            prepare: Barrier::new(at_once_unless_said(plan.spec.prepare.clone())),
+            ready: Barrier::new(plan.spec.ready.clone()),
+        };
+        for host in &plan.members {
+            cluster.expect(*host);
+        }
+        cluster
+    }
+
+    pub fn expect(&mut self, host: HostId) {
+        self.prepare.expect(Entrant(host.0));
+        self.ready.expect(Entrant(host.0));
+    }
+
+    /// Members that take part.
+    pub fn live(&self) -> u32 {
+        let live = self.members.iter().filter(|m| m.takes_part()).count();
+        u32::try_from(live).expect("members are counted in 32 bits")
+    }
+
+    /// Every member is finished or out.
+    pub fn is_over(&self) -> bool {
+        self.members.iter().all(|m| matches!(m.stage, Stage::Finished | Stage::Out(_)))
+    }
+
+    /// Lets members begin their steps; ranks follow the order of the places.
+    pub fn begin(&mut self, mut places: Vec<usize>, plan: &PlannedCluster) {
+        places.sort_unstable();
+        for place in places {
+            let member = &mut self.members[place];
+            let rank = *member.rank.get_or_insert_with(|| {
+                self.next_rank += 1;
+                self.next_rank - 1
+            });
+            member.stage = Stage::Executing(first_stands(plan, rank));
+        }
+    }
+
+    /// The rank of a member, or the one that it would have if all those in front of it began too.
+    pub fn rank_of(&self, place: usize) -> usize {
+        let in_front = || self.members[..place].iter().filter(|m| m.takes_part()).count();
+        self.members[place].rank.unwrap_or_else(in_front)
+    }
+
+    /// Those who count, by rank: once the first have begun, all who have; until then all who take part.
+    pub fn line_up(&self) -> Vec<HostId> {
+        let mut begun: Vec<_> = self.members.iter().filter_map(|m| Some((m.rank?, m.host))).collect();
+        if begun.is_empty() {
+            return self.members.iter().filter(|m| m.takes_part()).map(|m| m.host).collect();
+        }
+        begun.sort_unstable();
+        begun.into_iter().map(|(_, host)| host).collect()
+    }
+}
+
+impl Member {
+    /// It is not out.
+    pub fn takes_part(&self) -> bool {
+        !matches!(self.stage, Stage::Out(_))
+    }
+
+    /// Skips what has not begun.
+    pub fn skip_rest(&mut self) {
+        if let Stage::Executing(steps) = &mut self.stage {
+            for step in steps.iter_mut() {
+                match step {
+                    StepStand::Pending | StepStand::AtBarrier => *step = StepStand::Skipped,
+                    StepStand::Task(_) | StepStand::Done | StepStand::Skipped => {}
+                }
+            }
+        }
+    }
+}
+
+/// The steps of a cluster as a member of this rank begins them.
+fn first_stands(plan: &PlannedCluster, rank: usize) -> Vec<StepStand> {
+    let stand = |action: &Action| match action {
+        Action::Process(process) => match process.on {
+            On::Count(count) if rank >= count as usize => StepStand::Done,
+            On::Count(_) | On::All => StepStand::Pending,
+        },
+        Action::Barrier(_) => StepStand::Pending,
+        // The plan refuses what this build does not have.
+        Action::Workflow(_) | Action::Repeat(_) => StepStand::Skipped,
+    };
+    plan.spec.execution.iter().map(|step| stand(&step.action)).collect()
+}
+
+/// Numbers of the steps that may begin: pending, and everything before them done.
+pub(super) fn startable(plan: &PlannedCluster, stands: &[StepStand]) -> Vec<usize> {
+    let steps = &plan.spec.execution;
+    let is_done = |name| {
+        let number = steps.iter().position(|s| s.id == name);
+        number.is_none_or(|n| stands[n] == StepStand::Done)
+    };
+    let ready = |n: &usize| {
+        stands[*n] == StepStand::Pending
+            && steps[*n].after.iter().all(|before| is_done(before.name.clone()))
+    };
+    (0..steps.len()).filter(ready).collect()
+}
+
+/// Preparation begins as hosts come, unless the description says when.
+fn at_once_unless_said(policy: BarrierPolicy) -> BarrierPolicy {
+    if policy.entry == Entry::default() {
+        BarrierPolicy { entry: Entry { count: Some(1), ..policy.entry }, ..policy }
+    } else {
+        policy
+    }
+}

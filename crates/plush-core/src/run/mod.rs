@@ -1,0 +1,670 @@
+//! A run: everything that a controller decides. Facts go in by [`Run::absorb`], effects come out of [`Run::decide`].
+//! Not how effects are performed, and not what an agent decides for itself.
+//!
+//! A host goes: link, preparation, ready barrier, steps, then, when all are through, results, clean-up, end.
+//! `absorb` only writes down; `decide` moves what can move, in the order of a run's life, until nothing moves.
+
+mod ending;
+mod event;
+mod host;
+mod member;
+mod render;
+mod task;
+mod view;
+
+pub use event::{ConnectFailure, Effect, Event, LinkAccount};
+
+use crate::Millis;
+use crate::barrier::{Barrier, Entrant, Verdict};
+use crate::plan::{HostId, RunPlan};
+use host::{Ending, HostRun, Patience};
+use member::{ClusterRun, Stage, StepStand};
+use plush_protocol::{
+    Cause, Command, Outcome, Problem, Report, RunView, Tainted, TaskKey, TaskRecord, TaskState,
+};
+use plush_spec::model::{Action, Reaction};
+use render::{Peers, Seat};
+use serde::{Deserialize, Serialize};
+use task::{Stand, TaskRun};
+
+/// The state of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    plan: RunPlan,
+    now: Millis,
+    hosts: Vec<HostRun>,
+    clusters: Vec<ClusterRun>,
+    /// The description's barriers, in the order of the project.
+    barriers: Vec<Barrier>,
+    tasks: Vec<TaskRun>,
+    /// Cluster and place in it of each host that has one.
+    places: Vec<Option<(usize, usize)>>,
+    problems: Vec<Problem>,
+    stopping: Option<Stopping>,
+    outcome: Option<Outcome>,
+}
+
+/// Why no more work is begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Stopping {
+    /// An operator asked.
+    Asked(String),
+    /// A cluster has too few hosts.
+    TooFewHosts(String),
+    /// A process failed and the description says that the run fails with it.
+    ProcessFailed(String),
+}
+
+impl Run {
+    /// A run at its very beginning.
+    pub fn new(plan: RunPlan) -> Self {
+        let clusters: Vec<ClusterRun> = plan.clusters.iter().map(ClusterRun::new).collect();
+        let mut places = vec![None; plan.hosts.len()];
+        for (number, cluster) in clusters.iter().enumerate() {
+            for (place, member) in cluster.members.iter().enumerate() {
+                places[member.host.index()] = Some((number, place));
+            }
+        }
+        let ids = (0u32..).map(HostId).take(plan.hosts.len());
+        let mut run = Run {
+            now: 0,
+            hosts: ids.map(HostRun::new).collect(),
+            clusters,
+            barriers: plan.project.barriers.iter().map(|b| Barrier::new(b.policy.clone())).collect(),
+            tasks: Vec::new(),
+            places,
+            problems: Vec::new(),
+            stopping: None,
+            outcome: None,
+            plan,
+        };
+        run.expect_at_barriers();
+        run
+    }
+
+    /// The plan that the run follows.
+    pub fn plan(&self) -> &RunPlan {
+        &self.plan
+    }
+
+    /// Set once the run is over.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// The host on which a task runs, its process and its incarnation: where its output belongs.
+    pub fn task_place(&self, key: TaskKey) -> Option<(HostId, &str)> {
+        let task = self.tasks.get(key.task as usize)?;
+        Some((task.host, &task.process))
+    }
+
+    /// Writes down what happened. Never says what to do.
+    pub fn absorb(&mut self, now: Millis, event: Event) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Restarted => {
+                let now = self.now;
+                self.hosts.iter_mut().for_each(|h| h.controller_restarted(now));
+                self.ask_results_again();
+            }
+            Event::Connected { host, hello, account } => {
+                self.hosts[host.index()].connected(*hello, account.client, self.now);
+            }
+            Event::ConnectFailed { host, failure } => self.connect_failed(host, failure),
+            Event::LinkLost { host, .. } => {
+                let now = self.now;
+                self.hosts[host.index()].link_lost(now);
+            }
+            Event::Reported { host, session, number, report } => {
+                if self.hosts[host.index()].takes(session, number) {
+                    self.reported(host, report);
+                }
+            }
+            Event::Taken { host, session, number } => {
+                self.hosts[host.index()].taken(session, number);
+            }
+            Event::OutputStored { key, stream, .. } => {
+                if let Some(task) = self.tasks.get_mut(key.task as usize) {
+                    task.stored(stream);
+                }
+            }
+            Event::Collected { host, skipped, .. } => {
+                for what in skipped {
+                    self.problem(Some(host), "collect", what, None);
+                }
+                self.set_collected(host);
+            }
+            Event::CollectFailed { host, cause } => self.collect_failed(host, cause),
+            Event::StopAsked { why } => {
+                self.stopping.get_or_insert(Stopping::Asked(why));
+            }
+            Event::SignalAsked { signal } => self.signal_all(signal),
+        }
+    }
+
+    /// Says what to do now. Called again at the same instant it says nothing more.
+    pub fn decide(&mut self, now: Millis) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        let mut effects = Vec::new();
+        if self.outcome.is_some() {
+            return effects;
+        }
+        self.replace_lost_members();
+        self.check_numbers();
+        if self.stopping.is_some() {
+            self.wind_down();
+        }
+        self.admit_to_preparation();
+        self.admit_to_execution();
+        self.advance_execution();
+        self.finish_hosts(&mut effects);
+        self.connect(&mut effects);
+        self.hosts.iter_mut().for_each(|h| h.decide_session(&mut effects));
+        self.conclude(&mut effects);
+        effects
+    }
+
+    /// When to be asked again though nothing happens; strictly later than `now`.
+    pub fn wake_at(&self, now: Millis) -> Option<Millis> {
+        if self.outcome.is_some() {
+            return None;
+        }
+        let links = self.hosts.iter().filter_map(HostRun::wake_at);
+        let phases = self.clusters.iter().flat_map(|c| [&c.prepare, &c.ready]);
+        let barriers = phases.chain(&self.barriers).filter_map(Barrier::wake_at);
+        let limits = self.hosts.iter().filter_map(HostRun::cleaning_limit);
+        links.chain(barriers).chain(limits).map(|at| at.max(now + 1)).min()
+    }
+
+    /// The flat picture for people.
+    pub fn view(&self) -> RunView {
+        view::of(self)
+    }
+
+    fn connect_failed(&mut self, host: HostId, failure: ConnectFailure) {
+        match self.hosts[host.index()].connect_failed(&failure, self.now) {
+            Patience::TryAgain => {}
+            Patience::GiveUp => {
+                let cause = Tainted::new(format!("{}: {}", failure.stage, failure.cause.raw()));
+                self.give_up(host, "connect", cause, failure.hint);
+            }
+        }
+    }
+
+    fn reported(&mut self, host: HostId, report: Report) {
+        match report {
+            Report::Inventory { tasks, prepared } => self.reconcile(host, tasks, &prepared),
+            Report::Preparing { cluster, step, done_bytes, total_bytes } => {
+                self.preparing(host, &cluster, step, done_bytes, total_bytes);
+            }
+            Report::Prepared { cluster, .. } => self.prepared(host, &cluster),
+            Report::PrepareFailed { cluster, cause } => {
+                if self.is_preparing(host, &cluster) {
+                    self.leave(host, "prepare", cause.text, None);
+                }
+            }
+            Report::Task(record) => self.task_reported(host, &record),
+            Report::Cleaned { remainder, failed_lines } => {
+                for line in failed_lines {
+                    self.problem(Some(host), "clean up", line, None);
+                }
+                for left in remainder {
+                    let hint = Some("look at the host: this was left there".to_owned());
+                    self.problem(Some(host), "clean up", left, hint);
+                }
+                let now = self.now;
+                self.hosts[host.index()].cleaned(now);
+            }
+            Report::Note(text) => self.problem(Some(host), "note", text, None),
+        }
+    }
+
+    /// A new agent process tells what it knows: what it does not know has to be asked for again (fault F04).
+    fn reconcile(&mut self, host: HostId, known: Vec<TaskRecord>, prepared: &[String]) {
+        let host_run = &self.hosts[host.index()];
+        let asked: Vec<Command> = host_run.unacknowledged().cloned().collect();
+        for record in &known {
+            self.task_reported(host, record);
+        }
+        let mut again = Vec::new();
+        if let Some((cluster, place)) = self.places[host.index()] {
+            let name = self.plan.clusters[cluster].name().to_owned();
+            match self.clusters[cluster].members[place].stage {
+                Stage::Preparing { .. } if prepared.contains(&name) => self.prepared(host, &name),
+                Stage::Preparing { .. } => {
+                    if let Ok(spec) = self.seat(cluster, place, &self.peers()).preparation() {
+                        again.push(Command::Prepare(spec));
+                    }
+                }
+                Stage::Joining
+                | Stage::Queued
+                | Stage::Prepared
+                | Stage::Executing(_)
+                | Stage::Finished
+                | Stage::Out(_) => {}
+            }
+        }
+        let is_known = |key: TaskKey| known.iter().any(|r| r.key == key);
+        for number in 0..self.tasks.len() {
+            let task = &self.tasks[number];
+            if task.host != host || task.is_over() {
+                continue;
+            }
+            if !is_known(task.key) {
+                match self.start_command(number) {
+                    Ok(start) => again.push(start),
+                    Err(cause) => self.tasks[number].stand = Stand::NotStarted(cause),
+                }
+            }
+            let task = &self.tasks[number];
+            if task.stop_sent {
+                again.push(Command::Stop { key: task.key, why: "stop".into() });
+            }
+        }
+        if let Ending::Cleaning { .. } = self.hosts[host.index()].ending {
+            again.push(self.clean_up_command(host));
+        }
+        let host_run = &mut self.hosts[host.index()];
+        again.into_iter().filter(|c| !asked.contains(c)).for_each(|c| host_run.command(c));
+    }
+
+    fn preparing(
+        &mut self,
+        host: HostId,
+        name: &str,
+        step: String,
+        done_bytes: u64,
+        total_bytes: Option<u64>,
+    ) {
+        if self.is_preparing(host, name)
+            && let Some((cluster, place)) = self.places[host.index()]
+        {
+            self.clusters[cluster].members[place].stage =
+                Stage::Preparing { step, done_bytes, total_bytes };
+        }
+    }
+
+    fn prepared(&mut self, host: HostId, name: &str) {
+        if !self.is_preparing(host, name) {
+            return;
+        }
+        let (cluster, place) = self.places[host.index()].expect("a preparing host has a place");
+        let cluster = &mut self.clusters[cluster];
+        cluster.members[place].stage = Stage::Prepared;
+        cluster.prepare.leave(Entrant(host.0));
+        cluster.ready.enter(Entrant(host.0), self.now);
+    }
+
+    fn is_preparing(&self, host: HostId, name: &str) -> bool {
+        self.places[host.index()].is_some_and(|(cluster, place)| {
+            self.plan.clusters[cluster].name() == name
+                && matches!(self.clusters[cluster].members[place].stage, Stage::Preparing { .. })
+        })
+    }
+
+    fn task_reported(&mut self, host: HostId, record: &TaskRecord) {
+        let Some(task) = self.tasks.get_mut(record.key.task as usize) else { return };
+        if task.host != host || task.key != record.key || !task.reported(&record.state) {
+            return;
+        }
+        let failed = task.success() == Some(false);
+        let (cluster, step, text) = (task.cluster, task.step, task.failure());
+        if failed {
+            let operation = match record.state {
+                TaskState::NotStarted(_) => "start",
+                TaskState::Starting | TaskState::Running { .. } | TaskState::Exited { .. } => "run",
+            };
+            self.problem(Some(host), operation, text.clone(), None);
+        }
+        self.step_over(host, cluster, step, failed, &text);
+    }
+
+    /// A task came to its end: its step is done, or the reaction to its failure is carried out.
+    fn step_over(&mut self, host: HostId, cluster: usize, step: usize, failed: bool, text: &Tainted) {
+        let Some((_, place)) = self.places[host.index()] else { return };
+        let spec = &self.plan.clusters[cluster].spec;
+        let own = match &spec.execution[step].action {
+            Action::Process(process) => process.on_failure.as_ref(),
+            Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
+        };
+        let reaction = own.or(spec.on_failure.process.as_ref()).cloned();
+        let member = &mut self.clusters[cluster].members[place];
+        if let Stage::Executing(stands) = &mut member.stage {
+            stands[step] = StepStand::Done;
+        }
+        if !failed {
+            return;
+        }
+        match reaction {
+            Some(Reaction::Continue) => {}
+            Some(Reaction::Drop) => self.leave(host, "run", text.clone(), None),
+            Some(Reaction::Fail) => {
+                let why = format!("{text} on {}", self.plan.host_name(host));
+                self.stopping.get_or_insert(Stopping::ProcessFailed(why));
+            }
+            // What follows a failed process on a host is not begun there; the others go on.
+            None | Some(Reaction::Restart | Reaction::Replace | Reaction::Call(_)) => {
+                member.skip_rest();
+                self.leave_named_barriers(host);
+            }
+        }
+    }
+
+    /// Hosts that are connected and expected enter the preparation of their cluster.
+    fn admit_to_preparation(&mut self) {
+        for number in 0..self.clusters.len() {
+            let cluster = &mut self.clusters[number];
+            for member in &mut cluster.members {
+                if member.stage == Stage::Joining && self.hosts[member.host.index()].is_up() {
+                    member.stage = Stage::Queued;
+                    cluster.prepare.enter(Entrant(member.host.0), self.now);
+                }
+            }
+            for verdict in self.clusters[number].prepare.decide(self.now) {
+                match verdict {
+                    Verdict::Release(who) => self.begin_preparation(HostId(who.0)),
+                    Verdict::TooLate(who) => self.too_late(HostId(who.0), "prepare"),
+                }
+            }
+        }
+    }
+
+    fn begin_preparation(&mut self, host: HostId) {
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        match self.seat(cluster, place, &self.peers()).preparation() {
+            Ok(spec) => {
+                self.hosts[host.index()].command(Command::Prepare(spec));
+                self.clusters[cluster].members[place].stage = Stage::Preparing {
+                    step: "begin".into(),
+                    done_bytes: 0,
+                    total_bytes: None,
+                };
+            }
+            Err(cause) => self.leave(host, "prepare", cause.text, None),
+        }
+    }
+
+    fn admit_to_execution(&mut self) {
+        for number in 0..self.clusters.len() {
+            let mut beginning = Vec::new();
+            for verdict in self.clusters[number].ready.decide(self.now) {
+                match verdict {
+                    Verdict::Release(who) => {
+                        beginning.extend(self.places[HostId(who.0).index()].map(|(_, place)| place));
+                    }
+                    Verdict::TooLate(who) => self.too_late(HostId(who.0), "ready"),
+                }
+            }
+            self.clusters[number].begin(beginning, &self.plan.clusters[number]);
+        }
+    }
+
+    fn too_late(&mut self, host: HostId, barrier: &str) {
+        self.leave(host, barrier, Tainted::new("came after the barrier had opened"), None);
+    }
+
+    /// Begins every step that may begin, lets go whom barriers let go, until nothing moves.
+    fn advance_execution(&mut self) {
+        loop {
+            let peers = self.peers();
+            let mut moved = false;
+            for cluster in 0..self.clusters.len() {
+                for place in 0..self.clusters[cluster].members.len() {
+                    moved |= self.advance_member(cluster, place, &peers);
+                }
+            }
+            for number in 0..self.barriers.len() {
+                for verdict in self.barriers[number].decide(self.now) {
+                    moved = true;
+                    self.pass_barrier(number, verdict);
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn advance_member(&mut self, cluster: usize, place: usize, peers: &Peers) -> bool {
+        let member = &self.clusters[cluster].members[place];
+        let Stage::Executing(stands) = &member.stage else { return false };
+        let host = member.host;
+        let over = |s: &StepStand| matches!(s, StepStand::Done | StepStand::Skipped);
+        if stands.iter().all(over) {
+            self.clusters[cluster].members[place].stage = Stage::Finished;
+            return true;
+        }
+        let startable = member::startable(&self.plan.clusters[cluster], stands);
+        for step in &startable {
+            let stand = self.begin_step(host, cluster, place, *step, peers);
+            if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
+                stands[*step] = stand;
+            }
+        }
+        !startable.is_empty()
+    }
+
+    fn begin_step(
+        &mut self,
+        host: HostId,
+        cluster: usize,
+        place: usize,
+        step: usize,
+        peers: &Peers,
+    ) -> StepStand {
+        let process = match &self.plan.clusters[cluster].spec.execution[step].action {
+            Action::Process(process) => process,
+            Action::Barrier(reference) => {
+                let number = self.plan.project.barriers.iter().position(|b| b.name == reference.name);
+                let number = number.expect("the parser has checked that every barrier exists");
+                self.barriers[number].enter(Entrant(host.0), self.now);
+                return StepStand::AtBarrier;
+            }
+            Action::Workflow(_) | Action::Repeat(_) => return StepStand::Skipped,
+        };
+        let number = self.tasks.len();
+        let key = TaskKey {
+            task: u32::try_from(number).expect("tasks are counted in 32 bits"),
+            incarnation: 1,
+        };
+        let codes = render::success_codes(process);
+        let rendered = self.seat(cluster, place, peers).task(process);
+        let task = TaskRun::new(key, host, cluster, step, process.name.to_string(), codes);
+        self.tasks.push(task);
+        match rendered {
+            Ok(spec) => {
+                self.hosts[host.index()].command(Command::Start { key, spec: Box::new(spec) });
+                StepStand::Task(number)
+            }
+            Err(cause) => {
+                self.problem(Some(host), "start", cause.text.clone(), None);
+                self.tasks[number].stand = Stand::NotStarted(cause);
+                StepStand::Skipped
+            }
+        }
+    }
+
+    fn pass_barrier(&mut self, number: usize, verdict: Verdict) {
+        let name = self.plan.project.barriers[number].name.clone();
+        let (who, passed) = match verdict {
+            Verdict::Release(who) => (who, StepStand::Done),
+            Verdict::TooLate(who) => (who, StepStand::Skipped),
+        };
+        let host = HostId(who.0);
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let steps = &self.plan.clusters[cluster].spec.execution;
+        if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
+            for (step, stand) in steps.iter().zip(stands) {
+                let here = matches!(&step.action, Action::Barrier(r) if r.name == name);
+                if here && *stand == StepStand::AtBarrier {
+                    *stand = passed;
+                }
+            }
+        }
+        if passed == StepStand::Skipped {
+            self.too_late(host, name.as_str());
+        }
+    }
+
+    /// Places whose host is out before the start get a spare host, if one is there.
+    fn replace_lost_members(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        for number in 0..self.clusters.len() {
+            for place in 0..self.clusters[number].members.len() {
+                let member = &self.clusters[number].members[place];
+                if !matches!(member.stage, Stage::Out(_)) || self.has_begun(member.host) {
+                    continue;
+                }
+                if let Some(spare) = self.next_spare(number) {
+                    self.take_over(number, place, spare);
+                }
+            }
+        }
+    }
+
+    /// A task of the run was started on that host: its place is not given to another before recovery is asked for.
+    fn has_begun(&self, host: HostId) -> bool {
+        self.tasks.iter().any(|t| t.host == host)
+    }
+
+    fn next_spare(&mut self, cluster: usize) -> Option<HostId> {
+        while let Some(spare) = self.clusters[cluster].spares.pop_front() {
+            if self.hosts[spare.index()].trouble.is_none() {
+                return Some(spare);
+            }
+        }
+        None
+    }
+
+    fn take_over(&mut self, cluster: usize, place: usize, spare: HostId) {
+        let member = &mut self.clusters[cluster].members[place];
+        let old = std::mem::replace(&mut member.host, spare);
+        member.stage = Stage::Joining;
+        self.places[old.index()] = None;
+        self.places[spare.index()] = Some((cluster, place));
+        self.clusters[cluster].expect(spare);
+        self.expect_at_barriers();
+    }
+
+    /// A cluster below its minimum stops the run.
+    fn check_numbers(&mut self) {
+        for (plan, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
+            let live = cluster.live();
+            if live < plan.min && self.stopping.is_none() {
+                let why = format!(
+                    "cluster `{}` has {live} hosts left and needs {}",
+                    plan.name(),
+                    plan.min
+                );
+                self.stopping = Some(Stopping::TooFewHosts(why));
+            }
+        }
+        if let Some(Stopping::TooFewHosts(why)) = &self.stopping
+            && !self.problems.iter().any(|p| p.cause.raw() == why)
+        {
+            let cause = Tainted::new(why.clone());
+            self.problem(None, "keep enough hosts", cause, None);
+        }
+    }
+
+    /// Members of clusters whose steps name a barrier are expected at it.
+    fn expect_at_barriers(&mut self) {
+        for (planned, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
+            for step in &planned.spec.execution {
+                let Action::Barrier(reference) = &step.action else { continue };
+                let named = self.plan.project.barriers.iter().position(|b| b.name == reference.name);
+                let Some(number) = named else { continue };
+                for member in cluster.members.iter().filter(|m| !matches!(m.stage, Stage::Out(_))) {
+                    self.barriers[number].expect(Entrant(member.host.0));
+                }
+            }
+        }
+    }
+
+    /// The host does not take part any more; its agent, if there is one, is still cleaned up.
+    fn leave(&mut self, host: HostId, operation: &str, cause: Tainted, hint: Option<String>) {
+        self.problem(Some(host), operation, cause.clone(), hint);
+        self.hosts[host.index()].trouble.get_or_insert(cause.clone());
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let cluster = &mut self.clusters[cluster];
+        if !matches!(cluster.members[place].stage, Stage::Out(_)) {
+            cluster.members[place].stage = Stage::Out(cause);
+        }
+        cluster.prepare.fail(Entrant(host.0));
+        cluster.ready.fail(Entrant(host.0));
+        self.leave_named_barriers(host);
+    }
+
+    fn leave_named_barriers(&mut self, host: HostId) {
+        self.barriers.iter_mut().for_each(|b| b.fail(Entrant(host.0)));
+    }
+
+    /// The host is out of reach: what it was doing is lost.
+    fn give_up(&mut self, host: HostId, operation: &str, cause: Tainted, hint: Option<String>) {
+        self.leave(host, operation, cause, hint);
+        self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::lose);
+        let now = self.now;
+        self.hosts[host.index()].close(Ending::OutOfReach, now);
+    }
+
+    fn signal_all(&mut self, signal: i32) {
+        for task in self.tasks.iter().filter(|t| t.stand == Stand::Running) {
+            self.hosts[task.host.index()].command(Command::Signal { key: task.key, signal });
+        }
+    }
+
+    fn start_command(&self, number: usize) -> Result<Command, Cause> {
+        let task = &self.tasks[number];
+        let (_, place) = self.places[task.host.index()].expect("a host with a task keeps its place");
+        let Action::Process(process) = &self.plan.clusters[task.cluster].spec.execution[task.step].action
+        else {
+            unreachable!("a task is made from a process")
+        };
+        let spec = self.seat(task.cluster, place, &self.peers()).task(process)?;
+        Ok(Command::Start { key: task.key, spec: Box::new(spec) })
+    }
+
+    fn seat<'a>(&'a self, cluster: usize, place: usize, peers: &'a Peers) -> Seat<'a> {
+        Seat {
+            plan: &self.plan,
+            cluster: &self.plan.clusters[cluster],
+            host: self.plan.host_name(self.clusters[cluster].members[place].host),
+            rank: self.clusters[cluster].rank_of(place),
+            peers,
+        }
+    }
+
+    /// The hosts that hold the places of each cluster, by rank.
+    fn peers(&self) -> Vec<(String, Vec<String>)> {
+        let names = |c: &ClusterRun| {
+            c.line_up().into_iter().map(|host| self.plan.host_name(host).to_owned()).collect()
+        };
+        let clusters = self.plan.clusters.iter().zip(&self.clusters);
+        clusters.map(|(plan, cluster)| (plan.name().to_owned(), names(cluster))).collect()
+    }
+
+    fn connect(&mut self, effects: &mut Vec<Effect>) {
+        let (now, stopping) = (self.now, self.stopping.is_some());
+        for host in &mut self.hosts {
+            // A run that stops contacts nobody new; it goes back to hosts where an agent may be.
+            if !stopping || host.was_reached() {
+                effects.extend(host.decide_link(now));
+            }
+        }
+    }
+
+    fn problem(&mut self, host: Option<HostId>, operation: &str, cause: Tainted, hint: Option<String>) {
+        self.problems.push(Problem {
+            at_ms: self.now,
+            host: host.map(|h| self.plan.host_name(h).to_owned()),
+            operation: operation.to_owned(),
+            cause,
+            hint,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! What an agent is told to do, made from the description for one member: variables replaced, nothing left open.
+//! Not when it is told: that is the run's.
+
+use crate::plan::{PlannedCluster, RunPlan};
+use plush_protocol::{
+    Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, Program, ResourceLimits, Stdin, StopRule,
+    Tainted, TaskSpec,
+};
+use plush_spec::model::{self, Command, Process};
+use plush_spec::substitute::{Scope, SubstituteError, Value, expand, expand_shell};
+
+/// Who a text is rendered for.
+pub(super) struct Seat<'a> {
+    pub plan: &'a RunPlan,
+    pub cluster: &'a PlannedCluster,
+    pub host: &'a str,
+    pub rank: usize,
+    /// Names of the hosts that serve in each cluster now, by rank.
+    pub peers: &'a Peers,
+}
+
+/// Names of the hosts of each cluster, by rank.
+pub(super) type Peers = [(String, Vec<String>)];
+
+impl Seat<'_> {
+    fn count(&self) -> usize {
+        let here = self.peers.iter().find(|(name, _)| name == self.cluster.name());
+        here.map_or(0, |(_, hosts)| hosts.len())
+    }
+
+    /// The variables that a text of this member may use.
+    fn scope<'s>(&self, project: &'s Scope<'s>) -> Scope<'s> {
+        let mut scope = project.within();
+        scope.set_text("rank", self.rank.to_string());
+        scope.set_text("count", self.count().to_string());
+        scope.set_text("host", bare_name(self.host));
+        scope.set_text("cluster", self.cluster.name());
+        scope.set_text("run", &self.plan.run);
+        for (name, hosts) in self.peers {
+            let bare = hosts.iter().map(|h| bare_name(h).to_owned()).collect();
+            scope.set(&format!("hosts.{name}"), Value::List(bare));
+        }
+        scope
+    }
+
+    /// Everything needed to start a process as this member.
+    pub fn task(&self, process: &Process) -> Result<TaskSpec, Cause> {
+        let project = Scope::of_project(&self.plan.project);
+        let scope = self.scope(&project);
+        self.task_in(process, &scope).map_err(|error| Cause {
+            kind: CauseKind::System,
+            text: Tainted::new(format!("render `{}`: {error}", process.name)),
+        })
+    }
+
+    fn task_in(&self, process: &Process, scope: &Scope<'_>) -> Result<TaskSpec, SubstituteError> {
+        Ok(TaskSpec {
+            name: process.name.to_string(),
+            cluster: self.cluster.name().to_owned(),
+            program: program(&process.command, scope)?,
+            environment: self.environment(process, scope)?,
+            directory: process.cwd.as_deref().map_or(Ok(String::new()), |d| expand(d, scope))?,
+            stdin: self.stdin(process, scope)?,
+            time_limit_ms: process.time_limit_ms,
+            stop: stop_rule(&process.stop),
+            limits: limits(&process.limits),
+            output: output_rule(process.output),
+            success_codes: success_codes(process),
+        })
+    }
+
+    fn environment(
+        &self,
+        process: &Process,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<(String, String)>, SubstituteError> {
+        let own = [
+            ("PLUSH_RANK", self.rank.to_string()),
+            ("PLUSH_COUNT", self.count().to_string()),
+            ("PLUSH_CLUSTER", self.cluster.name().to_owned()),
+            ("PLUSH_PROCESS", process.name.to_string()),
+        ];
+        let mut environment: Vec<(String, String)> =
+            own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for variable in self.cluster.spec.env.iter().chain(&process.env) {
+            environment.retain(|(name, _)| *name != variable.name);
+            environment.push((variable.name.clone(), expand(&variable.value, scope)?));
+        }
+        Ok(environment)
+    }
+
+    fn stdin(&self, process: &Process, scope: &Scope<'_>) -> Result<Stdin, SubstituteError> {
+        Ok(match &process.stdin {
+            model::Stdin::Empty | model::Stdin::Operator => Stdin::Null,
+            model::Stdin::Text(text) => Stdin::Text(expand(text, scope)?),
+            model::Stdin::File(_) => {
+                let read = self.cluster.stdin_files.iter().find(|(n, _)| n == process.name.as_str());
+                Stdin::Text(read.map(|(_, text)| text.clone()).unwrap_or_default())
+            }
+        })
+    }
+
+    /// What this member's host has to prepare.
+    pub fn preparation(&self) -> Result<PrepareSpec, Cause> {
+        let project = Scope::of_project(&self.plan.project);
+        let scope = self.scope(&project);
+        let file = |(path, mode, text): &(String, u32, String)| {
+            let rendered = expand(text, &scope).map_err(|error| Cause {
+                kind: CauseKind::BadPackage,
+                text: Tainted::new(format!("render template `{path}`: {error}")),
+            })?;
+            Ok((path.clone(), *mode, rendered))
+        };
+        Ok(PrepareSpec {
+            cluster: self.cluster.name().to_owned(),
+            software: self.cluster.software.clone(),
+            files: self.cluster.templates.iter().map(file).collect::<Result<_, Cause>>()?,
+        })
+    }
+
+    /// The clean-up lines of this member's cluster; one that cannot be rendered becomes a line that says so and fails.
+    pub fn cleanup_lines(&self) -> Vec<(String, String)> {
+        let project = Scope::of_project(&self.plan.project);
+        let scope = self.scope(&project);
+        let line = |command| match program(command, &scope) {
+            Ok(Program::Shell(line)) => line,
+            Ok(Program::Argv(words)) => words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "),
+            Err(error) => format!("echo {} >&2; exit 1", quoted(&error.to_string())),
+        };
+        let lines = self.cluster.spec.cleanup.iter().map(line);
+        lines.map(|line| (self.cluster.name().to_owned(), line)).collect()
+    }
+
+    /// What is brought home from this member: the cluster's globs and those of its processes.
+    pub fn globs(&self) -> Vec<String> {
+        let project = Scope::of_project(&self.plan.project);
+        let scope = self.scope(&project);
+        let of_processes = crate::plan::processes(&self.cluster.spec).flat_map(|p| &p.outputs);
+        let all = self.cluster.spec.outputs.iter().chain(of_processes);
+        all.map(|output| expand(&output.glob, &scope).unwrap_or_else(|_| output.glob.clone())).collect()
+    }
+}
+
+/// The exit codes of a process that count as success.
+pub(super) fn success_codes(process: &Process) -> Vec<i32> {
+    process.success_codes.iter().map(|code| i32::from(*code)).collect()
+}
+
+/// `user@name:port` without user and port: what hosts call each other.
+pub(super) fn bare_name(host: &str) -> &str {
+    let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
+    match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => name.split_once(':').map_or(name, |(name, _)| name),
+    }
+}
+
+fn program(command: &Command, scope: &Scope<'_>) -> Result<Program, SubstituteError> {
+    Ok(match command {
+        Command::Program { path, args, .. } => {
+            let words = std::iter::once(path).chain(args);
+            Program::Argv(words.map(|word| expand(word, scope)).collect::<Result<_, _>>()?)
+        }
+        Command::Shell { line, .. } => Program::Shell(expand_shell(line, scope)?),
+    })
+}
+
+fn stop_rule(stop: &model::Stop) -> StopRule {
+    StopRule { signal: signal_number(&stop.signal).unwrap_or(15), grace_ms: stop.grace_ms }
+}
+
+fn limits(limits: &model::Limits) -> ResourceLimits {
+    ResourceLimits {
+        memory_bytes: limits.memory_bytes,
+        open_files: limits.open_files,
+        cpu_s: limits.cpu_ms.map(|ms| ms.div_ceil(1000)),
+        file_bytes: limits.file_bytes,
+        core_bytes: limits.core_bytes,
+        processes: limits.processes,
+    }
+}
+
+fn output_rule(policy: model::OutputPolicy) -> OutputRule {
+    let policy = match policy {
+        model::OutputPolicy::Block => OutputPolicy::Block,
+        model::OutputPolicy::Gap => OutputPolicy::Gap,
+    };
+    OutputRule { policy, ..OutputRule::default() }
+}
+
+/// Numbers of the signals that a description may name, as Linux counts them on the architectures that Plush serves
+/// (signal(7)).
+fn signal_number(name: &str) -> Option<i32> {
+    let numbers = [
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("KILL", 9),
+        ("USR1", 10),
+        ("USR2", 12),
+        ("TERM", 15),
+        ("WINCH", 28),
+    ];
+    numbers.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// One word for `/bin/sh`, whatever is in it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_s_bare_name_has_neither_user_nor_port() {
+        for (whole, bare) in [
+            ("n1", "n1"),
+            ("u@n1.org:2222", "n1.org"),
+            ("u@[2001:db8::1]:22", "2001:db8::1"),
+            ("n1:22", "n1"),
+        ] {
+            assert_eq!(bare_name(whole), bare);
+        }
+    }
+
+    #[test]
+    fn a_quoted_word_stays_one_word() {
+        assert_eq!(quoted("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
+    }
+}

@@ -1,0 +1,1 @@
+//! Claims about a run, told event by event.

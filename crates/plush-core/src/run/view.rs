@@ -1,0 +1,218 @@
+//! The flat picture of a run, made anew from its state each time it is asked for.
+//! Nothing is decided from it.
+
+use super::host::{Ending, HostRun, Link};
+use super::member::{ClusterRun, Stage, StepStand};
+use super::task::{Stand, TaskRun};
+use super::{Run, Stopping};
+use crate::barrier::Barrier;
+use crate::plan::HostId;
+use plush_protocol::{
+    BarrierView, ClusterView, Counts, HostState, HostView, PhaseName, RunView, Tainted, TaskView,
+};
+
+const VERSION: u32 = 1;
+
+pub(super) fn of(run: &Run) -> RunView {
+    let hosts: Vec<HostView> = run.hosts.iter().map(|h| host(run, h)).collect();
+    let clusters: Vec<ClusterView> = (0..run.clusters.len()).map(|n| cluster(run, n)).collect();
+    RunView {
+        version: VERSION,
+        run: run.plan.run.clone(),
+        project: run.plan.project.name.to_string(),
+        elapsed_ms: run.now,
+        phase: phase(run, &hosts, &clusters),
+        outcome: run.outcome.clone(),
+        stopping: run.stopping.as_ref().map(|s| match s {
+            Stopping::Asked(why) | Stopping::TooFewHosts(why) | Stopping::ProcessFailed(why) => why.clone(),
+        }),
+        counts: counts(&hosts),
+        clusters,
+        barriers: barriers(run),
+        tasks: run.tasks.iter().map(|t| task(run, t)).collect(),
+        problems: run.problems.clone(),
+        hosts,
+    }
+}
+
+fn host(run: &Run, host: &HostRun) -> HostView {
+    let (state, detail) = host_state(run, host);
+    HostView {
+        name: run.plan.host_name(host.id).to_owned(),
+        state,
+        detail,
+        connected: host.is_up(),
+        for_ms: run.now.saturating_sub(host.since),
+    }
+}
+
+fn host_state(run: &Run, host: &HostRun) -> (HostState, Tainted) {
+    let trouble = host.trouble.clone();
+    match host.ending {
+        Ending::OutOfReach if trouble.is_none() => return (HostState::Spare, Tainted::default()),
+        Ending::Cleaned if trouble.is_none() => return (HostState::Done, Tainted::default()),
+        Ending::Cleaned | Ending::OutOfReach => {}
+        Ending::Cleaning { .. } => return (HostState::Cleaning, trouble.unwrap_or_default()),
+        Ending::Collecting { .. } | Ending::CollectAgain { .. } | Ending::Collected => {
+            return (HostState::Collecting, trouble.unwrap_or_default());
+        }
+        Ending::Serving => {}
+    }
+    if let Some(trouble) = trouble {
+        return (HostState::Failed, trouble);
+    }
+    let Some((cluster, place)) = run.places[host.id.index()] else {
+        return (HostState::Spare, Tainted::default());
+    };
+    let member = &run.clusters[cluster].members[place];
+    match &member.stage {
+        Stage::Joining => (HostState::Connecting, connecting(host)),
+        Stage::Queued => (HostState::Preparing, Tainted::new("waits to be let in")),
+        Stage::Preparing { step, done_bytes, total_bytes } => {
+            (HostState::Preparing, preparing(step, *done_bytes, *total_bytes))
+        }
+        Stage::Prepared => (HostState::Ready, Tainted::default()),
+        Stage::Executing(stands) => executing(run, host.id, cluster, stands),
+        Stage::Finished => (HostState::Ready, Tainted::new("through")),
+        Stage::Out(why) => (HostState::Failed, why.clone()),
+    }
+}
+
+fn connecting(host: &HostRun) -> Tainted {
+    Tainted::new(match host.link {
+        Link::Waiting { attempt, .. } | Link::Connecting { attempt } if attempt > 1 => {
+            format!("attempt {attempt}")
+        }
+        Link::Idle | Link::Connecting { .. } | Link::Waiting { .. } | Link::Up | Link::Closed => {
+            String::new()
+        }
+    })
+}
+
+fn preparing(step: &str, done: u64, total: Option<u64>) -> Tainted {
+    Tainted::new(match (done, total) {
+        (0, None) => step.to_owned(),
+        (done, None) => format!("{step}, {done} bytes"),
+        (done, Some(total)) => format!("{step}, {done} of {total} bytes"),
+    })
+}
+
+fn executing(
+    run: &Run,
+    host: HostId,
+    cluster: usize,
+    stands: &[StepStand],
+) -> (HostState, Tainted) {
+    let active = |t: &&TaskRun| t.host == host && !t.is_over();
+    let names: Vec<&str> = run.tasks.iter().filter(active).map(|t| t.process.as_str()).collect();
+    if !names.is_empty() {
+        let stopping = run.stopping.is_some();
+        let state = if stopping { HostState::Stopping } else { HostState::Running };
+        return (state, Tainted::new(names.join(", ")));
+    }
+    let at = stands.iter().position(|s| *s == StepStand::AtBarrier);
+    let step = at.map(|n| run.plan.clusters[cluster].spec.execution[n].id.to_string());
+    (HostState::Ready, Tainted::new(step.map_or(String::new(), |s| format!("at barrier {s}"))))
+}
+
+fn cluster(run: &Run, number: usize) -> ClusterView {
+    let (plan, cluster) = (&run.plan.clusters[number], &run.clusters[number]);
+    ClusterView {
+        name: plan.name().to_owned(),
+        phase: cluster_phase(run, cluster),
+        wanted: plan.wanted,
+        min: plan.min,
+        live: cluster.live(),
+    }
+}
+
+fn cluster_phase(run: &Run, cluster: &ClusterRun) -> PhaseName {
+    let stages = || cluster.members.iter().map(|m| &m.stage);
+    if stages().any(|s| matches!(s, Stage::Executing(_))) {
+        return if run.stopping.is_some() { PhaseName::Stop } else { PhaseName::Run };
+    }
+    if cluster.is_over() {
+        return PhaseName::Collect;
+    }
+    if stages().any(|s| matches!(s, Stage::Joining)) {
+        return PhaseName::Connect;
+    }
+    if stages().any(|s| matches!(s, Stage::Queued | Stage::Preparing { .. })) {
+        return PhaseName::Prepare;
+    }
+    PhaseName::Ready
+}
+
+fn phase(run: &Run, hosts: &[HostView], clusters: &[ClusterView]) -> PhaseName {
+    if run.outcome.is_some() {
+        return PhaseName::Done;
+    }
+    let slowest = clusters.iter().map(|c| c.phase).min().unwrap_or_default();
+    if slowest != PhaseName::Collect {
+        return slowest;
+    }
+    match hosts.iter().any(|h| h.state == HostState::Collecting) {
+        true => PhaseName::Collect,
+        false => PhaseName::CleanUp,
+    }
+}
+
+fn counts(hosts: &[HostView]) -> Counts {
+    let mut counts = Counts::default();
+    for host in hosts {
+        let place = match host.state {
+            HostState::Connecting => &mut counts.connecting,
+            HostState::Preparing => &mut counts.preparing,
+            HostState::Ready => &mut counts.ready,
+            HostState::Running => &mut counts.running,
+            HostState::Stopping | HostState::Collecting | HostState::Cleaning => &mut counts.finishing,
+            HostState::Done => &mut counts.done,
+            HostState::Failed => &mut counts.failed,
+            HostState::Spare => &mut counts.spare,
+        };
+        *place += 1;
+    }
+    counts
+}
+
+fn barriers(run: &Run) -> Vec<BarrierView> {
+    let mut views = Vec::new();
+    for (plan, cluster) in run.plan.clusters.iter().zip(&run.clusters) {
+        views.push(barrier(run, format!("{}/ready", plan.name()), &cluster.ready));
+    }
+    for (spec, machine) in run.plan.project.barriers.iter().zip(&run.barriers) {
+        views.push(barrier(run, spec.name.to_string(), machine));
+    }
+    views
+}
+
+fn barrier(run: &Run, name: String, machine: &Barrier) -> BarrierView {
+    let until = machine.opening().map_or(run.now, |(at, _)| at);
+    let missing = machine.missing().take(BarrierView::MISSING_SHOWN);
+    BarrierView {
+        name,
+        entered: machine.entered(),
+        expected: machine.expected(),
+        released: machine.released(),
+        opened: machine.opening().map(|(_, why)| why.word().to_owned()),
+        waited_ms: machine.first_entry().map_or(0, |first| until.saturating_sub(first)),
+        missing: missing.map(|e| run.plan.host_name(HostId(e.0)).to_owned()).collect(),
+    }
+}
+
+fn task(run: &Run, task: &TaskRun) -> TaskView {
+    let (exit, ran_ms) = match &task.stand {
+        Stand::Ended { exit, ran_ms, .. } => (Some(exit.clone()), Some(*ran_ms)),
+        Stand::Starting | Stand::Running | Stand::NotStarted(_) | Stand::Lost => (None, None),
+    };
+    TaskView {
+        task: task.key.task,
+        incarnation: task.key.incarnation,
+        process: task.process.clone(),
+        host: run.plan.host_name(task.host).to_owned(),
+        state: task.word().to_owned(),
+        exit,
+        success: task.success(),
+        ran_ms,
+    }
+}
