@@ -1,1 +1,3 @@
 //! The program on a host: thin driver, keeper, files, links.
+
+pub mod files;
