@@ -135,6 +135,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
 struct Up {
     /// How many hosts
     hosts: u16,
@@ -155,12 +156,14 @@ struct Up {
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
 struct Hosts {
     /// h001, h[001-003,7] or all
     hosts: String,
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
 struct Link {
     /// Time that each direction of a host's link takes, for example 80ms
     #[arg(long, value_parser = |text: &str| parse_duration(text))]

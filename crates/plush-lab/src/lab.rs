@@ -18,6 +18,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -447,6 +448,7 @@ fn start_supervisor(state: &StateDirectory, errand: &Errand) -> Result<(Child, L
         .with_context(|| format!("cannot create {}", state.log().display()))?;
     let call = CALL.to_str().expect("the name of the variable is ASCII");
     let mut child = Command::new("/proc/self/exe")
+        .arg0("plush-lab")
         .env(call, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

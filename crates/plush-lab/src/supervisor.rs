@@ -126,6 +126,7 @@ struct Supervisor {
     hosts: Vec<Host>,
     furniture: Furniture,
     switch: OwnedFd,
+    emulator_pid: i32,
     controller_network: File,
     requests: UnixListener,
     signals: OwnedFd,
@@ -143,7 +144,7 @@ impl Supervisor {
         init::sshd_program()?;
         let signals = init::signals(&[libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
         let open_files = raise_open_files();
-        let switch = start_emulator(errand.seed)?;
+        let (switch, emulator_pid) = start_emulator(errand.seed)?;
         namespace::unshare(libc::CLONE_NEWNS, "a mount namespace")?;
         mounts::make_downstream()?;
         crate::disk::make_directory(&state.disks(), 0o700)?;
@@ -169,7 +170,7 @@ impl Supervisor {
             state,
             hosts,
             furniture,
-            switch,
+            switch, emulator_pid,
             controller_network,
             requests,
             signals,
@@ -196,6 +197,8 @@ impl Supervisor {
             host.kill();
             freezer::remove_group(&self.state.name(), &host.name);
         }
+        namespace::signal(self.emulator_pid, libc::SIGKILL);
+        namespace::wait_for(self.emulator_pid);
         Ok(())
     }
 
@@ -406,7 +409,7 @@ enum Event {
     End,
 }
 
-fn start_emulator(seed: u64) -> Result<OwnedFd> {
+fn start_emulator(seed: u64) -> Result<(OwnedFd, i32)> {
     let pair = rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -415,12 +418,11 @@ fn start_emulator(seed: u64) -> Result<OwnedFd> {
     );
     let (ours, theirs) = pair.context("cannot make the emulator's socket")?;
     let kept = [theirs.as_raw_fd()];
-    namespace::fork(Apart::Nothing, &kept, move || {
+    let pid = namespace::fork(Apart::Nothing, &kept, move || {
         namespace::set_process_name(c"plush-lab-net");
         emulator::run(theirs, seed)
-    })
-    .context("cannot start the emulator")?;
-    Ok(ours)
+    });
+    Ok((ours, pid.context("cannot start the emulator")?))
 }
 
 fn make_controller_network(switch: &OwnedFd) -> Result<File> {
