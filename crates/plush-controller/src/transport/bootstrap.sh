@@ -1,0 +1,87 @@
+# What runs on a host before the agent does. Needs sh, cat, chmod and mkdir; uses uname, id, gzip, head, df and rm
+# where they exist.
+#
+# bootstrap.rs drops these comments, joins the lines with spaces and puts the result between single quotes, so that
+# any login shell hands it unread to /bin/sh. Hence: no single quote, no backslash, no exclamation mark, no tab, and
+# every line ends where a space may follow. Words between @ signs are filled in by bootstrap.rs.
+#
+# Each message is one line: the marker, a verb, fields, all divided by "|". The marker is written here in two halves,
+# so that a shell that echoes its commands does not print it.
+
+umask 077;
+set -f;
+a=@HALF1@; b=@HALF2@; x=@UPLOAD@; skip=" @SKIP@ "; recv=@RECEIVE@;
+say() { echo; echo "$a$b|$*"; };
+quiet_rm() { rm -f "$1" >/dev/null 2>&1 || :; };
+
+# Who and what we are, with as few processes as possible.
+u=;
+while read -r k v w; do case $k in Uid:) u=$v; break;; esac; done 2>/dev/null </proc/self/status || :;
+[ "$u" ] || u=$(id -u 2>/dev/null) || u=$LOGNAME;
+o=$(uname -sm 2>/dev/null) || o=;
+[ "$o" ] || { read -r o </proc/sys/kernel/arch && o="Linux $o"; } 2>/dev/null || o="unknown unknown";
+s=${o%% *}; h=${o#* };
+D=;
+case $s-$h in @DIGESTS@ esac;
+
+# Calls a function for each candidate directory until one is content.
+each() {
+  i=0;
+  for d in "$PLUSH_AGENT_DIR" "${XDG_CACHE_HOME:+$XDG_CACHE_HOME/plush}" "${HOME:+$HOME/.cache/plush}" "${HOME:+$HOME/.plush}" "/var/tmp/plush-$u" "/tmp/plush-$u" "/dev/shm/plush-$u"; do
+    i=$((i+1)); f="$d/.new-$x";
+    case $d in *"|"*) continue;; /*) "$1" && return 0;; esac;
+  done;
+  return 1;
+};
+
+# The agent is there: ours, in a directory of ours, on a file system that lets it run.
+found() { [ -x "$d/agent-$D" ] && [ -O "$d" ] && [ -O "$d/agent-$D" ]; };
+
+# The directory takes a file and lets it run.
+usable() {
+  case "$skip" in *" $i "*) return 1;; esac;
+  mkdir -p "$d" >/dev/null 2>&1 || [ -d "$d" ] || { r="$r|$d: cannot be made"; return 1; };
+  [ -O "$d" ] || { r="$r|$d: belongs to another user"; return 1; };
+  if [ "$i" -gt 4 ] && [ -L "$d" ]; then r="$r|$d: is a symbolic link"; return 1; fi;
+  { echo "exit 0" >"$f"; } 2>/dev/null || { r="$r|$d: cannot be written"; quiet_rm "$f"; return 1; };
+  chmod 700 "$f" 2>/dev/null;
+  "$f" >/dev/null 2>&1 </dev/null || { r="$r|$d: programs cannot run there (noexec)"; quiet_rm "$f"; return 1; };
+};
+
+# This is the second channel of an upload: the file ends where the channel ends.
+if [ "$recv" -gt 0 ]; then
+  it() { [ "$i" = "$recv" ]; };
+  each it || exit 3;
+  cat >"$f" || exit 4;
+  say "received";
+  exit 0;
+fi;
+
+start() { say "start|$1|$s $h|$d"; exec "$d/agent-$D" bridge --run "@RUN@" --host "@HOST@" --base "$d"; };
+[ "$D" ] && each found && start found;
+
+# An architecture that the controller did not foresee.
+if [ -z "$D" ]; then
+  say "machine|$s|$h";
+  read -r D || exit 5;
+  each found && start found;
+fi;
+
+r=;
+each usable || { say "nowhere$r"; exit 3; };
+z=raw; command -v gzip >/dev/null 2>&1 && z=gzip;
+e=channel; command -v head >/dev/null 2>&1 && e=stream;
+[ "$e" = channel ] && z=raw;
+say "need|$i|$h|$z|$e|$d$r";
+read -r n || exit 5;
+w=ok;
+if [ "$e-$z" = stream-gzip ]; then
+  w=$({ head -c "$n" | gzip -dc >"$f" && echo ok; } 2>&1);
+elif [ "$e" = stream ]; then
+  w=$({ head -c "$n" >"$f" && echo ok; } 2>&1);
+fi;
+if [ "$w" = ok ]; then w=$(chmod 700 "$f" 2>&1 && "$f" install --digest "$D" --to "$d/agent-$D" 2>&1 </dev/null && echo ok); fi;
+case $w in
+  *ok) start sent;;
+  *) set -- $(df -Pk "$d" 2>/dev/null); quiet_rm "$f"; say "broken|$i|${11}|$d|"$w; exit 4;;
+esac
