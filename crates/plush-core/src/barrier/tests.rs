@@ -27,7 +27,7 @@ fn a_full_barrier_waits_for_the_last_one() {
     let mut b = full(3);
     b.enter(Entrant(2), 1);
     b.enter(Entrant(0), 2);
-    assert_eq!(released(&mut b, 1_000_000), []);
+    assert!(released(&mut b, 1_000_000).is_empty());
     b.enter(Entrant(1), 1_000_001);
     assert_eq!(released(&mut b, 1_000_001), [2, 0, 1]);
     assert_eq!(b.opening(), Some((1_000_001, Opening::All)));
@@ -47,7 +47,7 @@ fn a_barrier_that_everybody_failed_at_never_opens() {
     let mut b = full(1);
     b.enter(Entrant(0), 5);
     b.fail(Entrant(0));
-    assert_eq!(released(&mut b, 6), []);
+    assert!(released(&mut b, 6).is_empty());
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_timeout_counts_from_the_first_entry() {
     assert_eq!(b.wake_at(), None);
     b.enter(Entrant(0), 50);
     assert_eq!(b.wake_at(), Some(150));
-    assert_eq!(released(&mut b, 149), []);
+    assert!(released(&mut b, 149).is_empty());
     assert_eq!(released(&mut b, 150), [0]);
     b.enter(Entrant(1), 160);
     assert_eq!(b.decide(160), [Verdict::TooLate(Entrant(1))]);
@@ -91,7 +91,7 @@ fn f78_a_member_dying_inside_frees_its_place_once() {
     b.fail(Entrant(0));
     b.leave(Entrant(0));
     assert_eq!(released(&mut b, 1), [1]);
-    assert_eq!(released(&mut b, 2), []);
+    assert!(released(&mut b, 2).is_empty());
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_leave_after_the_time_limit_does_not_free_a_second_place() {
     assert_eq!(b.wake_at(), Some(10));
     assert_eq!(released(&mut b, 10), [1]);
     b.leave(Entrant(0));
-    assert_eq!(released(&mut b, 11), []);
+    assert!(released(&mut b, 11).is_empty());
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
