@@ -18,7 +18,8 @@ pub fn build(root: &Path) -> Result<()> {
     std::os::unix::fs::symlink("../run", root.join("var/run")).context("cannot link /var/run")?;
     let busybox = busybox_program()?;
     copy(&busybox, &root.join("bin/busybox"))?;
-    for applet in output_lines(Command::new(&busybox).arg("--list"))? {
+    let applets = output_lines(Command::new(&busybox).arg("--list"))?;
+    for applet in applets.into_iter().filter(|applet| applet != "busybox") {
         std::os::unix::fs::symlink("/bin/busybox", root.join("bin").join(&applet))
             .with_context(|| format!("cannot link the applet {applet}"))?;
     }

@@ -36,6 +36,11 @@ pub fn bind(source: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot mount {} at {}", source.display(), target.display()))
 }
 
+/// Takes a mount away, at once or with its last user; that there is none is fine.
+pub fn let_go(target: &Path) {
+    let _ = rustix::mount::unmount(target, UnmountFlags::DETACH);
+}
+
 /// Puts the root of a host together and moves this process into it.
 pub fn move_into_host(disk: &Disk, kind: RootKind) -> Result<()> {
     make_private()?;

@@ -71,7 +71,7 @@ fn named(name: &str) -> Result<Vec<u16>> {
 
 fn number(text: &str, name: &str) -> Result<u16> {
     match text.trim().parse() {
-        Ok(number) if number >= 1 && number <= address::MAX_HOSTS => Ok(number),
+        Ok(number) if (1..=address::MAX_HOSTS).contains(&number) => Ok(number),
         _ => bail!("\"{text}\" in \"{name}\" is not the number of a host"),
     }
 }

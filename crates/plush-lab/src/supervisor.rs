@@ -116,6 +116,7 @@ fn supervise(errand: Errand) -> Result<()> {
     write_line(&mut ready, &first)?;
     drop(ready);
     let ended = outcome.and_then(|supervisor| supervisor.serve());
+    mounts::let_go(&state.disks());
     state.remove();
     drop(lock);
     ended
@@ -170,7 +171,8 @@ impl Supervisor {
             state,
             hosts,
             furniture,
-            switch, emulator_pid,
+            switch,
+            emulator_pid,
             controller_network,
             requests,
             signals,
