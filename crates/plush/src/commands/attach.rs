@@ -1,0 +1,116 @@
+//! `plush attach`: watches a run again.
+//! Not a second controller: any number of front ends may watch one run.
+
+use super::run_candidates;
+use crate::ending;
+use crate::exit::ExitCode;
+use crate::handle::Handle;
+use crate::interrupts::Patience;
+use crate::invocation::{Invocation, Results};
+use crate::render::live::{Label, Live};
+use crate::runs::{self, Run};
+use crate::settings::Key;
+use crate::trouble::Trouble;
+use crate::watch::{self, Ended, Manner, Show};
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use std::io::{self, IsTerminal};
+
+/// The arguments of `plush attach`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The run: an id, the beginning of one, `last`, or a run directory
+    #[arg(value_name = "RUN", add = ArgValueCandidates::new(run_candidates))]
+    run: String,
+    #[command(flatten)]
+    watching: Watching,
+    /// Missing hosts are an error even where the description's policies allow them
+    #[arg(long)]
+    strict: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  plush attach last
+  plush attach gossip --label process
+  plush attach last --events | jq .
+
+The exit code is the run's, as of `plush run`.";
+
+/// How a run is watched, by `run` and `attach`.
+#[derive(Debug, Args)]
+pub struct Watching {
+    /// What stands before each line of output
+    #[arg(long, value_name = "WHAT", default_value = "host")]
+    label: Label,
+    /// The first Ctrl-C stops the run in order; so it is where there is no terminal
+    #[arg(long)]
+    batch: bool,
+}
+
+impl Arguments {
+    /// The settings among these flags.
+    pub fn settings(&self) -> Vec<(Key, Option<String>)> {
+        vec![(Key::Strict, self.strict.then(|| "true".to_owned()))]
+    }
+}
+
+impl Watching {
+    /// Watches until the run is over or left.
+    pub async fn watch(
+        &self,
+        handle: Handle,
+        run: &Run,
+        invocation: &Invocation,
+    ) -> Result<Ended, Trouble> {
+        let show = match invocation.results {
+            Results::Text => Show::Lines(Live {
+                label: self.label,
+                out: invocation.paint_out(),
+                err: invocation.paint_err(),
+            }),
+            Results::Events => Show::Events,
+            Results::Document => Show::Nothing,
+        };
+        let somebody = io::stdin().is_terminal() && io::stderr().is_terminal();
+        let patience =
+            if self.batch || !somebody { Patience::Batch } else { Patience::Interactive };
+        let manner = Manner { show, progress: invocation.progress, patience };
+        let ended = watch::watch(handle, manner, &run.id).await;
+        ended.map_err(|error| {
+            Trouble::new(ExitCode::Internal, format!("cannot watch run {}", run.id))
+                .caused_by(&error)
+        })
+    }
+}
+
+/// Watches; the exit code is the run's.
+pub async fn attach(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+    let run = runs::find(&arguments.run, &invocation.settings.runs_dir)?;
+    match Handle::connect(&run.directory).await {
+        Ok(handle) => {
+            let ended = arguments.watching.watch(handle, &run, invocation).await?;
+            ending::conclude(ended, &run, invocation)
+        }
+        Err(error) => over_already(&run, &error, invocation),
+    }
+}
+
+fn over_already(
+    run: &Run,
+    error: &io::Error,
+    invocation: &Invocation,
+) -> Result<ExitCode, Trouble> {
+    let view = run.last_view()?;
+    match view.outcome.clone() {
+        Some(outcome) => ending::over(&outcome, &view, run, invocation),
+        None => Err(Trouble::new(ExitCode::Internal, format!("cannot attach to run {}", run.id))
+            .because(format!("its controller does not answer ({error}), and the run is not over"))
+            .next(format!(
+                "see {}; `plush status {}` shows how far it came",
+                run.directory.join("controller.log").display(),
+                run.id
+            ))),
+    }
+}

@@ -1,0 +1,92 @@
+//! What `run` and `plan` are both told: the description, the hosts, the variables.
+//! Not how the run is watched.
+
+use crate::exit::Missing;
+use crate::front::RunOptions;
+use crate::host_arguments;
+use crate::invocation::Invocation;
+use crate::settings::{Key, StopAfter};
+use crate::trouble::Trouble;
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+
+/// The description and what is changed about it.
+#[derive(Debug, Args)]
+pub struct Choice {
+    /// The description, XML or YAML
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Use these hosts instead of the description's: a set, `-` for standard input, `^FILE` for a file
+    #[arg(short = 'w', long = "hosts", value_name = "SET")]
+    pub hosts: Vec<String>,
+    /// Leave these hosts out
+    #[arg(short = 'x', long = "exclude", value_name = "SET")]
+    pub exclude: Vec<String>,
+    /// Give a variable of the description a value
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    pub variables: Vec<(String, String)>,
+    /// Call the run so; otherwise the project's name and the time do
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The SSH configuration to use instead of ~/.ssh/config
+    #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ssh_config: Option<PathBuf>,
+    /// Missing hosts are an error even where the description's policies allow them
+    #[arg(long)]
+    pub strict: bool,
+    /// What stays on the hosts afterwards: nothing, cache (packages and the agent), all
+    #[arg(long, value_name = "WHAT", value_parser = ["nothing", "cache", "all"])]
+    pub keep: Option<String>,
+    /// Tasks stop so long after they have lost their controller, or `never`
+    #[arg(long, value_name = "DURATION")]
+    pub stop_after: Option<String>,
+}
+
+impl Choice {
+    /// The settings among these flags.
+    pub fn settings(&self) -> Vec<(Key, Option<String>)> {
+        vec![
+            (
+                Key::SshConfig,
+                self.ssh_config.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            ),
+            (Key::Strict, self.strict.then(|| "true".to_owned())),
+            (Key::Keep, self.keep.clone()),
+            (Key::StopAfter, self.stop_after.clone()),
+        ]
+    }
+
+    /// What the planner is told.
+    pub fn options(&self, invocation: &Invocation) -> Result<RunOptions, Trouble> {
+        let settings = &invocation.settings;
+        Ok(RunOptions {
+            runs_directory: absolute(&settings.runs_dir)?,
+            variables: self.variables.clone(),
+            hosts: host_arguments::texts(&self.hosts)?,
+            exclude: host_arguments::texts(&self.exclude)?,
+            strict: settings.missing == Missing::Refused,
+            keep: settings.keep,
+            ssh_config: settings.ssh_config.as_deref().map(absolute).transpose()?,
+            stop_after_ms: settings.stop_after.map(|stop_after| match stop_after {
+                StopAfter::Ms(ms) => Some(ms),
+                StopAfter::Never => None,
+            }),
+            name: self.name.clone(),
+        })
+    }
+}
+
+/// The controller works elsewhere: it needs whole paths.
+fn absolute(path: &std::path::Path) -> Result<PathBuf, Trouble> {
+    std::path::absolute(path).map_err(|error| {
+        Trouble::usage(format!("cannot use the path {}", path.display())).caused_by(&error)
+    })
+}
+
+/// Reads `NAME=VALUE`.
+pub fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".into()),
+    }
+}

@@ -1,0 +1,35 @@
+//! `plush controller`: the controller of one run, started by `run` as a process of its own.
+//! Not for people.
+
+use crate::exit::ExitCode;
+use crate::front;
+use crate::invocation::Invocation;
+use crate::trouble::Trouble;
+use clap::Args;
+use std::path::PathBuf;
+
+/// The arguments of `plush controller`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    directory: PathBuf,
+}
+
+/// Controls the run until it is over.
+pub fn controller(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+    // Away from the terminal: its Ctrl-C and its end are the front end's business. A process that leads its group
+    // already (started by hand from a shell) cannot leave, and need not.
+    let _ = rustix::process::setsid();
+    let level = match invocation.verbose {
+        0 => tracing_subscriber::filter::LevelFilter::INFO,
+        1 => tracing_subscriber::filter::LevelFilter::DEBUG,
+        2.. => tracing_subscriber::filter::LevelFilter::TRACE,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    front::control(&arguments.directory)
+}

@@ -1,0 +1,93 @@
+//! `plush NAME ...` where NAME is none of ours: the program `plush-NAME` takes over.
+//! Not a shell: the arguments are handed on as they are.
+
+use crate::cli::Cli;
+use crate::exit::ExitCode;
+use crate::trouble::Trouble;
+use clap::CommandFactory;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Becomes that program; comes back only with trouble.
+pub fn external(words: &[OsString]) -> Result<ExitCode, Trouble> {
+    let (name, arguments) =
+        words.split_first().ok_or_else(|| Trouble::usage("there is no command"))?;
+    let program = find(name).ok_or_else(|| unknown(&name.to_string_lossy()))?;
+    let error = Command::new(&program).args(arguments).exec();
+    Err(Trouble::new(ExitCode::Internal, format!("cannot run {}", program.display()))
+        .caused_by(&error))
+}
+
+/// Beside this program first, then on PATH.
+fn find(name: &OsStr) -> Option<PathBuf> {
+    let name = name
+        .to_str()
+        .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)))?;
+    let file = format!("plush-{name}");
+    let beside = env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+    let path = env::var_os("PATH").unwrap_or_default();
+    beside
+        .into_iter()
+        .chain(env::split_paths(&path))
+        .map(|folder| folder.join(&file))
+        .find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_absolute()
+        && path
+            .metadata()
+            .is_ok_and(|status| status.is_file() && status.permissions().mode() & 0o111 != 0)
+}
+
+fn unknown(name: &str) -> Trouble {
+    let trouble = Trouble::usage(format!("there is no command `{name}`"))
+        .because(format!("no program plush-{name} lies beside this program or on PATH either"));
+    let known: Vec<String> = Cli::command()
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .map(|sub| sub.get_name().to_owned())
+        .collect();
+    match known.iter().min_by_key(|known| distance(known, name)) {
+        Some(near) if distance(near, name) <= 2 => {
+            trouble.next(format!("did you mean `plush {near}`?"))
+        }
+        _ => trouble.next("`plush --help` lists the commands"),
+    }
+}
+
+/// Levenshtein's distance, for two short words.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_levenshteins() {
+        assert_eq!(distance("status", "satus"), 1);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "run"), 3);
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_no_command() {
+        assert_eq!(find(OsStr::new("../../bin/sh")), None);
+    }
+}

@@ -1,0 +1,61 @@
+//! `plush runs`: lists the runs.
+//! Not their contents: `status` and `logs` show those.
+
+use crate::exit::ExitCode;
+use crate::front::{self, RunSummary};
+use crate::invocation::{Invocation, print, print_json};
+use crate::render::{table, text, words};
+use crate::trouble::Trouble;
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// The arguments of `plush runs`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The newest so many
+    #[arg(short = 'n', long, value_name = "N")]
+    newest: Option<usize>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  plush runs
+  plush runs -n 5
+  plush runs --json | jq -r '.runs[] | select(.state == \"running\") | .id'";
+
+/// Lists, the newest first.
+pub fn runs(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+    // What cannot be read is not an empty list.
+    crate::runs::ids(&invocation.settings.runs_dir)?;
+    let mut runs = front::runs(&invocation.settings.runs_dir);
+    runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
+    runs.truncate(arguments.newest.unwrap_or(usize::MAX));
+    if invocation.is_for_programs() {
+        print_json(&serde_json::json!({ "version": 1, "runs": runs }))?;
+        return Ok(ExitCode::Done);
+    }
+    let heading = ["RUN", "PROJECT", "STARTED", "STATE", "OUTCOME"].map(str::to_owned).to_vec();
+    let rows: Vec<_> = std::iter::once(heading).chain(runs.iter().map(row)).collect();
+    print(&table::rows(&rows))?;
+    Ok(ExitCode::Done)
+}
+
+fn row(run: &RunSummary) -> Vec<String> {
+    vec![
+        text::shown(&run.id),
+        text::shown(&run.project),
+        started(run.started_ms),
+        front::state_word(run).to_owned(),
+        run.outcome.as_ref().map_or("-", words::outcome).to_owned(),
+    ]
+}
+
+fn started(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(
+        || "-".to_owned(),
+        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}

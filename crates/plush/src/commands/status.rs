@@ -1,0 +1,81 @@
+//! `plush status`: where a run is, from its controller, or from the last view that it wrote.
+//! Not a watch: it looks once.
+
+use super::run_candidates;
+use crate::exit::ExitCode;
+use crate::handle::Handle;
+use crate::invocation::{Invocation, print, print_json};
+use crate::render::{summary, table, text, words};
+use crate::runs::{self, Run};
+use crate::trouble::Trouble;
+use clap::Args;
+use clap_complete::ArgValueCandidates;
+use plush_protocol::operator::{OperatorReply, OperatorRequest};
+use plush_protocol::view::RunView;
+use std::time::Duration;
+
+/// The arguments of `plush status`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// The run: an id, the beginning of one, `last`, or a run directory
+    #[arg(value_name = "RUN", default_value = "last", add = ArgValueCandidates::new(run_candidates))]
+    run: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  plush status
+  plush status gossip --json | jq .counts
+  plush status last -v                     every host on a line of its own";
+
+/// A controller that has not answered by then is taken for dead.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Shows the view.
+pub async fn status(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+    let run = runs::find(&arguments.run, &invocation.settings.runs_dir)?;
+    let view = match current(&run).await {
+        Some(view) => view,
+        None => run.last_view()?,
+    };
+    if invocation.is_for_programs() {
+        print_json(&view)?;
+        return Ok(ExitCode::Done);
+    }
+    let mut page = summary::summary(&view, &run.directory, invocation.paint_out());
+    if invocation.verbose > 0 {
+        page.push_str(&hosts(&view));
+    }
+    print(&page)?;
+    Ok(ExitCode::Done)
+}
+
+/// What the controller says, if it is there.
+async fn current(run: &Run) -> Option<RunView> {
+    let asked = async {
+        let mut handle = Handle::connect(&run.directory).await.ok()?;
+        handle.ask(&OperatorRequest::Status).await.ok()?;
+        while let Some(Ok(reply)) = handle.next().await {
+            if let OperatorReply::View(view) = reply {
+                return Some(*view);
+            }
+        }
+        None
+    };
+    tokio::time::timeout(ANSWER_MAX, asked).await.ok().flatten()
+}
+
+fn hosts(view: &RunView) -> String {
+    let row = |host: &plush_protocol::view::HostView| {
+        let link = if host.connected { "connected" } else { "-" };
+        vec![
+            format!("  {}", text::shown(&host.name)),
+            words::state(host.state).to_owned(),
+            crate::duration::show_ms(host.for_ms),
+            link.to_owned(),
+            text::shown(host.detail.raw()),
+        ]
+    };
+    format!("hosts\n{}", table::rows(&view.hosts.iter().map(row).collect::<Vec<_>>()))
+}

@@ -1,0 +1,73 @@
+//! The end of watching: the summary, the document, the exit code.
+//! Not watching itself.
+
+use crate::exit::ExitCode;
+use crate::invocation::{Invocation, Results, print_json, tell};
+use crate::render::summary;
+use crate::runs::Run;
+use crate::trouble::Trouble;
+use crate::watch::Ended;
+use plush_protocol::view::{Outcome, RunView};
+use serde::Serialize;
+use std::path::Path;
+
+/// The document at the end of a run with `--json`.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    /// Version of this shape.
+    version: u32,
+    run: &'a str,
+    directory: &'a Path,
+    outcome: &'a Outcome,
+    exit_code: u8,
+    view: &'a RunView,
+}
+
+/// Tells how it ended; the exit code.
+pub fn conclude(ended: Ended, run: &Run, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+    match ended {
+        Ended::Over { outcome, view } => over(&outcome, &view, run, invocation),
+        Ended::Left => Ok(ExitCode::Stopped),
+        Ended::Lost { why } => lost(why, run, invocation),
+    }
+}
+
+/// The summary of a run that is over; the exit code.
+pub fn over(
+    outcome: &Outcome,
+    view: &RunView,
+    run: &Run,
+    invocation: &Invocation,
+) -> Result<ExitCode, Trouble> {
+    let code = ExitCode::of_run(outcome, view, invocation.settings.missing);
+    tell(&summary::summary(view, &run.directory, invocation.paint_err()));
+    if invocation.results == Results::Document {
+        print_json(&Document {
+            version: 1,
+            run: &run.id,
+            directory: &run.directory,
+            outcome,
+            exit_code: code.number(),
+            view,
+        })?;
+    }
+    Ok(code)
+}
+
+/// A controller may end between its last word and the end of the connection.
+fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+    if let Ok(view) = run.last_view()
+        && let Some(outcome) = view.outcome.clone()
+    {
+        return over(&outcome, &view, run, invocation);
+    }
+    Err(Trouble::new(
+        ExitCode::Internal,
+        format!("the controller of run {} has gone before the end of the run", run.id),
+    )
+    .because(why.unwrap_or_else(|| "it closed the connection without a word".into()))
+    .next(format!(
+        "see {}; tasks end when their lease is out",
+        run.directory.join("controller.log").display()
+    )))
+}

@@ -1,0 +1,73 @@
+//! Descriptions as the commands see them: read from a file, with problems told to people.
+//! Not the language: that is `plush_spec`.
+
+use crate::exit::ExitCode;
+use crate::invocation::tell;
+use crate::render::text;
+use crate::trouble::Trouble;
+use plush_spec::Problem;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+pub use plush_spec::to_json;
+pub use plush_spec::{Format, Parsed, convert, parse_with};
+
+/// A longer text is not read at all; the language has a smaller limit, which it explains itself.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// A description's text and where it came from.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// What problems call it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Reads a description, `-` from standard input.
+pub fn read(path: &Path) -> Result<Description, Trouble> {
+    let name = if path == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        path.to_string_lossy().into_owned()
+    };
+    let cannot = |error: io::Error| {
+        Trouble::new(ExitCode::Description, format!("cannot read the description {name}"))
+            .caused_by(&error)
+    };
+    let bytes = bytes_of(path).map_err(cannot)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count()
+            + 1;
+        Trouble::new(ExitCode::Description, format!("cannot read the description {name}"))
+            .because(format!("line {line} is not UTF-8"))
+            .next("save the file as UTF-8")
+    })?;
+    Ok(Description { path: path.to_owned(), name, text })
+}
+
+/// Tells people of problems.
+pub fn tell_problems(problems: &[Problem], description: &Description, paint: crate::colour::Paint) {
+    let coloured = paint == crate::colour::Paint::Coloured;
+    tell(&plush_spec::render(
+        problems,
+        &description.text,
+        &text::shown(&description.name),
+        coloured,
+    ));
+}
+
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match path == Path::new("-") {
+        true => io::stdin().lock().take(BYTES_MAX).read_to_end(&mut bytes)?,
+        false => fs::File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
+}

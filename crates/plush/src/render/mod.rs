@@ -1,0 +1,16 @@
+//! Everything that people read: values in, text out.
+//! Not who writes it where: that is the screen's or the command's.
+
+pub mod fold;
+pub mod json;
+pub mod live;
+pub mod names;
+pub mod plan;
+pub mod progress;
+pub mod summary;
+pub mod table;
+pub mod text;
+pub mod words;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,278 @@
+//! A run in full: outcome, clusters, barriers, failures grouped by cause, where the files are.
+//! Not progress: that is one line.
+
+use crate::colour::Paint;
+use crate::duration;
+use crate::render::{names, progress, table, text, words};
+use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A folded host set is cut beyond so many characters.
+const HOSTS_WIDTH: usize = 100;
+
+/// Failures of so many causes are shown; the rest is counted.
+const CAUSES_SHOWN: usize = 20;
+
+/// The whole summary, each line with its newline.
+pub fn summary(view: &RunView, run_dir: &Path, paint: Paint) -> String {
+    let mut page = headline(view, paint);
+    page.push_str(&clusters(&view.clusters));
+    page.push_str(&barriers(&view.barriers));
+    page.push_str(&failures(view, paint));
+    page.push_str(&files(run_dir));
+    page
+}
+
+/// Who is still going: what the first Ctrl-C shows.
+pub fn still_going(view: &RunView) -> String {
+    let mut page = format!("plush: {}\n", progress::line(view, 0, usize::MAX));
+    let mut states: Vec<_> = view.hosts.iter().map(|host| host.state).collect();
+    states.sort_unstable();
+    states.dedup();
+    for state in states {
+        let hosts: Vec<&str> = view
+            .hosts
+            .iter()
+            .filter(|host| host.state == state)
+            .map(|host| host.name.as_str())
+            .collect();
+        page.push_str(&format!(
+            "  {}: {} ({})\n",
+            words::state(state),
+            names::fold_within(&hosts, HOSTS_WIDTH),
+            hosts.len()
+        ));
+    }
+    page
+}
+
+fn headline(view: &RunView, paint: Paint) -> String {
+    let ended = match &view.outcome {
+        None => format!("is in phase {}", words::phase(view.phase)),
+        Some(outcome) => {
+            let explained = words::outcome_explained(outcome);
+            match outcome {
+                Outcome::Complete => paint.good(explained),
+                Outcome::Partial => paint.odd(explained),
+                Outcome::TasksFailed { .. } | Outcome::TooFewHosts | Outcome::Stopped => {
+                    paint.bad(explained)
+                }
+            }
+        }
+    };
+    let why = view
+        .stopping
+        .as_ref()
+        .map(|why| format!("\n  stopped: {}", text::shown(why)))
+        .unwrap_or_default();
+    format!(
+        "run {} of {}: {ended} ({}; {}){why}\n",
+        paint.bold(text::shown(&view.run)),
+        text::shown(&view.project),
+        duration::show_ms(view.elapsed_ms),
+        progress::counts(&view.counts),
+    )
+}
+
+fn clusters(clusters: &[ClusterView]) -> String {
+    let row = |cluster: &ClusterView| {
+        let least = if cluster.min < cluster.wanted {
+            format!(", at least {}", cluster.min)
+        } else {
+            String::new()
+        };
+        vec![
+            format!("  {}", text::shown(&cluster.name)),
+            format!("{} of {} hosts{least}", cluster.live, cluster.wanted),
+            words::phase(cluster.phase).to_owned(),
+        ]
+    };
+    section("clusters", clusters.iter().map(row).collect())
+}
+
+fn barriers(barriers: &[BarrierView]) -> String {
+    let row =
+        |barrier: &BarrierView| vec![format!("  {}", text::shown(&barrier.name)), opening(barrier)];
+    section("barriers", barriers.iter().map(row).collect())
+}
+
+fn opening(barrier: &BarrierView) -> String {
+    let waited = duration::show_ms(barrier.waited_ms);
+    let entered = format!("{} of {} entered", barrier.entered, barrier.expected);
+    let start = match &barrier.opened {
+        Some(why) => format!("opened after {waited} ({}), {entered}", text::shown(why)),
+        None => format!("closed for {waited} so far, {entered}"),
+    };
+    let missing: Vec<&str> = barrier.missing.iter().map(String::as_str).collect();
+    match missing.is_empty() {
+        true => start,
+        false => format!("{start}, missing {}", names::fold_within(&missing, HOSTS_WIDTH)),
+    }
+}
+
+fn section(title: &str, rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("{title}\n{}", table::rows(&rows))
+}
+
+/// Failures of one cause.
+struct Group<'a> {
+    operation: &'a str,
+    cause: String,
+    hint: Option<&'a str>,
+    hosts: BTreeSet<&'a str>,
+}
+
+fn failures(view: &RunView, paint: Paint) -> String {
+    let groups = grouped(view);
+    if groups.is_empty() {
+        return String::new();
+    }
+    let shown: String =
+        groups.iter().take(CAUSES_SHOWN).map(|group| failure(group, paint)).collect();
+    let left_out = groups.len().saturating_sub(CAUSES_SHOWN);
+    let rest = if left_out > 0 {
+        format!("  and {left_out} other causes; `plush status --json` has them\n")
+    } else {
+        String::new()
+    };
+    format!("failures\n{shown}{rest}")
+}
+
+/// By operation and cause, the one with most hosts first, otherwise in order of time.
+fn grouped(view: &RunView) -> Vec<Group<'_>> {
+    let problems = view.problems.iter().map(|problem| Failure {
+        operation: &problem.operation,
+        cause: problem.cause.to_string(),
+        hint: problem.hint.as_deref(),
+        host: problem.host.as_deref(),
+    });
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for failure in problems.chain(untold_tasks(view)) {
+        let same = |group: &&mut Group<'_>| {
+            group.operation == failure.operation && group.cause == failure.cause
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.hosts.extend(failure.host),
+            None => groups.push(Group {
+                operation: failure.operation,
+                cause: failure.cause,
+                hint: failure.hint,
+                hosts: failure.host.into_iter().collect(),
+            }),
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.hosts.len()));
+    groups
+}
+
+/// One failure on one host.
+struct Failure<'a> {
+    operation: &'a str,
+    cause: String,
+    hint: Option<&'a str>,
+    host: Option<&'a str>,
+}
+
+/// Tasks that failed on hosts for which no problem tells of it.
+fn untold_tasks(view: &RunView) -> impl Iterator<Item = Failure<'_>> {
+    let told: BTreeSet<&str> = view
+        .problems
+        .iter()
+        .filter(|problem| problem.operation == "run" || problem.operation == "start")
+        .filter_map(|problem| problem.host.as_deref())
+        .collect();
+    let untold =
+        move |task: &&TaskView| task.success == Some(false) && !told.contains(task.host.as_str());
+    view.tasks.iter().filter(untold).map(|task| Failure {
+        operation: "run",
+        cause: format!("{} {}", text::shown(&task.process), how(task)),
+        hint: None,
+        host: Some(&task.host),
+    })
+}
+
+fn how(task: &TaskView) -> String {
+    task.exit.as_ref().map_or_else(|| text::shown(&task.state), words::exit)
+}
+
+fn failure(group: &Group<'_>, paint: Paint) -> String {
+    let hosts: Vec<&str> = group.hosts.iter().copied().collect();
+    let place = match hosts.len() {
+        0 => "the run".to_owned(),
+        count => format!("{} ({count})", names::fold_within(&hosts, HOSTS_WIDTH)),
+    };
+    let cause = group.cause.trim_end().replace('\n', "\n      ");
+    let next =
+        group.hint.map(|hint| format!("    next: {}\n", text::shown(hint))).unwrap_or_default();
+    format!("  {}\n    {}: {cause}\n{next}", paint.bad(place), text::shown(group.operation))
+}
+
+fn files(run_dir: &Path) -> String {
+    let rows = ["output", "results"]
+        .map(|name| (name, run_dir.join(name)))
+        .into_iter()
+        .filter(|(_, path)| path.is_dir())
+        .map(|(name, path)| vec![name.to_owned(), text::shown(&path.to_string_lossy())]);
+    table::rows(&rows.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+    use crate::render::text::is_forbidden;
+    use plush_protocol::tainted::Tainted;
+    use plush_protocol::view::Problem;
+    use proptest::prelude::*;
+
+    fn check(view: &RunView) -> String {
+        summary(view, Path::new("/nowhere"), Paint::Plain)
+    }
+
+    #[test]
+    fn a_partial_run_says_who_is_missing_and_why() {
+        insta::assert_snapshot!(check(&samples::partial()));
+    }
+
+    #[test]
+    fn failed_tasks_are_grouped_by_how_they_ended() {
+        insta::assert_snapshot!(check(&samples::tasks_failed()));
+    }
+
+    #[test]
+    fn a_complete_run_is_short() {
+        insta::assert_snapshot!(check(&samples::complete()));
+    }
+
+    #[test]
+    fn the_first_interrupt_shows_who_is_where() {
+        insta::assert_snapshot!(still_going(&samples::preparing()));
+    }
+
+    #[test]
+    fn a_thousand_causes_are_not_all_shown() {
+        let mut view = samples::partial();
+        view.problems = (0..1_000)
+            .map(|n| Problem {
+                at_ms: n,
+                host: None,
+                operation: "run".into(),
+                cause: Tainted::new(n.to_string()),
+                hint: None,
+            })
+            .collect();
+        assert!(check(&view).contains("and 980 other causes"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_a_host_says_reaches_the_terminal_raw(text in "\\PC*|.*|[\u{0}-\u{ff}\u{2020}-\u{2070}]{0,30}") {
+            let page = check(&samples::hostile(&text)) + &still_going(&samples::hostile(&text));
+            prop_assert!(!page.chars().any(is_forbidden), "{page:?}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Watching a run through its handle until it is over or left: output, progress, Ctrl-C.
+//! Not starting it, and not the summary at the end.
+
+use crate::handle::Handle;
+use crate::interrupts::{Answer, Interrupts, Patience, Press};
+use crate::render::live::Live;
+use crate::render::progress::{self, Plain};
+use crate::render::{json, names, summary};
+use crate::screen::{Line, Say, Screen};
+use plush_protocol::operator::{OperatorReply, OperatorRequest};
+use plush_protocol::view::{HostState, Outcome, RunView};
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+
+/// How a run is watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// What goes to standard output.
+    pub show: Show,
+    /// Whether progress is shown.
+    pub progress: Progress,
+    /// What the first Ctrl-C means.
+    pub patience: Patience,
+}
+
+/// What goes to standard output.
+#[derive(Clone, Copy, Debug)]
+pub enum Show {
+    /// Lines of output.
+    Lines(Live),
+    /// Events and lines of output as JSON.
+    Events,
+    /// Nothing while the run goes on.
+    Nothing,
+}
+
+/// Whether progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// On standard error.
+    Shown,
+    /// Not at all.
+    Hidden,
+}
+
+/// How watching ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The run is over.
+    Over {
+        /// How.
+        outcome: Outcome,
+        /// At its end.
+        view: Box<RunView>,
+    },
+    /// The operator left; the run goes on.
+    Left,
+    /// The controller has gone without a word.
+    Lost {
+        /// What the connection said, if anything.
+        why: Option<String>,
+    },
+}
+
+/// The status line changes ten times a second at most.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Without a terminal, progress is considered so often.
+const CONSIDER: Duration = Duration::from_secs(1);
+
+/// A screen that stands still is waited for so long when the run is left.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+
+/// Watches until the end. `run` is how the operator calls the run.
+pub async fn watch(mut handle: Handle, manner: Manner, run: &str) -> io::Result<Ended> {
+    let mut presses = Presses::listen()?;
+    let output = !matches!(manner.show, Show::Nothing);
+    let events = matches!(manner.show, Show::Events);
+    handle.ask(&OperatorRequest::Watch { output, events }).await?;
+    let screen = Screen::open();
+    let mut watcher = Watcher::new(manner, run);
+    let mut tick = watcher.ticks();
+    let ended = loop {
+        tokio::select! {
+            biased;
+            press = presses.next() => match watcher.press(press) {
+                Answer::Stop => {
+                    let why = "the operator asked".to_owned();
+                    handle.ask(&OperatorRequest::Stop { why }).await?;
+                }
+                Answer::Leave => break Ended::Left,
+                Answer::Show | Answer::Nothing => {}
+            },
+            room = screen.room(), if watcher.has_to_say() => if let Some(say) = watcher.says.pop_front() {
+                room.send(say);
+            },
+            reply = handle.next(), if !watcher.has_to_say() => match reply {
+                None => break Ended::Lost { why: None },
+                Some(Err(error)) => break Ended::Lost { why: Some(error.to_string()) },
+                Some(Ok(reply)) => if let Some(outcome) = watcher.take(reply) {
+                    break Ended::Over { outcome, view: Box::new(watcher.view.take().unwrap_or_default()) };
+                },
+            },
+            _ = tick.tick() => watcher.tick(&screen),
+        }
+    };
+    watcher.part(&ended, screen, &mut presses).await;
+    Ok(ended)
+}
+
+struct Watcher<'a> {
+    manner: Manner,
+    run: &'a str,
+    interrupts: Interrupts,
+    began: Instant,
+    view: Option<RunView>,
+    viewed: Instant,
+    plain: Plain,
+    terminal: bool,
+    says: VecDeque<Say>,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(manner: Manner, run: &'a str) -> Watcher<'a> {
+        Watcher {
+            manner,
+            run,
+            interrupts: Interrupts::new(manner.patience),
+            began: Instant::now(),
+            view: None,
+            viewed: Instant::now(),
+            plain: Plain::default(),
+            terminal: io::stderr().is_terminal(),
+            says: VecDeque::new(),
+        }
+    }
+
+    fn ticks(&self) -> Interval {
+        let mut ticks = interval(if self.terminal { REDRAW } else { CONSIDER });
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        ticks
+    }
+
+    fn has_to_say(&self) -> bool {
+        !self.says.is_empty()
+    }
+
+    fn press(&mut self, press: Press) -> Answer {
+        let now_ms = self.began.elapsed().as_millis() as u64;
+        let answer = self.interrupts.press(press, now_ms);
+        match answer {
+            Answer::Show => {
+                let page = self.view.as_ref().map(summary::still_going).unwrap_or_default();
+                self.note(&format!(
+                    "{page}plush: press Ctrl-C again within a second to stop the run"
+                ));
+            }
+            Answer::Stop => self.note(
+                "plush: stopping in order; press Ctrl-C once more to leave the run to itself",
+            ),
+            Answer::Leave => self.note(&leaving(self.view.as_ref(), self.run)),
+            Answer::Nothing => {}
+        }
+        answer
+    }
+
+    /// Takes a reply; the outcome once the run is over.
+    fn take(&mut self, reply: OperatorReply) -> Option<Outcome> {
+        let line = matches!(self.manner.show, Show::Events).then(|| json::line(&reply));
+        match reply {
+            OperatorReply::View(view) => {
+                self.view = Some(*view);
+                self.viewed = Instant::now();
+                self.progress_in_lines();
+            }
+            OperatorReply::Output { lines, skipped } => match self.manner.show {
+                Show::Lines(live) => self.says.push_back(Say::Lines(live.lines(&lines, skipped))),
+                Show::Events => self.result(line),
+                Show::Nothing => {}
+            },
+            OperatorReply::Event { .. } => self.result(line),
+            OperatorReply::Taken => {}
+            OperatorReply::Refused { why } => {
+                self.note(&format!("plush: the controller refused: {why}"))
+            }
+            OperatorReply::Over { outcome } => {
+                self.result(line);
+                return Some(outcome);
+            }
+        }
+        None
+    }
+
+    fn tick(&mut self, screen: &Screen) {
+        if !self.terminal {
+            return self.progress_in_lines();
+        }
+        let (Some(view), Progress::Shown) = (&self.view, self.manner.progress) else { return };
+        let width =
+            usize::from(rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col));
+        let width = if width == 0 { 80 } else { width };
+        screen.try_say(Say::Status(progress::line(view, self.since_ms(), width - 1)));
+    }
+
+    fn progress_in_lines(&mut self) {
+        let (Some(view), Progress::Shown, false) =
+            (&self.view, self.manner.progress, self.terminal)
+        else {
+            return;
+        };
+        let now_ms = self.began.elapsed().as_millis() as u64;
+        if let Some(line) = self.plain.say(view, self.viewed.elapsed().as_millis() as u64, now_ms) {
+            self.note(&line);
+        }
+    }
+
+    fn since_ms(&self) -> u64 {
+        self.viewed.elapsed().as_millis() as u64
+    }
+
+    fn note(&mut self, page: &str) {
+        self.says
+            .push_back(Say::Lines(page.lines().map(|line| Line::Err(line.to_owned())).collect()));
+    }
+
+    fn result(&mut self, line: Option<String>) {
+        self.says.extend(line.map(|line| Say::Lines(vec![Line::Out(line)])));
+    }
+
+    /// Writes what is left, however slow the terminal is, until it is done or the operator loses patience.
+    async fn part(mut self, ended: &Ended, screen: Screen, presses: &mut Presses) {
+        let rest = std::mem::take(&mut self.says);
+        let written = async move {
+            for say in rest {
+                screen.room().await.send(say);
+            }
+            screen.finish().await;
+        };
+        match ended {
+            // A terminal that stands still is not waited for by somebody who leaves.
+            Ended::Left => drop(timeout(LEAVE_MAX, written).await),
+            Ended::Over { .. } | Ended::Lost { .. } => tokio::select! {
+                () = written => {}
+                _ = presses.next() => {}
+            },
+        }
+    }
+}
+
+/// What the third Ctrl-C says.
+fn leaving(view: Option<&RunView>, run: &str) -> String {
+    let busy =
+        |state: HostState| !matches!(state, HostState::Done | HostState::Failed | HostState::Spare);
+    let hosts: Vec<&str> = view
+        .map(|view| {
+            view.hosts
+                .iter()
+                .filter(|host| busy(host.state))
+                .map(|host| host.name.as_str())
+                .collect()
+        })
+        .unwrap_or_default();
+    let who = match hosts.len() {
+        0 => "the run goes on".to_owned(),
+        count => format!("{count} hosts may still be at work: {}", names::fold_within(&hosts, 400)),
+    };
+    format!(
+        "plush: left; {who}\n  plush attach {run}   watches it again\n  plush stop {run}     stops it in order"
+    )
+}
+
+/// The signals that an operator sends.
+struct Presses {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Presses {
+    fn listen() -> io::Result<Presses> {
+        Ok(Presses {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Press {
+        tokio::select! {
+            _ = self.interrupt.recv() => Press::Interrupt,
+            _ = self.terminate.recv() => Press::Terminate,
+            _ = self.hang_up.recv() => Press::HangUp,
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! `attach`, `status`, `stop` and `logs -f` against a controller that says what it is told to.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+
+use bench::{Bench, FrontEnd, Said, controller, over, running, view};
+use plush_protocol::operator::{OperatorReply, OperatorRequest, OutputLine};
+use plush_protocol::task::StreamName;
+use plush_protocol::view::{HostState, Outcome, PhaseName};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+
+fn line(host: &str, stream: StreamName, text: &str) -> OutputLine {
+    OutputLine { host: host.into(), process: "demo".into(), stream, text: text.into() }
+}
+
+fn output(lines: Vec<OutputLine>) -> OperatorReply {
+    OperatorReply::Output { lines, skipped: 0 }
+}
+
+/// Says it all and the end; the front end must be watching.
+fn play(outcome: Outcome, replies: Vec<OperatorReply>) -> impl FnOnce(FrontEnd) + Send {
+    move |mut front_end| {
+        assert!(matches!(front_end.hear(), Some(OperatorRequest::Watch { .. })));
+        replies.iter().chain(&over(outcome)).for_each(|reply| front_end.say(reply));
+    }
+}
+
+fn check(arguments: &[&str], outcome: Outcome, replies: Vec<OperatorReply>) -> Said {
+    let bench = Bench::new();
+    let played = controller(&bench.run_dir("demo-1"), play(outcome, replies));
+    let said = bench.run(&[&["attach", "demo"], arguments].concat());
+    played.join().unwrap();
+    said
+}
+
+#[test]
+fn each_line_goes_to_its_stream_with_its_host() {
+    let lines = vec![line("node1", StreamName::Out, "hello"), line("node2", StreamName::Err, "oh")];
+    let said = check(&[], Outcome::Complete, vec![running(), output(lines)]);
+    assert_eq!(said.out, "node1: hello\n");
+    assert!(
+        said.err.contains("node2: oh\n") && said.err.contains("run demo-1 of demo: complete"),
+        "{}",
+        said.err
+    );
+    assert_eq!(said.code, Some(0));
+}
+
+#[test]
+fn the_exit_code_is_the_runs() {
+    let code = |arguments: &[&str], outcome| check(arguments, outcome, vec![]).code;
+    assert_eq!(code(&[], Outcome::TasksFailed { code: 7 }), Some(1));
+    assert_eq!(code(&[], Outcome::TooFewHosts), Some(69));
+    assert_eq!(code(&[], Outcome::Partial), Some(0));
+    assert_eq!(code(&["--strict"], Outcome::Partial), Some(75));
+    assert_eq!(code(&[], Outcome::Stopped), Some(130));
+}
+
+#[test]
+fn json_is_one_document_at_the_end() {
+    let lines = vec![line("node1", StreamName::Out, "hello")];
+    let said = check(&["--json", "-q"], Outcome::Partial, vec![running(), output(lines)]);
+    let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(document["run"], "demo-1");
+    assert_eq!(document["outcome"], "partial");
+    assert_eq!(document["view"]["counts"]["done"], 3);
+}
+
+#[test]
+fn events_are_one_object_per_line() {
+    let event = OperatorReply::Event {
+        index: 4,
+        at_ms: 12,
+        event: serde_json::json!({"Connected": {"host": 1}}),
+    };
+    let said = check(
+        &["--events"],
+        Outcome::Complete,
+        vec![event, output(vec![line("node1", StreamName::Out, "a\u{9b}")])],
+    );
+    let kinds: Vec<String> = said
+        .out
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["is"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(kinds, ["event", "output", "over"]);
+    assert!(!said.out.contains('\u{9b}'));
+}
+
+#[test]
+fn an_escape_sequence_from_a_controller_gone_bad_is_not_obeyed() {
+    let said = check(
+        &[],
+        Outcome::Complete,
+        vec![output(vec![line("n\u{1b}[2J", StreamName::Out, "\u{1b}]0;x\u{7}")])],
+    );
+    assert!(!said.out.contains('\u{1b}') && !said.out.contains('\u{7}'), "{:?}", said.out);
+}
+
+#[test]
+fn a_controller_that_vanishes_is_an_internal_error_that_names_its_log() {
+    let bench = Bench::new();
+    let gone = controller(&bench.run_dir("demo-1"), |mut front_end| drop(front_end.hear()));
+    let said =
+        bench.run(&["attach", "last"].map(|word| if word == "last" { "demo-1" } else { word }));
+    gone.join().unwrap();
+    assert_eq!(said.code, Some(70));
+    assert!(said.err.contains("controller.log"), "{}", said.err);
+}
+
+#[test]
+fn a_run_that_is_over_is_summed_up_from_its_last_view() {
+    let bench = Bench::new();
+    let mut last = view(PhaseName::Done, HostState::Done);
+    last.outcome = Some(Outcome::TooFewHosts);
+    std::fs::write(bench.run_dir("demo-1").join("view.json"), serde_json::to_vec(&last).unwrap())
+        .unwrap();
+    let said = bench.run(&["attach", "demo-1"]);
+    assert_eq!(said.code, Some(69));
+    assert!(said.err.contains("too few hosts"), "{}", said.err);
+    assert_eq!(bench.run(&["stop", "demo-1"]).code, Some(0));
+    let status = bench.run(&["status", "demo-1", "-v"]);
+    assert_eq!(status.code, Some(0));
+    assert!(status.out.contains("node3  done"), "{}", status.out);
+}
+
+/// Starts a front end that watches, and waits until it has said that it does.
+fn watch(bench: &Bench, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
+    let mut child = bench
+        .plush(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    let mut first = String::new();
+    err.read_line(&mut first).unwrap();
+    assert!(first.starts_with("plush: run 4 s"), "{first}");
+    (child, err)
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+fn rest(mut child: Child, mut err: BufReader<std::process::ChildStderr>) -> (Option<i32>, String) {
+    let mut text = String::new();
+    err.read_to_string(&mut text).unwrap();
+    (child.wait().unwrap().code(), text)
+}
+
+#[test]
+fn without_a_terminal_the_first_interrupt_stops_in_order() {
+    let bench = Bench::new();
+    let asked = controller(&bench.run_dir("demo-1"), |mut front_end| {
+        front_end.hear();
+        front_end.say(&running());
+        assert!(matches!(front_end.hear(), Some(OperatorRequest::Stop { .. })));
+        front_end.say(&OperatorReply::Taken);
+        over(Outcome::Stopped).iter().for_each(|reply| front_end.say(reply));
+    });
+    let (child, err) = watch(&bench, &["attach", "demo-1"]);
+    signal(&child, Signal::INT);
+    let (code, err) = rest(child, err);
+    asked.join().unwrap();
+    assert_eq!(code, Some(130), "{err}");
+    assert!(err.contains("stopping in order"), "{err}");
+}
+
+#[test]
+fn leaving_names_who_may_still_be_at_work_and_how_to_stop_them() {
+    let bench = Bench::new();
+    let left = controller(&bench.run_dir("demo-1"), |mut front_end| {
+        front_end.hear();
+        front_end.say(&running());
+        assert!(matches!(front_end.hear(), Some(OperatorRequest::Stop { .. })));
+        front_end.say(&running());
+        assert_eq!(front_end.hear(), None);
+    });
+    let (child, mut err) = watch(&bench, &["attach", "demo-1"]);
+    signal(&child, Signal::INT);
+    let mut heard = String::new();
+    err.read_line(&mut heard).unwrap();
+    assert!(heard.contains("stopping"), "{heard}");
+    signal(&child, Signal::INT);
+    let (code, err) = rest(child, err);
+    left.join().unwrap();
+    assert_eq!(code, Some(130), "{err}");
+    assert!(err.contains("node[1-3]") && err.contains("plush stop demo-1"), "{err}");
+}
+
+#[test]
+fn a_hang_up_leaves_without_stopping() {
+    let bench = Bench::new();
+    let left = controller(&bench.run_dir("demo-1"), |mut front_end| {
+        front_end.hear();
+        front_end.say(&running());
+        assert_eq!(front_end.hear(), None);
+    });
+    let (child, err) = watch(&bench, &["attach", "demo-1"]);
+    signal(&child, Signal::HUP);
+    let (code, _) = rest(child, err);
+    left.join().unwrap();
+    assert_eq!(code, Some(130));
+}
+
+#[test]
+fn a_reader_that_goes_does_not_end_the_run() {
+    let bench = Bench::new();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let played = controller(&bench.run_dir("demo-1"), move |mut front_end| {
+        front_end.hear();
+        front_end.say(&running());
+        gone.recv().unwrap();
+        front_end.say(&output(vec![line("node1", StreamName::Out, "nobody reads this")]));
+        over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
+    });
+    let (mut child, err) = watch(&bench, &["attach", "demo-1"]);
+    drop(child.stdout.take());
+    go.send(()).unwrap();
+    let (code, err) = rest(child, err);
+    played.join().unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    assert!(err.contains("nobody reads standard output"), "{err}");
+}
+
+#[test]
+fn stop_says_why_and_waits_for_the_end() {
+    let bench = Bench::new();
+    let asked = controller(&bench.run_dir("demo-1"), |mut front_end| {
+        assert_eq!(front_end.hear(), Some(OperatorRequest::Stop { why: "enough".into() }));
+        front_end.say(&OperatorReply::Taken);
+        assert!(matches!(front_end.hear(), Some(OperatorRequest::Watch { .. })));
+        over(Outcome::Stopped).iter().for_each(|reply| front_end.say(reply));
+    });
+    let said = bench.run(&["stop", "demo-1", "--why", "enough"]);
+    asked.join().unwrap();
+    assert_eq!(said.code, Some(0), "{}", said.err);
+}
+
+#[test]
+fn stop_gives_up_waiting_in_time() {
+    let bench = Bench::new();
+    let asked =
+        controller(&bench.run_dir("demo-1"), |mut front_end| while front_end.hear().is_some() {});
+    let said = bench.run(&["stop", "demo-1", "--timeout", "50 ms"]);
+    asked.join().unwrap();
+    assert_eq!(said.code, Some(124), "{}", said.err);
+}
+
+#[test]
+fn status_asks_the_controller_first() {
+    let bench = Bench::new();
+    let asked = controller(&bench.run_dir("demo-1"), |mut front_end| {
+        assert_eq!(front_end.hear(), Some(OperatorRequest::Status));
+        front_end.say(&running());
+    });
+    let said = bench.run(&["status", "demo-1", "--json"]);
+    asked.join().unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&said.out).unwrap()["phase"], "run");
+}
+
+#[test]
+fn following_reads_the_files_and_loses_nothing() {
+    let bench = Bench::new();
+    let directory = bench.run_dir("demo-1");
+    let file = bench.file(".local/state/plush/runs/demo-1/output/node1/demo.1.out", "one\ntw");
+    let played = controller(&directory, move |mut front_end| {
+        front_end.hear();
+        std::fs::write(&file, "one\ntwo\nthree").unwrap();
+        front_end.say(&running());
+        over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
+    });
+    let said = bench.run(&["logs", "demo-1", "-f"]);
+    played.join().unwrap();
+    assert_eq!(said.out, "node1: one\nnode1: two\nnode1: three\n");
+}
+
+#[test]
+fn a_run_directory_may_lie_deep() {
+    let bench = Bench::new();
+    let id = "d".repeat(120);
+    let directory = bench.run_dir(&id);
+    let mut deep = view(PhaseName::Done, HostState::Done);
+    deep.outcome = Some(Outcome::Complete);
+    std::fs::write(directory.join("view.json"), serde_json::to_vec(&deep).unwrap()).unwrap();
+    assert_eq!(bench.run(&["attach", &id]).code, Some(0));
+}
