@@ -7,8 +7,16 @@ use plush_lab::{
     remove_stale_labs,
 };
 use plush_lab::{parse_bytes, parse_duration, parse_rate, parse_share};
+use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitCode};
+
+/// Prints a line; that nobody reads it, as in `| head`, is fine.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
 
 /// Emulated hosts on one Linux machine: each with its own address, name, files, processes and sshd.
 #[derive(Debug, Parser)]
@@ -221,7 +229,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let name = arguments.name;
     match arguments.action {
         Action::Up(up) => return bring_up(name, up),
-        Action::List => list_labs().iter().for_each(|name| println!("{name}")),
+        Action::List => list_labs().iter().for_each(|name| say!("{name}")),
         Action::Down => find(name)?.down()?,
         Action::Status { json } => status(&find(name)?, json)?,
         Action::Exec { command } => return exec(&find(name)?, &command),
@@ -265,10 +273,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Noexec(on) => find(name)?.noexec(&on.hosts)?,
         Action::Misbehave { hosts, kind } => find(name)?.misbehave(&hosts.hosts, kind)?,
         Action::Files { host } => {
-            println!("{}", serde_json::to_string_pretty(&find(name)?.snapshot_files(&host)?)?)
+            say!("{}", serde_json::to_string_pretty(&find(name)?.snapshot_files(&host)?)?)
         }
         Action::Processes { host } => {
-            println!("{}", serde_json::to_string_pretty(&find(name)?.processes(&host)?)?)
+            say!("{}", serde_json::to_string_pretty(&find(name)?.processes(&host)?)?)
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -296,24 +304,19 @@ fn bring_up(name: Option<String>, up: Up) -> Result<ExitCode> {
     };
     let lab = if up.foreground { Lab::up(options)? } else { Lab::up_until_down(options)? };
     if up.json {
-        println!("{}", serde_json::to_string_pretty(&lab.report()?)?);
+        say!("{}", serde_json::to_string_pretty(&lab.report()?)?);
     } else {
         let (first, last) = (&lab.hosts()[0], &lab.hosts()[lab.hosts().len() - 1]);
-        println!(
-            "lab {}: {} hosts, {} to {}",
-            lab.name(),
-            lab.hosts().len(),
-            first.name,
-            last.name
-        );
-        println!("ssh_config   {}", lab.ssh_config_path().display());
-        println!("known_hosts  {}", lab.known_hosts_path().display());
-        println!("identity     {}", lab.identity_path().display());
-        println!("inventory    {}", lab.inventory_path().display());
-        println!("directory    {}", lab.directory_file_path().display());
-        println!(
+        say!("lab {}: {} hosts, {} to {}", lab.name(), lab.hosts().len(), first.name, last.name);
+        say!("ssh_config   {}", lab.ssh_config_path().display());
+        say!("known_hosts  {}", lab.known_hosts_path().display());
+        say!("identity     {}", lab.identity_path().display());
+        say!("inventory    {}", lab.inventory_path().display());
+        say!("directory    {}", lab.directory_file_path().display());
+        say!(
             "try: plush-lab ssh {} hostname; plush-lab exec -- ssh {} uptime",
-            first.name, first.name
+            first.name,
+            first.name
         );
     }
     if up.foreground {
@@ -325,15 +328,10 @@ fn bring_up(name: Option<String>, up: Up) -> Result<ExitCode> {
 fn status(lab: &Lab, json: bool) -> Result<()> {
     let report = lab.report()?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
-    println!(
-        "lab {} in {}, controller {}",
-        report.name,
-        report.directory.display(),
-        report.controller
-    );
+    say!("lab {} in {}, controller {}", report.name, report.directory.display(), report.controller);
     for host in report.hosts {
         let power = match host.power {
             Power::On => "on",
@@ -346,7 +344,7 @@ fn status(lab: &Lab, json: bool) -> Result<()> {
         } else {
             format!("up {}, down {}", host.up, host.down)
         };
-        println!("{:6} {:14} {power}{cable}  {link}", host.name, host.address);
+        say!("{:6} {:14} {power}{cable}  {link}", host.name, host.address);
     }
     Ok(())
 }

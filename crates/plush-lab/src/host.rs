@@ -126,10 +126,17 @@ impl Host {
 
     /// Ends all processes of the host at once. Connections are closed if its link still works.
     pub fn kill(&mut self) {
+        self.begin_to_kill();
         self.power = Power::Off;
         if let Some(running) = self.running.take() {
-            namespace::signal(running.pid, libc::SIGKILL);
             namespace::wait_for(running.pid);
+        }
+    }
+
+    /// Does not wait for the end: many hosts end sooner together than in turn.
+    pub fn begin_to_kill(&self) {
+        if let Some(running) = &self.running {
+            namespace::signal(running.pid, libc::SIGKILL);
         }
     }
 

@@ -50,10 +50,10 @@ impl std::fmt::Display for LinkShape {
             shares
                 .iter()
                 .filter(|(_, share)| *share > 0.0)
-                .map(|(what, share)| format!("{what} {} %", share * 100.0)),
+                .map(|(what, share)| format!("{what} {:.2} %", share * 100.0)),
         );
         if self.rate_bps > 0 {
-            parts.push(format!("{} kbit/s", self.rate_bps as f64 / 1000.0));
+            parts.push(format!("{:.0} kbit/s", self.rate_bps as f64 / 1000.0));
         }
         write!(out, "{}", parts.join(", "))
     }

@@ -195,6 +195,7 @@ impl Supervisor {
                 Event::End => break,
             }
         }
+        self.hosts.iter().for_each(Host::begin_to_kill);
         for host in &mut self.hosts {
             host.kill();
             freezer::remove_group(&self.state.name(), &host.name);
