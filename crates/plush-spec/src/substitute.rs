@@ -42,10 +42,7 @@ impl<'a> Scope<'a> {
 
     /// An empty scope within this one.
     pub fn within(&'a self) -> Scope<'a> {
-        Scope {
-            around: Some(self),
-            values: BTreeMap::new(),
-        }
+        Scope { around: Some(self), values: BTreeMap::new() }
     }
 
     /// Sets a variable.
@@ -60,9 +57,7 @@ impl<'a> Scope<'a> {
 
     /// What a variable stands for.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values
-            .get(name)
-            .or_else(|| self.around.and_then(|s| s.get(name)))
+        self.values.get(name).or_else(|| self.around.and_then(|s| s.get(name)))
     }
 }
 
@@ -169,10 +164,8 @@ pub fn expand_shell(line: &str, scope: &Scope<'_>) -> Result<String, SubstituteE
                 out.push_str(literal);
             }
             Piece::Use(used) => {
-                let words: Vec<String> = look_up(&used, scope)?
-                    .iter()
-                    .map(|word| quotes.escape(word))
-                    .collect();
+                let words: Vec<String> =
+                    look_up(&used, scope)?.iter().map(|word| quotes.escape(word)).collect();
                 out.push_str(&words.join(" "));
             }
         }
@@ -219,9 +212,7 @@ fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, SubstituteError>
 
 fn read_use(rest: &str, offset: usize) -> Result<(Use, usize), SubstituteError> {
     let fault = |fault| SubstituteError { offset, fault };
-    let end = rest
-        .find('}')
-        .ok_or_else(|| fault(SubstituteFault::Unclosed))?;
+    let end = rest.find('}').ok_or_else(|| fault(SubstituteFault::Unclosed))?;
     let inside = &rest[2..end];
     let bad = || fault(SubstituteFault::BadName(inside.to_string()));
     let (name, index) = match inside.split_once('[') {
@@ -232,40 +223,23 @@ fn read_use(rest: &str, offset: usize) -> Result<(Use, usize), SubstituteError> 
         None => (inside, None),
     };
     let is_name = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' '));
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '+' | ' '));
     if !is_name {
         return Err(bad());
     }
-    Ok((
-        Use {
-            name: name.to_string(),
-            index,
-            offset,
-        },
-        end + 1,
-    ))
+    Ok((Use { name: name.to_string(), index, offset }, end + 1))
 }
 
 fn look_up<'s>(used: &Use, scope: &'s Scope<'_>) -> Result<&'s [String], SubstituteError> {
-    let fault = |fault| SubstituteError {
-        offset: used.offset,
-        fault,
-    };
-    let value = scope
-        .get(&used.name)
-        .ok_or_else(|| fault(SubstituteFault::Unknown(used.name.clone())))?;
+    let fault = |fault| SubstituteError { offset: used.offset, fault };
+    let value =
+        scope.get(&used.name).ok_or_else(|| fault(SubstituteFault::Unknown(used.name.clone())))?;
     match (value, used.index) {
         (Value::Text(text), None) => Ok(std::slice::from_ref(text)),
         (Value::Text(_), Some(_)) => Err(fault(SubstituteFault::NoList(used.name.clone()))),
         (Value::List(list), None) => Ok(list),
         (Value::List(list), Some(index)) => list.get(index..=index).ok_or_else(|| {
-            fault(SubstituteFault::OutOfRange {
-                name: used.name.clone(),
-                index,
-                len: list.len(),
-            })
+            fault(SubstituteFault::OutOfRange { name: used.name.clone(), index, len: list.len() })
         }),
     }
 }
@@ -325,10 +299,7 @@ mod tests {
         let mut scope = Scope::new();
         scope.set_text("rank", "3");
         scope.set_text("trick", "${rank} $(reboot) 'x' \"y\"");
-        scope.set(
-            "hosts.peers",
-            Value::List(vec!["n1".into(), "n2; rm".into()]),
-        );
+        scope.set("hosts.peers", Value::List(vec!["n1".into(), "n2; rm".into()]));
         scope
     }
 
@@ -350,16 +321,10 @@ mod tests {
 
     #[test]
     fn lists_are_joined_and_indexed() {
-        assert_eq!(
-            expand("${hosts.peers[0]}|${hosts.peers}", &scope()).unwrap(),
-            "n1|n1 n2; rm"
-        );
+        assert_eq!(expand("${hosts.peers[0]}|${hosts.peers}", &scope()).unwrap(), "n1|n1 n2; rm");
         let error = expand("x ${hosts.peers[2]}", &scope()).unwrap_err();
         assert_eq!(error.offset, 2);
-        assert_eq!(
-            error.to_string(),
-            "`hosts.peers` has 2 elements, there is no [2]"
-        );
+        assert_eq!(error.to_string(), "`hosts.peers` has 2 elements, there is no [2]");
     }
 
     #[test]
@@ -369,25 +334,16 @@ mod tests {
         assert_eq!(fault("${no}").fault, SubstituteFault::Unknown("no".into()));
         assert_eq!(fault("${rank").fault, SubstituteFault::Unclosed);
         assert_eq!(fault("${}").fault, SubstituteFault::BadName(String::new()));
-        assert_eq!(
-            fault("${rank[0]}").fault,
-            SubstituteFault::NoList("rank".into())
-        );
-        assert_eq!(
-            fault("${a[x]}").fault,
-            SubstituteFault::BadName("a[x]".into())
-        );
+        assert_eq!(fault("${rank[0]}").fault, SubstituteFault::NoList("rank".into()));
+        assert_eq!(fault("${a[x]}").fault, SubstituteFault::BadName("a[x]".into()));
     }
 
     #[test]
     fn no_value_is_taken_for_shell_syntax_whatever_quotes_are_around_it() {
         let line = r#"printf '%s\n' ${trick} "${trick}" '${trick}' ${hosts.peers} \"${rank}"#;
         let expanded = expand_shell(line, &scope()).unwrap();
-        let output = std::process::Command::new("/bin/sh")
-            .arg("-c")
-            .arg(&expanded)
-            .output()
-            .unwrap();
+        let output =
+            std::process::Command::new("/bin/sh").arg("-c").arg(&expanded).output().unwrap();
         let trick = "${rank} $(reboot) 'x' \"y\"";
         let wanted = format!("{trick}\n{trick}\n{trick}\nn1\nn2; rm\n\"3\n");
         assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted);

@@ -69,11 +69,9 @@ impl std::fmt::Display for NameFault {
             NameFault::Empty => write!(f, "a name cannot be empty"),
             NameFault::TooLong => write!(f, "a name has at most {NAME_BYTES_MAX} bytes"),
             NameFault::BadStart(c) => write!(f, "a name cannot begin with `{}`", c.escape_debug()),
-            NameFault::BadCharacter(c) => write!(
-                f,
-                "`{}` is not allowed in this place of a name",
-                c.escape_debug()
-            ),
+            NameFault::BadCharacter(c) => {
+                write!(f, "`{}` is not allowed in this place of a name", c.escape_debug())
+            }
         }
     }
 }

@@ -48,6 +48,33 @@ pub struct Process {
     pub foreign: Vec<Foreign>,
 }
 
+impl Process {
+    /// A process with nothing said but its command.
+    pub fn new(name: Name, command: Command) -> Process {
+        Process {
+            name,
+            place: Place::default(),
+            command,
+            env: Vec::new(),
+            secrets: Vec::new(),
+            cwd: None,
+            stdin: Stdin::default(),
+            time_limit_ms: None,
+            success_codes: vec![0],
+            stop: Stop::default(),
+            limits: Limits::default(),
+            output: OutputPolicy::default(),
+            restart: None,
+            log_manager: None,
+            on: On::default(),
+            probes: Vec::new(),
+            on_failure: None,
+            outputs: Vec::new(),
+            foreign: Vec::new(),
+        }
+    }
+}
+
 /// What is run. Texts may hold `${...}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
@@ -149,10 +176,7 @@ pub struct Stop {
 
 impl Default for Stop {
     fn default() -> Stop {
-        Stop {
-            signal: "TERM".to_string(),
-            grace_ms: 10_000,
-        }
+        Stop { signal: "TERM".to_string(), grace_ms: 10_000 }
     }
 }
 

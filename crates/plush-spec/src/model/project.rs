@@ -70,11 +70,7 @@ impl Project {
 
     /// Where the hosts of a cluster come from: its own resources, or the project's.
     pub fn resources_of<'a>(&'a self, cluster: &'a Cluster) -> &'a [Resource] {
-        if cluster.resources.is_empty() {
-            &self.resources
-        } else {
-            &cluster.resources
-        }
+        if cluster.resources.is_empty() { &self.resources } else { &cluster.resources }
     }
 }
 

@@ -1,0 +1,486 @@
+//! Checks a tree against the vocabulary: unknown keys, missing ones, bad values, unknown variables.
+//! It makes nothing; what things mean together is checked later on the model.
+
+use crate::report::Report;
+use crate::source::Span;
+use crate::substitute::{Scope, SubstituteFault, TASK_VARIABLES, expand, uses};
+use crate::tree::node::{Entry, Node, Shape};
+use crate::tree::shape::unknown_hint;
+use crate::value::{self, Fault, Scalar, nearest, shown};
+use crate::vocabulary::{
+    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, step_head,
+};
+
+/// Checks a whole description.
+pub(crate) fn check(root: &Node, scope: &Scope<'_>, report: &mut Report<'_>) {
+    let names = |key| root.get(key).map_or(&[][..], Node::entries).iter().map(|e| e.key.clone());
+    let project = root.get("project").and_then(Node::as_text).map(str::to_string);
+    let known = Known {
+        variables: names("variables").collect(),
+        clusters: names("clusters").chain(project).collect(),
+        in_workflow: false,
+    };
+    let mut checker = Checker { report, scope, known };
+    if !matches!(root.shape, Shape::Map(_)) {
+        let hint = "three lines are enough: `project: NAME`, `hosts: SET`, `run: LINE`";
+        checker.report.error(
+            "shape",
+            &first_line(&root.span),
+            "a description is made of keys and values",
+            Some(hint.to_string()),
+        );
+        return;
+    }
+    checker.record(root, &PROJECT, &root.span);
+}
+
+fn first_line(span: &Span) -> Span {
+    span.start..span.start.saturating_add(1).min(span.end.max(span.start))
+}
+
+/// The names that variables may have.
+struct Known {
+    variables: Vec<String>,
+    clusters: Vec<String>,
+    in_workflow: bool,
+}
+
+struct Checker<'r, 's> {
+    report: &'r mut Report<'s>,
+    scope: &'r Scope<'r>,
+    known: Known,
+}
+
+impl Checker<'_, '_> {
+    fn record(&mut self, node: &Node, record: &'static Record, at: &Span) {
+        match &node.shape {
+            Shape::Map(entries) => {
+                for (index, entry) in entries.iter().enumerate() {
+                    self.entry(entry, &entries[..index], record);
+                }
+            }
+            Shape::Text(_) | Shape::List(_) => {
+                let short = record.short.and_then(|short| record.field(short));
+                match short.filter(|f| takes(&f.kind, node)) {
+                    Some(field) => self.value(node, &field.kind, field.variables, at),
+                    None => return self.wrong_shape(node, record),
+                }
+            }
+            Shape::Null => {}
+        }
+        self.required(node, record, at);
+    }
+
+    fn wrong_shape(&mut self, node: &Node, record: &'static Record) {
+        let keys: Vec<&str> = record.fields.iter().map(|f| f.key).take(6).collect();
+        let message = format!("{} is made of keys and values", with_article(record.name));
+        self.report.error(
+            "shape",
+            &first_word(node),
+            message,
+            Some(format!("its keys are {}", keys.join(", "))),
+        );
+    }
+
+    fn required(&mut self, node: &Node, record: &'static Record, at: &Span) {
+        let is_short = !matches!(node.shape, Shape::Map(_) | Shape::Null);
+        for field in record.fields.iter().filter(|f| f.required) {
+            let is_given = match is_short {
+                true => record.short == Some(field.key),
+                false => get(node, field).is_some_and(|n| !n.is_null()),
+            };
+            if !is_given {
+                let hint = format!("for example `{}: {}`", field.key, field.example);
+                self.report.error(
+                    "missing",
+                    at,
+                    format!("{} needs `{}`", with_article(record.name), field.key),
+                    Some(hint),
+                );
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry, before: &[Entry], record: &'static Record) {
+        if entry.key.starts_with("x-") {
+            if !record.foreign {
+                let hint = "put it on the project, an application, a cluster, a resource, software, a process, a workflow or a repeat";
+                self.report.error(
+                    "foreign",
+                    &entry.key_span,
+                    format!("`{}` is not carried along here", shown(&entry.key)),
+                    Some(hint.to_string()),
+                );
+            }
+            return;
+        }
+        if let Some(field) = record.field(&entry.key) {
+            if before.iter().any(|e| {
+                e.key != entry.key && record.field(&e.key).is_some_and(|f| f.key == field.key)
+            }) {
+                self.report.error(
+                    "duplicate-key",
+                    &entry.key_span,
+                    format!("`{}` is given twice, once by another name", field.key),
+                    None,
+                );
+            }
+            let was = self.known.in_workflow;
+            self.value(&entry.value, &field.kind, field.variables, &entry.key_span);
+            self.known.in_workflow = was;
+            return;
+        }
+        if let Some(Field { kind: Kind::Dict(_, scalar, of), variables, .. }) = record.rest {
+            self.dict_entry(entry, *scalar, of, *variables);
+            return;
+        }
+        let words = record.fields.iter().map(|f| f.key);
+        self.unknown_key(entry, record, words.collect());
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, record: &'static Record, words: Vec<&'static str>) {
+        let moved = match (record.name, entry.key.as_str()) {
+            ("process" | "workflow" | "command", "cmdline") => Some("write `args: [...]`"),
+            ("project", "name") => Some("write `project: NAME`"),
+            ("project", "cluster" | "components" | "component") => {
+                Some("write `clusters:` with one key per cluster")
+            }
+            _ => None,
+        };
+        let hint = moved.map(str::to_string).or_else(|| unknown_hint(&entry.key, words));
+        self.report.error(
+            "unknown-key",
+            &entry.key_span,
+            format!("{} has no `{}`", with_article(record.name), shown(&entry.key)),
+            hint,
+        );
+    }
+
+    fn value(&mut self, node: &Node, kind: &'static Kind, variables: Variables, at: &Span) {
+        match kind {
+            Kind::Scalar(scalar) => self.scalar(node, *scalar, variables, at),
+            Kind::Record(record) => self.record(node, record, at),
+            Kind::List(of) => {
+                if let (Shape::Map(_), Kind::Scalar(_)) = (&node.shape, of) {
+                    self.report.error(
+                        "shape",
+                        &first_word(node),
+                        "a list is expected here, not keys",
+                        Some("write `[a, b]`".to_string()),
+                    );
+                    return;
+                }
+                for item in node.items() {
+                    if item.is_null() {
+                        self.report.error(
+                            "empty",
+                            at,
+                            "an item of this list is empty",
+                            Some("write `\"\"` for an empty text".to_string()),
+                        );
+                    } else {
+                        self.value(item, of, variables, &first_word(item));
+                    }
+                }
+            }
+            Kind::Dict(_, scalar, of) => match &node.shape {
+                Shape::Map(entries) => {
+                    entries.iter().for_each(|e| self.dict_entry(e, *scalar, of, variables))
+                }
+                Shape::Null => {}
+                Shape::Text(_) | Shape::List(_) => {
+                    let hint = "write one key for each, such as `NAME: ...`";
+                    self.report.error(
+                        "shape",
+                        &first_word(node),
+                        "names and what they stand for are expected here",
+                        Some(hint.to_string()),
+                    );
+                }
+            },
+            Kind::Steps => self.steps(node),
+        }
+    }
+
+    fn dict_entry(
+        &mut self,
+        entry: &Entry,
+        scalar: Scalar,
+        of: &'static Kind,
+        variables: Variables,
+    ) {
+        if let Err(fault) = value::check(scalar, &entry.key) {
+            self.fault(fault, &entry.key_span);
+        }
+        if entry.value.is_null() && matches!(of, Kind::Scalar(_)) {
+            let message = format!("`{}` has no value", shown(&entry.key));
+            self.report.error(
+                "empty",
+                &entry.key_span,
+                message,
+                Some("write `\"\"` for an empty text".to_string()),
+            );
+            return;
+        }
+        self.value(&entry.value, of, variables, &entry.key_span);
+    }
+
+    fn steps(&mut self, node: &Node) {
+        let items = match &node.shape {
+            Shape::List(items) => items.as_slice(),
+            Shape::Map(_) => std::slice::from_ref(node),
+            Shape::Null => &[],
+            Shape::Text(_) => {
+                let hint = "write `- process: NAME` and below it `run: LINE`";
+                self.report.error(
+                    "shape",
+                    &first_word(node),
+                    "steps are expected here",
+                    Some(hint.to_string()),
+                );
+                return;
+            }
+        };
+        for item in items {
+            match &item.shape {
+                Shape::Map(entries) => self.step(item, entries),
+                Shape::List(_) => self.steps(item),
+                Shape::Text(_) | Shape::Null => {
+                    let hint = "write `- process: NAME` and below it `run: LINE`";
+                    self.report.error(
+                        "shape",
+                        &first_word(item),
+                        "a step is made of keys and values",
+                        Some(hint.to_string()),
+                    );
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, node: &Node, entries: &[Entry]) {
+        let mut tags = entries.iter().filter(|e| step_head(&e.key).is_some());
+        let Some(tag) = tags.next() else {
+            let words = STEP_TAGS.iter().map(|(tag, _)| *tag);
+            let near = entries.iter().find_map(|e| nearest(&e.key, words.clone()).map(|w| (e, w)));
+            let at = near.map_or_else(
+                || entries.first().map_or(node.span.clone(), |e| e.key_span.clone()),
+                |(e, _)| e.key_span.clone(),
+            );
+            let hint = near.map_or_else(
+                || format!("it has one of: {}", words.collect::<Vec<_>>().join(", ")),
+                |(_, w)| format!("did you mean `{w}`?"),
+            );
+            self.report.error("step", &at, "this says not what kind of step it is", Some(hint));
+            return;
+        };
+        if let Some(second) = tags.next() {
+            let message = format!("a step is either `{}` or `{}`", tag.key, second.key);
+            self.report.error(
+                "step",
+                &second.key_span,
+                message,
+                Some("begin a step of its own with `-`".to_string()),
+            );
+            return;
+        }
+        let head = step_head(&tag.key).expect("the tag was chosen because it is one");
+        self.step_of(node, entries, tag, head);
+    }
+
+    fn step_of(&mut self, node: &Node, entries: &[Entry], tag: &Entry, head: StepHead) {
+        let others: Vec<Entry> = entries.iter().filter(|e| e.key != tag.key).cloned().collect();
+        let rest = Node { span: node.span.clone(), shape: Shape::Map(others) };
+        match head {
+            StepHead::Named(record) => {
+                if tag.value.is_null() {
+                    self.report.error(
+                        "missing",
+                        &tag.key_span,
+                        format!("{} needs a name", with_article(&tag.key)),
+                        None,
+                    );
+                } else {
+                    self.scalar(&tag.value, Scalar::Name, Variables::None, &tag.key_span);
+                }
+                let was = std::mem::replace(&mut self.known.in_workflow, tag.key == "workflow");
+                self.record(&rest, record, &tag.key_span);
+                self.known.in_workflow = was;
+            }
+            StepHead::Within(record) => {
+                let own: Vec<Entry> = rest
+                    .entries()
+                    .iter()
+                    .filter(|e| STEP_COMMON.field(&e.key).is_none())
+                    .cloned()
+                    .collect();
+                for entry in rest.entries().iter().filter(|e| STEP_COMMON.field(&e.key).is_some()) {
+                    self.entry(entry, &[], &STEP_COMMON);
+                }
+                for entry in &own {
+                    let hint = record
+                        .field(&entry.key)
+                        .map(|_| format!("write it further in, under `{}`", tag.key));
+                    self.report.error(
+                        "unknown-key",
+                        &entry.key_span,
+                        format!("there is no `{}` beside `{}`", shown(&entry.key), tag.key),
+                        hint,
+                    );
+                }
+                self.record(&tag.value, record, &tag.key_span);
+            }
+            StepHead::Steps => {
+                self.record(&rest, &STEP_COMMON, &tag.key_span);
+                self.steps(&tag.value);
+            }
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, scalar: Scalar, variables: Variables, at: &Span) {
+        let text = match &node.shape {
+            Shape::Text(text) => text,
+            Shape::Null => return,
+            Shape::List(_) | Shape::Map(_) => {
+                let hint = "put quotes around it if it is a text";
+                self.report.error(
+                    "shape",
+                    &first_word(node),
+                    "a single value is expected here",
+                    Some(hint.to_string()),
+                );
+                return;
+            }
+        };
+        let span = if node.span.is_empty() { at } else { &node.span };
+        match self.expanded(text, variables, span) {
+            Some(expanded) => {
+                if let Err(fault) = value::check(scalar, &expanded) {
+                    self.fault(fault, span);
+                }
+            }
+            None if matches!(scalar, Scalar::Path | Scalar::Within | Scalar::Url)
+                && text.starts_with('-') =>
+            {
+                self.fault(
+                    Fault::new(format!(
+                        "`{}` begins with `-`, which programs take for an option",
+                        shown(text)
+                    )),
+                    span,
+                );
+            }
+            None => {}
+        }
+    }
+
+    fn fault(&mut self, fault: Fault, span: &Span) {
+        self.report.error("value", span, fault.message, fault.hint);
+    }
+
+    /// The text with its variables replaced, where that can be known now and is good.
+    fn expanded(&mut self, text: &str, variables: Variables, span: &Span) -> Option<String> {
+        if variables == Variables::None || !text.contains("${") {
+            return Some(text.to_string());
+        }
+        let found = match uses(text) {
+            Ok(found) => found,
+            Err(error) => {
+                let hint = "write `$${` for a literal `${`";
+                self.report.error("variable", span, error.to_string(), Some(hint.to_string()));
+                return None;
+            }
+        };
+        let mut is_known = true;
+        for used in &found {
+            let in_project = self.scope.get(&used.name).is_some();
+            let of_task = self.is_of_task(&used.name);
+            if !in_project {
+                is_known = false;
+                if !of_task {
+                    self.unknown_variable(&used.name, span);
+                } else if variables == Variables::Project {
+                    let message = format!("`${{{}}}` is known only when a task starts", used.name);
+                    self.report.error(
+                        "variable",
+                        span,
+                        message,
+                        Some("use a variable of the project here".to_string()),
+                    );
+                }
+            }
+        }
+        match expand(text, self.scope) {
+            Ok(expanded) if is_known => Some(expanded),
+            Err(error) if is_known && !matches!(error.fault, SubstituteFault::Unknown(_)) => {
+                self.report.error("variable", span, error.to_string(), None);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn is_of_task(&self, name: &str) -> bool {
+        match name.strip_prefix("hosts.") {
+            Some(cluster) => self.known.clusters.iter().any(|c| c == cluster),
+            None => TASK_VARIABLES.contains(&name) && (name != "item" || self.known.in_workflow),
+        }
+    }
+
+    fn unknown_variable(&mut self, name: &str, span: &Span) {
+        let hosts: Vec<String> = self.known.clusters.iter().map(|c| format!("hosts.{c}")).collect();
+        let words = self.known.variables.iter().chain(&hosts).map(String::as_str);
+        let words = words
+            .chain(TASK_VARIABLES.into_iter().filter(|v| *v != "item" || self.known.in_workflow));
+        let hint = match nearest(name, words) {
+            Some(word) => format!("did you mean `${{{word}}}`?"),
+            None if name == "item" => "only a workflow has items".to_string(),
+            None => format!(
+                "add it to `variables`; write `${name}` or `$${{{name}}}` if the shell is meant"
+            ),
+        };
+        self.report.error(
+            "variable",
+            span,
+            format!("there is no variable `{}`", shown(name)),
+            Some(hint),
+        );
+    }
+}
+
+/// Whether a field can be given by a bare value of this shape.
+fn takes(kind: &Kind, node: &Node) -> bool {
+    match (kind, &node.shape) {
+        (Kind::Scalar(_), Shape::Text(_)) | (Kind::List(_), Shape::Text(_) | Shape::List(_)) => {
+            true
+        }
+        (Kind::Record(record), _) => {
+            record.short.and_then(|s| record.field(s)).is_some_and(|f| takes(&f.kind, node))
+        }
+        _ => false,
+    }
+}
+
+/// The value of a field under its key or one of its other names.
+pub(crate) fn get<'n>(node: &'n Node, field: &Field) -> Option<&'n Node> {
+    node.get(field.key).or_else(|| field.aliases.iter().find_map(|alias| node.get(alias)))
+}
+
+fn first_word(node: &Node) -> Span {
+    match node.shape {
+        Shape::Map(_) | Shape::List(_) => match node.entries().first() {
+            Some(entry) => entry.key_span.clone(),
+            None => first_line(&node.span),
+        },
+        Shape::Text(_) | Shape::Null => node.span.clone(),
+    }
+}
+
+fn with_article(name: &str) -> String {
+    let name = name.replace('_', " ");
+    match name.as_str() {
+        "items" | "limits" | "stdin" => name,
+        _ if name.starts_with(['a', 'e', 'i', 'o']) => format!("an {name}"),
+        _ => format!("a {name}"),
+    }
+}

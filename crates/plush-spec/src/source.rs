@@ -1,0 +1,53 @@
+//! The text of a description, and where its lines begin.
+//! It is not read from anywhere: whoever has the text makes it.
+
+use crate::model::Place;
+
+/// A piece of the text, in bytes.
+pub type Span = std::ops::Range<usize>;
+
+/// A text and its lines.
+#[derive(Debug)]
+pub(crate) struct Source<'t> {
+    pub text: &'t str,
+    line_starts: Vec<usize>,
+}
+
+impl<'t> Source<'t> {
+    pub fn new(text: &'t str) -> Source<'t> {
+        let ends = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i + 1);
+        Source { text, line_starts: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// The line and column of a byte.
+    pub fn place(&self, byte: usize) -> Place {
+        let byte = self.text.floor_char_boundary(byte.min(self.text.len()));
+        let line = self.line_starts.partition_point(|start| *start <= byte);
+        let start = self.line_starts[line - 1];
+        // A line of a hostile text can be as long as the text: do not count it a million times.
+        let from = self.text.floor_char_boundary(start.max(byte.saturating_sub(COLUMN_BYTES_MAX)));
+        let column = (from - start) + self.text[from..byte].chars().count();
+        Place::new(line as u32, column as u32 + 1)
+    }
+
+    /// The word that begins at a place; empty where the place is not of this text.
+    pub fn word_at(&self, place: Place) -> Span {
+        let Some(start) =
+            (place.line as usize).checked_sub(1).and_then(|l| self.line_starts.get(l))
+        else {
+            return 0..0;
+        };
+        let line = self.text[*start..].lines().next().unwrap_or_default();
+        let column = (place.column as usize).saturating_sub(1);
+        let from = line.char_indices().nth(column).map_or(line.len(), |(i, _)| i);
+        let skip = usize::from(line[from..].starts_with(['<', '"', '\'']));
+        let rest = &line[from + skip..];
+        let len = rest
+            .find(|c: char| c.is_whitespace() || "<>\"',:{}[]/".contains(c))
+            .unwrap_or(rest.len());
+        start + from..start + from + skip + len
+    }
+}
+
+/// Columns are counted in characters up to here, beyond it in bytes.
+const COLUMN_BYTES_MAX: usize = 4096;
