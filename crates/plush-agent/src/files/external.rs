@@ -143,11 +143,13 @@ pub fn rsync(
             strip_number(authority)
         }
         None => {
-            source.split_once(':').filter(|(_, path)| !path.is_empty()).ok_or_else(|| fail(FORM))?.0
+            let parts = source.split_once(':').filter(|(_, path)| !path.is_empty());
+            parts.ok_or_else(|| fail(FORM))?.0
         }
     };
     check_authority(authority).map_err(fail)?;
-    let argv = [
+    let timeout = format!("--timeout={stall_s}");
+    let mut argv = vec![
         "rsync",
         "--recursive",
         "--links",
@@ -159,13 +161,14 @@ pub fn rsync(
         "--no-specials",
         "--protect-args",
         "--partial",
-        "-e",
-        SSH,
-        &format!("--timeout={stall_s}"),
-        "--",
-        source,
-        &dest,
+        &timeout,
     ];
+    // With a remote shell given, a daemon would be looked for behind that shell.
+    let is_daemon = source.starts_with("rsync://") || source.contains("::");
+    if !is_daemon {
+        argv.extend(["-e", SSH]);
+    }
+    argv.extend(["--", source, &dest]);
     Ok(invocation(&argv, &[], cwd))
 }
 
@@ -181,7 +184,7 @@ pub fn scp(
     let dest = plain_dest(name).map_err(fail)?;
     const FORM: Refusal = Refusal::Form("[user@]host:path");
     let (authority, path) = source.split_once(':').ok_or_else(|| fail(FORM))?;
-    if path.is_empty() || authority.contains('/') {
+    if path.is_empty() || path.starts_with(':') || authority.contains('/') {
         return Err(fail(FORM));
     }
     check_authority(authority).map_err(fail)?;

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::Progress;
-use super::root::{Root, Walk};
+use super::root::{Root, Walk, is_temporary};
 
 /// How many leftovers a report names; the rest are counted.
 pub const NAMED_LEFTOVERS: usize = 1000;
@@ -109,6 +109,30 @@ impl Root {
             Remover { walk: self.walk(), removal: &mut removal, levels: Vec::new(), moved: 0 };
         remover.remove(parent.as_fd(), name, self.join(rel), progress);
         removal
+    }
+}
+
+impl Root {
+    /// Removes what interrupted work left in this directory: names that only `temporary_name` gives. To be
+    /// called when no such work is going on, as at the start of an agent.
+    pub fn remove_abandoned(&self, progress: &mut Progress<'_>) -> Removal {
+        let mut all = Removal::default();
+        let names = match Dir::read_from(self) {
+            Ok(entries) => entries.filter_map(Result::ok),
+            Err(error) => {
+                all.leave(self.join(Path::new("")), Why::System(error));
+                return all;
+            }
+        };
+        let names = names.map(|entry| OsString::from_vec(entry.file_name().to_bytes().to_vec()));
+        for name in names.filter(|name| is_temporary(name)) {
+            let one = self.remove_tree(Path::new(&name), progress);
+            all.removed += one.removed;
+            all.left_total += one.left_total;
+            let room = NAMED_LEFTOVERS - all.left.len();
+            all.left.extend(one.left.into_iter().take(room));
+        }
+        all
     }
 }
 

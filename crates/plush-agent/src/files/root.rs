@@ -310,6 +310,12 @@ pub(crate) fn temporary_name() -> OsString {
     OsString::from(format!(".plush-{:016x}", u64::from_ne_bytes(bytes)))
 }
 
+/// Whether `temporary_name` may have given this name.
+pub(crate) fn is_temporary(name: &OsStr) -> bool {
+    let random = name.as_bytes().strip_prefix(b".plush-");
+    random.is_some_and(|random| random.len() == 16 && random.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// The path's components when all of them are plain names (a `.` is dropped); an absolute path, `..` or a NUL is refused.
 pub(crate) fn plain_names(rel: &Path) -> io::Result<Vec<&OsStr>> {
     let mut names = Vec::new();

@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
-// mod external;
+mod external;
 mod fetch;
-// mod install;
-
+mod install;
 mod pack;
 mod root;
 mod server;
