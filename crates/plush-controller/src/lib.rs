@@ -1,3 +1,27 @@
 //! Performs the effects of one run: journal, transports, providers, operator socket.
+//!
+//! A crate of its own so that the rules cannot reach the world and the front ends cannot reach the rules. It decides
+//! nothing about a run: that is `plush_core`.
 
+mod driver;
+mod effects;
+mod error;
+mod front;
+mod host_link;
+mod journal;
+mod lines;
+mod operator;
+mod output;
+mod packages;
+mod provider;
+mod run_dir;
 pub mod transport;
+
+pub use error::ControllerError;
+pub use front::{
+    ControlOptions, PlanView, Planned, PlannedHostView, RunOptions, RunSummary, control, create,
+    plan, runs,
+};
+pub use journal::{Journal, Record};
+pub use plush_core::plan::{Keep, PlanProblem};
+pub use run_dir::{RunDir, file_name};

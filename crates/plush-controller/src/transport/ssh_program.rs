@@ -87,7 +87,7 @@ impl ProgramTarget {
         words.extend(account(last.user.as_deref(), last.port));
         words.extend(["--".to_owned(), last.name.clone()]);
         let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
-        Some(format!("exec {}", quoted.join(" ")).replace('%', "%%"))
+        Some(quoted.join(" ").replace('%', "%%"))
     }
 }
 

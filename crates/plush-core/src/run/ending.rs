@@ -99,7 +99,8 @@ impl Run {
             }
             (Ending::Collected, Link::Up) => self.begin_cleaning(number),
             (Ending::Cleaning { since }, _) if since + CLEANING_LIMIT_MS <= now => {
-                let cause = Tainted::new("did not finish in time; its agent will when its lease is out");
+                let cause =
+                    Tainted::new("did not finish in time; its agent will when its lease is out");
                 self.give_up(HostId(number as u32), "clean up", cause, None);
             }
             (Ending::Cleaned, Link::Up) => {

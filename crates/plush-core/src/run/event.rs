@@ -127,6 +127,10 @@ pub enum Effect {
     Connect {
         /// Which host.
         host: HostId,
+        /// The agent's session that is known here; 0 for none.
+        session: u64,
+        /// The last report of that session that is durable here.
+        received: u64,
     },
     /// Send a command over the host's link; lost with the link, decided again after it.
     Send {

@@ -153,7 +153,9 @@ impl HostRun {
     pub fn controller_restarted(&mut self, now: Millis) {
         match self.link {
             Link::Up => self.link_lost(now),
-            Link::Connecting { attempt } => self.link = Link::Waiting { until: now, attempt: attempt - 1 },
+            Link::Connecting { attempt } => {
+                self.link = Link::Waiting { until: now, attempt: attempt - 1 }
+            }
             Link::Idle | Link::Waiting { .. } | Link::Closed => {}
         }
     }
@@ -191,11 +193,17 @@ impl HostRun {
         let attempt = match self.link {
             Link::Idle => 1,
             Link::Waiting { until, attempt } if until <= now => attempt + 1,
-            Link::Waiting { .. } | Link::Connecting { .. } | Link::Up | Link::Closed => return None,
+            Link::Waiting { .. } | Link::Connecting { .. } | Link::Up | Link::Closed => {
+                return None;
+            }
         };
         self.link = Link::Connecting { attempt };
         self.since = now;
-        Some(Effect::Connect { host: self.id })
+        Some(Effect::Connect {
+            host: self.id,
+            session: self.session,
+            received: self.inbox.received(),
+        })
     }
 
     /// Sends what waits and acknowledges what came.

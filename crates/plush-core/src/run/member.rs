@@ -68,7 +68,11 @@ pub(super) enum StepStand {
 impl ClusterRun {
     pub fn new(plan: &PlannedCluster) -> Self {
         let mut cluster = ClusterRun {
-            members: plan.members.iter().map(|h| Member { host: *h, rank: None, stage: Stage::Joining }).collect(),
+            members: plan
+                .members
+                .iter()
+                .map(|h| Member { host: *h, rank: None, stage: Stage::Joining })
+                .collect(),
             next_rank: 0,
             spares: plan.spares.iter().copied().collect(),
             prepare: Barrier::new(at_once_unless_said(plan.spec.prepare.clone())),
@@ -117,7 +121,8 @@ impl ClusterRun {
 
     /// Those who count, by rank: once the first have begun, all who have; until then all who take part.
     pub fn line_up(&self) -> Vec<HostId> {
-        let mut begun: Vec<_> = self.members.iter().filter_map(|m| Some((m.rank?, m.host))).collect();
+        let mut begun: Vec<_> =
+            self.members.iter().filter_map(|m| Some((m.rank?, m.host))).collect();
         if begun.is_empty() {
             return self.members.iter().filter(|m| m.takes_part()).map(|m| m.host).collect();
         }

@@ -70,7 +70,12 @@ impl Run {
             now: 0,
             hosts: ids.map(HostRun::new).collect(),
             clusters,
-            barriers: plan.project.barriers.iter().map(|b| Barrier::new(b.policy.clone())).collect(),
+            barriers: plan
+                .project
+                .barriers
+                .iter()
+                .map(|b| Barrier::new(b.policy.clone()))
+                .collect(),
             tasks: Vec::new(),
             places,
             problems: Vec::new(),
@@ -92,10 +97,15 @@ impl Run {
         self.outcome.as_ref()
     }
 
-    /// The host on which a task runs, its process and its incarnation: where its output belongs.
-    pub fn task_place(&self, key: TaskKey) -> Option<(HostId, &str)> {
-        let task = self.tasks.get(key.task as usize)?;
-        Some((task.host, &task.process))
+    /// The time up to which the run has been told.
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// The tasks of a host and their processes: a new controller goes on storing their output.
+    pub fn tasks_on(&self, host: HostId) -> Vec<(TaskKey, String)> {
+        let here = self.tasks.iter().filter(|t| t.host == host);
+        here.map(|t| (t.key, t.process.clone())).collect()
     }
 
     /// Writes down what happened. Never says what to do.
@@ -320,7 +330,14 @@ impl Run {
     }
 
     /// A task came to its end: its step is done, or the reaction to its failure is carried out.
-    fn step_over(&mut self, host: HostId, cluster: usize, step: usize, failed: bool, text: &Tainted) {
+    fn step_over(
+        &mut self,
+        host: HostId,
+        cluster: usize,
+        step: usize,
+        failed: bool,
+        text: &Tainted,
+    ) {
         let Some((_, place)) = self.places[host.index()] else { return };
         let spec = &self.plan.clusters[cluster].spec;
         let own = match &spec.execution[step].action {
@@ -374,11 +391,8 @@ impl Run {
         match self.seat(cluster, place, &self.peers()).preparation() {
             Ok(spec) => {
                 self.hosts[host.index()].command(Command::Prepare(spec));
-                self.clusters[cluster].members[place].stage = Stage::Preparing {
-                    step: "begin".into(),
-                    done_bytes: 0,
-                    total_bytes: None,
-                };
+                self.clusters[cluster].members[place].stage =
+                    Stage::Preparing { step: "begin".into(), done_bytes: 0, total_bytes: None };
             }
             Err(cause) => self.leave(host, "prepare", cause.text, None),
         }
@@ -390,7 +404,8 @@ impl Run {
             for verdict in self.clusters[number].ready.decide(self.now) {
                 match verdict {
                     Verdict::Release(who) => {
-                        beginning.extend(self.places[HostId(who.0).index()].map(|(_, place)| place));
+                        beginning
+                            .extend(self.places[HostId(who.0).index()].map(|(_, place)| place));
                     }
                     Verdict::TooLate(who) => self.too_late(HostId(who.0), "ready"),
                 }
@@ -455,7 +470,8 @@ impl Run {
         let process = match &self.plan.clusters[cluster].spec.execution[step].action {
             Action::Process(process) => process,
             Action::Barrier(reference) => {
-                let number = self.plan.project.barriers.iter().position(|b| b.name == reference.name);
+                let number =
+                    self.plan.project.barriers.iter().position(|b| b.name == reference.name);
                 let number = number.expect("the parser has checked that every barrier exists");
                 self.barriers[number].enter(Entrant(host.0), self.now);
                 return StepStand::AtBarrier;
@@ -574,7 +590,8 @@ impl Run {
         for (planned, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
             for step in &planned.spec.execution {
                 let Action::Barrier(reference) = &step.action else { continue };
-                let named = self.plan.project.barriers.iter().position(|b| b.name == reference.name);
+                let named =
+                    self.plan.project.barriers.iter().position(|b| b.name == reference.name);
                 let Some(number) = named else { continue };
                 for member in cluster.members.iter().filter(|m| !matches!(m.stage, Stage::Out(_))) {
                     self.barriers[number].expect(Entrant(member.host.0));
@@ -617,8 +634,10 @@ impl Run {
 
     fn start_command(&self, number: usize) -> Result<Command, Cause> {
         let task = &self.tasks[number];
-        let (_, place) = self.places[task.host.index()].expect("a host with a task keeps its place");
-        let Action::Process(process) = &self.plan.clusters[task.cluster].spec.execution[task.step].action
+        let (_, place) =
+            self.places[task.host.index()].expect("a host with a task keeps its place");
+        let Action::Process(process) =
+            &self.plan.clusters[task.cluster].spec.execution[task.step].action
         else {
             unreachable!("a task is made from a process")
         };
@@ -655,7 +674,13 @@ impl Run {
         }
     }
 
-    fn problem(&mut self, host: Option<HostId>, operation: &str, cause: Tainted, hint: Option<String>) {
+    fn problem(
+        &mut self,
+        host: Option<HostId>,
+        operation: &str,
+        cause: Tainted,
+        hint: Option<String>,
+    ) {
         self.problems.push(Problem {
             at_ms: self.now,
             host: host.map(|h| self.plan.host_name(h).to_owned()),

@@ -3,8 +3,8 @@
 
 use crate::plan::{PlannedCluster, RunPlan};
 use plush_protocol::{
-    Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, Program, ResourceLimits, Stdin, StopRule,
-    Tainted, TaskSpec,
+    Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, Program, ResourceLimits, Stdin,
+    StopRule, Tainted, TaskSpec,
 };
 use plush_spec::model::{self, Command, Process};
 use plush_spec::substitute::{Scope, SubstituteError, Value, expand, expand_shell};
@@ -94,7 +94,8 @@ impl Seat<'_> {
             model::Stdin::Empty | model::Stdin::Operator => Stdin::Null,
             model::Stdin::Text(text) => Stdin::Text(expand(text, scope)?),
             model::Stdin::File(_) => {
-                let read = self.cluster.stdin_files.iter().find(|(n, _)| n == process.name.as_str());
+                let read =
+                    self.cluster.stdin_files.iter().find(|(n, _)| n == process.name.as_str());
                 Stdin::Text(read.map(|(_, text)| text.clone()).unwrap_or_default())
             }
         })
@@ -124,7 +125,9 @@ impl Seat<'_> {
         let scope = self.scope(&project);
         let line = |command| match program(command, &scope) {
             Ok(Program::Shell(line)) => line,
-            Ok(Program::Argv(words)) => words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "),
+            Ok(Program::Argv(words)) => {
+                words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")
+            }
             Err(error) => format!("echo {} >&2; exit 1", quoted(&error.to_string())),
         };
         let lines = self.cluster.spec.cleanup.iter().map(line);
@@ -137,7 +140,8 @@ impl Seat<'_> {
         let scope = self.scope(&project);
         let of_processes = crate::plan::processes(&self.cluster.spec).flat_map(|p| &p.outputs);
         let all = self.cluster.spec.outputs.iter().chain(of_processes);
-        all.map(|output| expand(&output.glob, &scope).unwrap_or_else(|_| output.glob.clone())).collect()
+        all.map(|output| expand(&output.glob, &scope).unwrap_or_else(|_| output.glob.clone()))
+            .collect()
     }
 }
 

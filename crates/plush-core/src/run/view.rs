@@ -24,7 +24,9 @@ pub(super) fn of(run: &Run) -> RunView {
         phase: phase(run, &hosts, &clusters),
         outcome: run.outcome.clone(),
         stopping: run.stopping.as_ref().map(|s| match s {
-            Stopping::Asked(why) | Stopping::TooFewHosts(why) | Stopping::ProcessFailed(why) => why.clone(),
+            Stopping::Asked(why) | Stopping::TooFewHosts(why) | Stopping::ProcessFailed(why) => {
+                why.clone()
+            }
         }),
         counts: counts(&hosts),
         clusters,
@@ -165,7 +167,9 @@ fn counts(hosts: &[HostView]) -> Counts {
             HostState::Preparing => &mut counts.preparing,
             HostState::Ready => &mut counts.ready,
             HostState::Running => &mut counts.running,
-            HostState::Stopping | HostState::Collecting | HostState::Cleaning => &mut counts.finishing,
+            HostState::Stopping | HostState::Collecting | HostState::Cleaning => {
+                &mut counts.finishing
+            }
             HostState::Done => &mut counts.done,
             HostState::Failed => &mut counts.failed,
             HostState::Spare => &mut counts.spare,

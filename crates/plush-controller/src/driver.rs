@@ -1,0 +1,315 @@
+//! The driver: journal what happened, absorb it, decide, publish the view, have the effects performed.
+//! It decides nothing and waits for nothing but events and the time that the core named.
+
+use crate::error::ControllerError;
+use crate::host_link::{HostLink, ORDERS, Order, Shared, Word};
+use crate::journal::{Journal, Record};
+use crate::lines;
+use crate::operator::{self, Office};
+use crate::packages::Shelf;
+use crate::run_dir::{RunDir, write_whole};
+use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
+use plush_core::Millis;
+use plush_core::plan::{self, HostId, RunPlan};
+use plush_core::run::{Effect, Event, Run};
+use plush_protocol::{Outcome, RunView};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Words that may wait for the driver; hosts wait beyond that.
+const WORDS: usize = 4096;
+/// Words that make one batch of the journal at the most.
+const BATCH: usize = 1024;
+/// A view is published no more often than this, and always at the end.
+const VIEW_EVERY: Duration = Duration::from_millis(100);
+/// The view's file is written no more often than this, and always at the end.
+const VIEW_FILE_EVERY: Duration = Duration::from_secs(5);
+/// A front end that started the controller shows itself within this time, or is not waited for.
+const OPERATOR_LIMIT: Duration = Duration::from_secs(5);
+/// Host tasks have so long to close their links at the end.
+const CLOSING_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a driver starts from.
+pub struct Start {
+    pub run_dir: RunDir,
+    pub plan: RunPlan,
+    pub ssh_config: Option<PathBuf>,
+    pub journal: Journal,
+    pub records: Vec<Record>,
+    pub agents: Arc<AgentShelf>,
+    pub await_operator: bool,
+}
+
+/// Drives a run to its end.
+pub async fn drive(start: Start) -> Result<Outcome, ControllerError> {
+    let await_operator = start.await_operator;
+    let mut driver = Driver::new(start)?;
+    let office = operator::open(driver.office())?;
+    if await_operator {
+        driver.wait_for_operator().await;
+    }
+    let outcome = driver.run().await;
+    office.abort();
+    if outcome.is_ok() {
+        driver.farewell().await;
+    }
+    // The socket goes with its run; a path that is gone already is as good.
+    let _ = std::fs::remove_file(driver.shared.run_dir.operator_socket());
+    outcome
+}
+
+struct Driver {
+    run: Run,
+    shared: Arc<Shared>,
+    journal: Journal,
+    words: mpsc::Receiver<Word>,
+    orders: Vec<mpsc::Sender<Order>>,
+    hosts: JoinSet<()>,
+    views: watch::Sender<Arc<RunView>>,
+    records: broadcast::Sender<Arc<Record>>,
+    watched: watch::Sender<bool>,
+    /// The run's clock is this much ahead of `began`: what earlier controllers have used.
+    before_ms: Millis,
+    began: Instant,
+    published: Instant,
+    is_view_old: bool,
+    view_written: Instant,
+    /// Nothing has been decided yet.
+    is_new: bool,
+}
+
+impl Driver {
+    fn new(start: Start) -> Result<Driver, ControllerError> {
+        let (sender, words) = mpsc::channel(WORDS);
+        let resumed = !start.records.is_empty();
+        let before_ms = start.records.last().map_or(0, |r| r.at_ms);
+        let epoch = 1 + restarts(&start.records);
+        let run = replay(start.plan, start.records);
+        let options =
+            SshOptions { config_file: start.ssh_config, ..SshOptions::from_environment() };
+        let shared = Arc::new(Shared {
+            packages: Shelf::open(&start.run_dir)?,
+            run: run.plan().run.clone(),
+            epoch: if resumed { epoch + 1 } else { epoch },
+            stop_after_ms: run.plan().stop_after_ms,
+            ssh: Ssh::new(options),
+            pacer: Pacer::start(Limits::default(), u64::from(std::process::id())),
+            agents: start.agents,
+            lines: broadcast::channel(lines::BATCHES).0,
+            words: sender,
+            run_dir: start.run_dir,
+        });
+        let now = Instant::now();
+        let mut driver = Driver {
+            views: watch::channel(Arc::new(run.view())).0,
+            run,
+            shared,
+            journal: start.journal,
+            words,
+            orders: Vec::new(),
+            hosts: JoinSet::new(),
+            records: broadcast::channel(operator::RECORDS).0,
+            watched: watch::channel(false).0,
+            before_ms,
+            began: now,
+            published: now,
+            is_view_old: false,
+            view_written: now,
+            is_new: !resumed,
+        };
+        driver.start_hosts();
+        if resumed {
+            let word = Word::Event(Event::Restarted);
+            driver.shared.words.try_send(word).expect("nothing else is in the queue yet");
+        }
+        Ok(driver)
+    }
+
+    fn start_hosts(&mut self) {
+        let plan = self.run.plan();
+        for (id, host) in (0..).map(HostId).zip(&plan.hosts) {
+            let route = match host.route {
+                plan::Route::Local => {
+                    Route::Local { dir: self.shared.run_dir.local_host(&host.name) }
+                }
+                plan::Route::Ssh => Route::Ssh(
+                    HostAddress::parse(&host.name).expect("the provider has parsed the address"),
+                ),
+            };
+            let known = self.run.tasks_on(id);
+            let (orders, receiver) = mpsc::channel(ORDERS);
+            let link = HostLink::new(id, host.name.clone(), route, Arc::clone(&self.shared), known);
+            self.hosts.spawn(link.run(receiver));
+            self.orders.push(orders);
+        }
+    }
+
+    fn office(&self) -> Office {
+        Office {
+            run_dir: self.shared.run_dir.clone(),
+            views: self.views.subscribe(),
+            lines: self.shared.lines.clone(),
+            records: self.records.clone(),
+            words: self.shared.words.clone(),
+            watched: self.watched.clone(),
+        }
+    }
+
+    async fn wait_for_operator(&mut self) {
+        let mut watched = self.watched.subscribe();
+        // Nobody came: the run does not depend on it.
+        let _ = tokio::time::timeout(OPERATOR_LIMIT, watched.wait_for(|w| *w)).await;
+        self.began = Instant::now();
+    }
+
+    /// One round per batch of words or tick of the clock, until the run is over.
+    async fn run(&mut self) -> Result<Outcome, ControllerError> {
+        let mut ends = signal(SignalKind::terminate()).map_err(|e| {
+            ControllerError::io("listen for signals for", self.shared.run_dir.path(), e)
+        })?;
+        let mut events = Vec::new();
+        loop {
+            if let Some(outcome) = self.round(std::mem::take(&mut events)).await? {
+                return Ok(outcome);
+            }
+            let mut words = Vec::new();
+            let wake = self.wake_at();
+            tokio::select! {
+                _ = self.words.recv_many(&mut words, BATCH) => {}
+                _ = ends.recv() => {
+                    words.push(Word::Event(Event::StopAsked { why: "the controller was told to end".into() }));
+                }
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            for word in words {
+                match word {
+                    Word::Event(event) => events.push(event),
+                    Word::Broken(error) => return Err(error),
+                }
+            }
+            self.publish(false);
+        }
+    }
+
+    /// Journals, absorbs, decides, performs.
+    async fn round(&mut self, events: Vec<Event>) -> Result<Option<Outcome>, ControllerError> {
+        let now = self.now();
+        // Time alone is recorded too when it can change what is decided; so is the beginning.
+        let is_due = self.run.wake_at(self.run.now()).is_some_and(|at| at <= now);
+        if !events.is_empty() || is_due || std::mem::take(&mut self.is_new) {
+            self.record(now, &events).await?;
+            events.into_iter().for_each(|event| self.run.absorb(now, event));
+            self.is_view_old = true;
+            for effect in self.run.decide(now) {
+                if let Some(outcome) = self.perform(effect).await {
+                    return Ok(Some(outcome));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn record(&mut self, at_ms: Millis, events: &[Event]) -> Result<(), ControllerError> {
+        let first = self.journal.append(at_ms, events).await?;
+        if self.records.receiver_count() > 0 {
+            for (number, event) in (first..).zip(events) {
+                let record = Record { number, batch: first, at_ms, event: Some(event.clone()) };
+                // Watchers that are gone are no error.
+                let _ = self.records.send(Arc::new(record));
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Option<Outcome> {
+        let (host, order) = match effect {
+            Effect::Connect { host, session, received } => {
+                (host, Order::Connect { session, received })
+            }
+            Effect::Send { host, number, command } => (host, Order::Send { number, command }),
+            Effect::Acknowledge { host, number } => (host, Order::Acknowledge { number }),
+            Effect::Collect { host, globs } => (host, Order::Collect { globs }),
+            Effect::Disconnect { host } => (host, Order::Disconnect),
+            Effect::Finish { outcome } => return Some(outcome),
+        };
+        // A host's task ends only when it was told to, or with the controller itself.
+        let _ = self.orders[host.index()].send(order).await;
+        None
+    }
+
+    fn now(&self) -> Millis {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.before_ms.saturating_add(since)
+    }
+
+    /// When to look again though nobody speaks: the core's time, or the view's.
+    fn wake_at(&self) -> Instant {
+        let now = self.now();
+        let decide =
+            self.run.wake_at(now).map(|at| Instant::now() + Duration::from_millis(at - now));
+        let view = self.is_view_old.then(|| self.published + VIEW_EVERY);
+        let far = Instant::now() + Duration::from_secs(3600);
+        [decide, view].into_iter().flatten().min().unwrap_or(far)
+    }
+
+    fn publish(&mut self, at_once: bool) {
+        if !self.is_view_old || (!at_once && self.published.elapsed() < VIEW_EVERY) {
+            return;
+        }
+        let view = Arc::new(self.run.view());
+        if at_once || self.view_written.elapsed() >= VIEW_FILE_EVERY {
+            self.view_written = Instant::now();
+            let path = self.shared.run_dir.view();
+            let json = serde_json::to_vec(&*view).expect("a view is plain data");
+            if let Err(error) = write_whole(&path, &json) {
+                tracing::warn!("cannot write {}: {error}", path.display());
+            }
+        }
+        self.views.send_replace(view);
+        self.published = Instant::now();
+        self.is_view_old = false;
+    }
+
+    /// Links close, the last view is written, front ends get it.
+    async fn farewell(&mut self) {
+        self.orders.clear();
+        let closing = async { while self.hosts.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSING_LIMIT, closing).await.is_err() {
+            tracing::warn!("some links did not close in time");
+        }
+        remove_local_hosts(&self.shared.run_dir);
+        self.is_view_old = true;
+        self.publish(true);
+        // Front ends read the last view; those that do not are not waited for.
+        let _ = tokio::time::timeout(CLOSING_LIMIT, self.views.closed()).await;
+    }
+}
+
+/// The directory above the local hosts' own, which their agents have removed.
+fn remove_local_hosts(run_dir: &RunDir) {
+    let host = run_dir.local_host("host");
+    if let Some(above) = host.parent() {
+        // It stays when a host keeps its files.
+        let _ = std::fs::remove_dir(above);
+    }
+}
+
+fn restarts(records: &[Record]) -> u64 {
+    records.iter().filter(|r| r.event == Some(Event::Restarted)).count() as u64
+}
+
+/// The state that a journal leads to; what was decided on the way was performed by an earlier controller.
+fn replay(plan: RunPlan, records: Vec<Record>) -> Run {
+    let mut run = Run::new(plan);
+    for batch in records.chunk_by(|a, b| a.batch == b.batch) {
+        let at = batch[0].at_ms;
+        batch.iter().filter_map(|r| r.event.clone()).for_each(|event| run.absorb(at, event));
+        let _ = run.decide(at);
+    }
+    run
+}

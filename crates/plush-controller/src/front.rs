@@ -1,0 +1,433 @@
+//! The front door: plan a run, make its directory, control it, list the runs there are.
+//! Not a front end: the command prints, this only answers.
+
+use crate::driver;
+use crate::error::ControllerError;
+use crate::journal::Journal;
+use crate::packages::{self, Pushed};
+use crate::provider;
+use crate::run_dir::{RunDir, create_private, write_whole};
+use crate::transport::AgentShelf;
+use plush_core::plan::{self, Keep, Offer, PlanProblem, Route, RunPlan, Settings};
+use plush_protocol::{Fetch, Outcome, RunView};
+use plush_spec::hostset::{HostSet, NoGroups};
+use plush_spec::model::{Cluster, Place, Project, Stdin};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Life of a batch run's tasks without a word from a controller, unless said otherwise.
+const STOP_AFTER_MS: u64 = 24 * 3_600_000;
+
+/// How a run is asked for.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Where runs have their directories.
+    pub runs_directory: PathBuf,
+    /// Only these hosts of those on offer, as host sets; empty for all.
+    pub hosts: Vec<String>,
+    /// Never these.
+    pub exclude: Vec<String>,
+    /// Every wanted host must take part.
+    pub strict: bool,
+    /// What stays on the hosts.
+    pub keep: Keep,
+    /// Instead of the user's SSH configuration.
+    pub ssh_config: Option<PathBuf>,
+    /// Life of tasks without a controller: as given, for ever (`Some(None)`), or the default.
+    pub stop_after_ms: Option<Option<u64>>,
+    /// The run's id, instead of a made one.
+    pub name: Option<String>,
+}
+
+/// A run that has been planned and not yet begun: what `plan.json` holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Planned {
+    /// Version of this shape.
+    version: u32,
+    plan: RunPlan,
+    pushed: Vec<Pushed>,
+    /// The description's file and its text.
+    description: (PathBuf, String),
+    ssh_config: Option<PathBuf>,
+    /// Milliseconds since 1970.
+    started_unix_ms: u64,
+}
+
+/// A plan for people: nothing is left to choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlanView {
+    /// The project.
+    pub project: String,
+    /// Hosts, with what each does.
+    pub hosts: Vec<PlannedHostView>,
+    /// Cluster, wanted, fewest that will do, hosts that serve, spares.
+    pub clusters: Vec<(String, u32, u32, u32, u32)>,
+    /// Software: name, package, where its bytes come from, digest where it is known.
+    pub software: Vec<(String, String, String, Option<String>)>,
+    /// Cluster, process and command as described.
+    pub commands: Vec<(String, String, String)>,
+    /// Local programs that would be run; always none in this build.
+    pub local_programs: Vec<String>,
+    /// What stays on the hosts.
+    pub keep: Keep,
+    /// Life of tasks without a controller.
+    pub stop_after_ms: Option<u64>,
+}
+
+/// One host of a [`PlanView`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedHostView {
+    /// Its name.
+    pub name: String,
+    /// The cluster that it serves in.
+    pub cluster: String,
+    /// It is kept for replacement.
+    pub spare: bool,
+    /// It is reached by SSH; otherwise it is a directory on this machine.
+    pub remote: bool,
+}
+
+/// A run that there is or was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    /// Its id.
+    pub id: String,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// The project.
+    pub project: String,
+    /// Milliseconds since 1970.
+    pub started_unix_ms: u64,
+    /// A controller serves it now.
+    pub is_served: bool,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+}
+
+/// How a controller is to serve a run.
+pub struct ControlOptions {
+    /// Begin when a first front end watches (or a few seconds are over), so that it misses nothing.
+    pub await_operator: bool,
+    /// The agents that can be sent.
+    pub agents: Arc<AgentShelf>,
+}
+
+/// Plans a run: asks the providers, reads and digests what is pushed, assigns hosts. Contacts nobody, writes nothing.
+///
+/// # Errors
+/// Everything that stands in the way, at once.
+pub fn plan(
+    project: &Project,
+    path: &Path,
+    text: &str,
+    options: &RunOptions,
+) -> Result<Planned, Vec<PlanProblem>> {
+    let base = path.parent().unwrap_or(Path::new("."));
+    let application = project.application(None).expect("a parsed project has an application");
+    let (mut offers, mut pushed, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let choice = Choice::read(options)?;
+    for cluster in project.clusters_of(application) {
+        match offer(project, cluster, base, &choice) {
+            Ok((offer, more)) => {
+                offers.push(offer);
+                pushed.extend(more);
+            }
+            Err(more) => {
+                offers.push(Offer::default());
+                problems.extend(more);
+            }
+        }
+    }
+    choice.check(&offers, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let settings = Settings {
+        run: options.name.clone().unwrap_or_else(|| make_id(project.name.as_str())),
+        keep: options.keep,
+        stop_after_ms: options.stop_after_ms.unwrap_or(Some(STOP_AFTER_MS)),
+        strict: options.strict,
+    };
+    Ok(Planned {
+        version: 1,
+        plan: plan::assign(project, offers, settings)?,
+        pushed: pushed.into_iter().collect(),
+        description: (path.to_owned(), text.to_owned()),
+        ssh_config: options.ssh_config.clone(),
+        started_unix_ms: unix_ms(),
+    })
+}
+
+impl Planned {
+    /// The plan for people.
+    pub fn view(&self) -> PlanView {
+        let plan = &self.plan;
+        let mut hosts = Vec::new();
+        for cluster in &plan.clusters {
+            for (ids, spare) in [(&cluster.members, false), (&cluster.spares, true)] {
+                hosts.extend(ids.iter().map(|id| PlannedHostView {
+                    name: plan.host_name(*id).to_owned(),
+                    cluster: cluster.name().to_owned(),
+                    spare,
+                    remote: plan.hosts[id.index()].route == Route::Ssh,
+                }));
+            }
+        }
+        let count = |ids: &[plan::HostId]| u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let clusters = plan.clusters.iter();
+        let clusters = clusters
+            .map(|c| (c.name().to_owned(), c.wanted, c.min, count(&c.members), count(&c.spares)))
+            .collect();
+        PlanView {
+            project: plan.project.name.to_string(),
+            hosts,
+            clusters,
+            software: plan.clusters.iter().flat_map(software_lines).collect(),
+            commands: plan.clusters.iter().flat_map(command_lines).collect(),
+            local_programs: Vec::new(),
+            keep: plan.keep,
+            stop_after_ms: plan.stop_after_ms,
+        }
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &str {
+        &self.plan.run
+    }
+}
+
+fn software_lines(cluster: &plan::PlannedCluster) -> Vec<(String, String, String, Option<String>)> {
+    let line = |name: &str, package: &plush_protocol::PackageSpec| {
+        let (from, digest) = match &package.fetch {
+            Fetch::Web { urls, sha256, .. } => {
+                (urls.join(" or "), sha256.as_ref().map(|d| format!("sha256:{d}")))
+            }
+            Fetch::Push { blake3, bytes, file_name, .. } => {
+                (format!("push {file_name} ({bytes} bytes)"), Some(format!("blake3:{blake3}")))
+            }
+            Fetch::Rsync { source } => (format!("rsync {source}"), None),
+            Fetch::Scp { source } => (format!("scp {source}"), None),
+            Fetch::Git { url, reference } => {
+                (format!("git {url} {}", reference.as_deref().unwrap_or("HEAD")), None)
+            }
+        };
+        (name.to_owned(), package.name.clone(), from, digest)
+    };
+    let software = cluster.software.iter();
+    software.flat_map(|s| s.packages.iter().map(|p| line(&s.name, p))).collect()
+}
+
+fn command_lines(cluster: &plan::PlannedCluster) -> Vec<(String, String, String)> {
+    let line = |process: &plush_spec::model::Process| {
+        let command = plan::command_text(&process.command);
+        (cluster.name().to_owned(), process.name.to_string(), command)
+    };
+    plan::processes(&cluster.spec).map(line).collect()
+}
+
+/// Which of the hosts on offer the command line wants.
+struct Choice {
+    only: Option<HostSet>,
+    never: HostSet,
+}
+
+impl Choice {
+    fn read(options: &RunOptions) -> Result<Choice, Vec<PlanProblem>> {
+        let parse = |texts: &[String]| {
+            HostSet::parse(&texts.join(","), &NoGroups).map_err(|e| {
+                vec![PlanProblem {
+                    what: format!("host set `{}`: {}", texts.join(","), e.message),
+                    place: Place::default(),
+                    hint: e.hint,
+                    too_few_hosts: false,
+                }]
+            })
+        };
+        let only = (!options.hosts.is_empty()).then(|| parse(&options.hosts)).transpose()?;
+        let never =
+            if options.exclude.is_empty() { HostSet::new() } else { parse(&options.exclude)? };
+        Ok(Choice { only, never })
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(name)) && !self.never.contains(name)
+    }
+
+    /// A host that was asked for and is on no offer is a mistake, not a host less.
+    fn check(&self, offers: &[Offer], problems: &mut Vec<PlanProblem>) {
+        let Some(only) = &self.only else { return };
+        let known: BTreeSet<&str> =
+            offers.iter().flat_map(|o| &o.hosts).map(|h| h.name.as_str()).collect();
+        let unknown: HostSet = only.iter().filter(|n| !known.contains(n.as_str())).collect();
+        if !unknown.is_empty() {
+            problems.push(PlanProblem {
+                what: format!("{} is not among the hosts of the description", unknown.fold()),
+                place: Place::default(),
+                hint: Some("-w narrows the description's hosts; it adds none".into()),
+                too_few_hosts: false,
+            });
+        }
+    }
+}
+
+fn offer(
+    project: &Project,
+    cluster: &Cluster,
+    base: &Path,
+    choice: &Choice,
+) -> Result<(Offer, Vec<Pushed>), Vec<PlanProblem>> {
+    let mut problems = Vec::new();
+    let mut keep =
+        |result: Result<_, Vec<PlanProblem>>| result.map_err(|p| problems.extend(p)).ok();
+    let hosts = keep(provider::offer(project.resources_of(cluster), base));
+    let software = packages::resolve(project, cluster, base).map_err(|p| problems.extend(p)).ok();
+    let templates = texts(base, templates_of(project, cluster)).map_err(|p| problems.push(p)).ok();
+    let stdin = texts(base, stdin_files_of(cluster)).map_err(|p| problems.push(p)).ok();
+    let (Some(mut hosts), Some((software, pushed)), Some(templates), Some(stdin)) =
+        (hosts, software, templates, stdin)
+    else {
+        return Err(problems);
+    };
+    hosts.retain(|host| choice.takes(&host.name));
+    let templates = templates.into_iter().map(|((dest, mode), text)| (dest, mode, text)).collect();
+    Ok((Offer { hosts, software, templates, stdin_files: stdin }, pushed))
+}
+
+/// A file beside the description: its path, its place there, and what it is for.
+type Wanted<T> = (String, Place, T);
+
+fn templates_of(project: &Project, cluster: &Cluster) -> Vec<Wanted<(String, u32)>> {
+    let software = cluster.software.iter().filter_map(|r| project.software(&r.name));
+    let wanted =
+        |t: &plush_spec::model::Template| (t.path.clone(), t.place, (t.dest_path.clone(), t.mode));
+    software.flat_map(|s| s.templates.iter().map(wanted)).collect()
+}
+
+fn stdin_files_of(cluster: &Cluster) -> Vec<Wanted<String>> {
+    let wanted = |process: &plush_spec::model::Process| match &process.stdin {
+        Stdin::File(path) => Some((path.clone(), process.place, process.name.to_string())),
+        Stdin::Empty | Stdin::Text(_) | Stdin::Operator => None,
+    };
+    plan::processes(cluster).filter_map(wanted).collect()
+}
+
+fn texts<T>(base: &Path, wanted: Vec<Wanted<T>>) -> Result<Vec<(T, String)>, PlanProblem> {
+    let read = |(path, place, what): Wanted<T>| {
+        let text = packages::read_text(base, &path).map_err(|e| PlanProblem {
+            what: format!("cannot read {}: {e}", base.join(&path).display()),
+            place,
+            hint: Some("paths are relative to the description's directory".into()),
+            too_few_hosts: false,
+        })?;
+        Ok((what, text))
+    };
+    wanted.into_iter().map(read).collect()
+}
+
+/// Makes the run's directory with everything that the run needs.
+///
+/// # Errors
+/// A directory or file cannot be made, or a package has changed since the plan.
+pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, ControllerError> {
+    let run_dir = RunDir::at(options.runs_directory.join(&planned.plan.run));
+    let path = run_dir.path();
+    create_private(&options.runs_directory)
+        .map_err(|e| ControllerError::io("make the directory", &options.runs_directory, e))?;
+    std::fs::create_dir(path)
+        .map_err(|e| ControllerError::io("make the run's directory", path, e))?;
+    packages::keep(&run_dir, &planned.pushed)?;
+    let (source, text) = &planned.description;
+    let ending = source.extension().map_or("txt".into(), |e| e.to_string_lossy());
+    let kept = run_dir.description(&ending);
+    write_whole(&kept, text.as_bytes()).map_err(|e| ControllerError::io("write", &kept, e))?;
+    let json = serde_json::to_vec_pretty(planned).expect("a plan is plain data");
+    write_whole(&run_dir.plan(), &json)
+        .map_err(|e| ControllerError::io("write", &run_dir.plan(), e))?;
+    Ok(run_dir)
+}
+
+/// Serves a run until it is over. Everything that went wrong on hosts is in the outcome and the view.
+///
+/// # Errors
+/// The controller's own: disk, journal, another controller on the same run.
+pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, ControllerError> {
+    let _lock = lock(run_dir)?;
+    let planned = read_plan(run_dir)?;
+    let (journal, records) = Journal::open(&run_dir.journal())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| ControllerError::io("start the event loop for", run_dir.path(), e))?;
+    let outcome = runtime.block_on(driver::drive(driver::Start {
+        run_dir: run_dir.clone(),
+        plan: planned.plan,
+        ssh_config: planned.ssh_config,
+        journal,
+        records,
+        agents: options.agents,
+        await_operator: options.await_operator,
+    }));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}
+
+/// The run's controller lock: held as long as the file is open.
+fn lock(run_dir: &RunDir) -> Result<std::fs::File, ControllerError> {
+    let path = run_dir.lock();
+    let file = std::fs::File::create(&path).map_err(|e| ControllerError::io("open", &path, e))?;
+    file.try_lock().map_err(|_| ControllerError::Busy { path: run_dir.path().to_owned() })?;
+    Ok(file)
+}
+
+fn read_plan(run_dir: &RunDir) -> Result<Planned, ControllerError> {
+    let path = run_dir.plan();
+    let bytes = std::fs::read(&path).map_err(|e| ControllerError::io("read", &path, e))?;
+    serde_json::from_slice(&bytes).map_err(|source| ControllerError::Format { path, source })
+}
+
+/// The runs of a directory, oldest first. What is no run is passed over.
+pub fn runs(runs_directory: &Path) -> Vec<RunSummary> {
+    let Ok(entries) = std::fs::read_dir(runs_directory) else { return Vec::new() };
+    let dirs = entries.flatten().map(|entry| RunDir::at(entry.path()));
+    let mut found: Vec<RunSummary> = dirs.filter_map(|dir| summary(&dir)).collect();
+    found.sort_by(|a, b| (a.started_unix_ms, &a.id).cmp(&(b.started_unix_ms, &b.id)));
+    found
+}
+
+fn summary(run_dir: &RunDir) -> Option<RunSummary> {
+    let planned = read_plan(run_dir).ok()?;
+    let view: Option<RunView> =
+        std::fs::read(run_dir.view()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Some(RunSummary {
+        id: planned.plan.run,
+        directory: run_dir.path().to_owned(),
+        project: planned.plan.project.name.to_string(),
+        started_unix_ms: planned.started_unix_ms,
+        is_served: is_served(run_dir),
+        outcome: view.and_then(|v| v.outcome),
+    })
+}
+
+fn is_served(run_dir: &RunDir) -> bool {
+    std::fs::File::open(run_dir.lock())
+        .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+/// `PROJECT-` and six characters that no other run has.
+fn make_id(project: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let name: String = project.chars().map(|c| if plain(c) { c } else { '_' }).take(40).collect();
+    let mut seed = blake3::Hasher::new();
+    seed.update(&std::process::id().to_le_bytes());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    seed.update(&now.as_nanos().to_le_bytes());
+    format!("{name}-{}", &seed.finalize().to_hex()[..6])
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

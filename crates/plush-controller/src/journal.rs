@@ -1,0 +1,241 @@
+//! The journal: every event of a run with its time, durable before anything is decided from it.
+//! Not the state: that is made again by absorbing the journal from its beginning.
+//!
+//! SQLite in WAL mode with full synchronisation; one thread writes, a batch is one transaction. Each record carries
+//! the BLAKE3 of the one before and itself, so that any change is found (invariant J4).
+
+use crate::error::ControllerError;
+use plush_core::Millis;
+use plush_core::run::Event;
+use rusqlite::{Connection, OpenFlags, params};
+use std::path::Path;
+use tokio::sync::{mpsc, oneshot};
+
+/// Batches that wait for the writer: the driver waits for each, so there is never more than one.
+const QUEUE: usize = 1;
+
+const SCHEMA: &str = "
+    create table if not exists about (name text primary key, value text not null) strict;
+    create table if not exists journal (
+        number integer primary key,
+        batch integer not null,
+        at_ms integer not null,
+        event text,
+        chain blob not null
+    ) strict;
+";
+
+/// A record: when, and what; without an event it says that time alone made the rules decide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// From 1, without holes.
+    pub number: u64,
+    /// The number of the first record that was absorbed together with this one, before anything was decided.
+    pub batch: u64,
+    /// Time since the run began.
+    pub at_ms: Millis,
+    /// What happened.
+    pub event: Option<Event>,
+}
+
+/// The writing end.
+pub struct Journal {
+    batches: mpsc::Sender<Batch>,
+    next: u64,
+}
+
+struct Batch {
+    at_ms: Millis,
+    events: Vec<Option<String>>,
+    done: oneshot::Sender<Result<(), ControllerError>>,
+}
+
+impl Journal {
+    /// Opens or makes the journal of a run and reads what it holds.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or a record in it is not the one that was written.
+    pub fn open(path: &Path) -> Result<(Journal, Vec<Record>), ControllerError> {
+        let connection = connect(path, OpenFlags::default())?;
+        connection
+            .execute_batch(SCHEMA)
+            .map_err(|e| sql("make the tables of the journal", path, e))?;
+        let version = env!("CARGO_PKG_VERSION");
+        connection
+            .execute("insert or ignore into about values ('build', ?1)", [version])
+            .map_err(|e| sql("write to the journal", path, e))?;
+        let (records, chain) = read_all(&connection, path)?;
+        let (batches, receiver) = mpsc::channel(QUEUE);
+        let next = records.last().map_or(1, |r| r.number + 1);
+        let writer = Writer { connection, chain, next };
+        std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run(receiver))
+            .map_err(|e| ControllerError::io("start the journal's thread", path, e))?;
+        Ok((Journal { batches, next }, records))
+    }
+
+    /// Reads a journal that another process may be writing.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn read(path: &Path) -> Result<Vec<Record>, ControllerError> {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        Ok(read_all(&connection, path)?.0)
+    }
+
+    /// Appends a batch; when this returns it is durable. Returns the number of the first record.
+    ///
+    /// # Errors
+    /// The disk is full or broken: nothing may be decided from these events (invariant J5).
+    pub async fn append(
+        &mut self,
+        at_ms: Millis,
+        events: &[Event],
+    ) -> Result<u64, ControllerError> {
+        let text = |event| Some(serde_json::to_string(event).expect("events are plain data"));
+        let mut texts: Vec<Option<String>> = events.iter().map(text).collect();
+        if texts.is_empty() {
+            texts.push(None);
+        }
+        let first = self.next;
+        let count = texts.len() as u64;
+        let (done, written) = oneshot::channel();
+        let batch = Batch { at_ms, events: texts, done };
+        self.batches.send(batch).await.map_err(|_| ControllerError::JournalGone)?;
+        written.await.map_err(|_| ControllerError::JournalGone)??;
+        self.next += count;
+        Ok(first)
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    chain: [u8; 32],
+    next: u64,
+}
+
+impl Writer {
+    fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
+        while let Some(batch) = batches.blocking_recv() {
+            let written = self.write(&batch);
+            // The driver is gone if nobody listens; then nothing is decided either.
+            let _ = batch.done.send(written);
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), ControllerError> {
+        let path = self.connection.path().unwrap_or_default().to_owned();
+        let failed = |e| sql("append to the journal", Path::new(&path), e);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        let (mut chain, mut number, first) = (self.chain, self.next, self.next);
+        {
+            let mut insert = transaction
+                .prepare_cached("insert into journal values (?1, ?2, ?3, ?4, ?5)")
+                .map_err(failed)?;
+            for event in &batch.events {
+                chain = link(&chain, [number, first, batch.at_ms], event.as_deref());
+                let times = [number as i64, first as i64, batch.at_ms as i64];
+                let row = params![times[0], times[1], times[2], event, chain.as_slice()];
+                insert.execute(row).map_err(failed)?;
+                number += 1;
+            }
+        }
+        transaction.commit().map_err(failed)?;
+        (self.chain, self.next) = (chain, number);
+        Ok(())
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, ControllerError> {
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| sql("open the journal", path, e))?;
+    let pragmas = "pragma journal_mode=wal; pragma synchronous=full; pragma busy_timeout=5000;";
+    if !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        connection.execute_batch(pragmas).map_err(|e| sql("set up the journal", path, e))?;
+    }
+    Ok(connection)
+}
+
+fn read_all(
+    connection: &Connection,
+    path: &Path,
+) -> Result<(Vec<Record>, [u8; 32]), ControllerError> {
+    let failed = |e| sql("read the journal", path, e);
+    let mut select = connection
+        .prepare("select number, batch, at_ms, event, chain from journal order by number")
+        .map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    let (mut records, mut chain) = (Vec::new(), [0; 32]);
+    while let Some(row) = rows.next().map_err(failed)? {
+        let number = row.get::<_, i64>(0).map_err(failed)? as u64;
+        let batch = row.get::<_, i64>(1).map_err(failed)? as u64;
+        let at_ms = row.get::<_, i64>(2).map_err(failed)? as u64;
+        let text: Option<String> = row.get(3).map_err(failed)?;
+        let stored: Vec<u8> = row.get(4).map_err(failed)?;
+        chain = link(&chain, [number, batch, at_ms], text.as_deref());
+        let broken = || ControllerError::JournalBroken { path: path.to_owned(), record: number };
+        if stored != chain || number != records.len() as u64 + 1 {
+            return Err(broken());
+        }
+        let event = text.map(|t| serde_json::from_str(&t)).transpose().map_err(|_| broken())?;
+        records.push(Record { number, batch, at_ms, event });
+    }
+    Ok((records, chain))
+}
+
+fn link(chain: &[u8; 32], numbers: [u64; 3], event: Option<&str>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(chain);
+    numbers.iter().for_each(|n| {
+        hasher.update(&n.to_le_bytes());
+    });
+    hasher.update(event.unwrap_or("").as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+fn sql(operation: &'static str, path: &Path, source: rusqlite::Error) -> ControllerError {
+    ControllerError::Journal { operation, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn asked(why: &str) -> Event {
+        Event::StopAsked { why: why.into() }
+    }
+
+    #[tokio::test]
+    async fn what_was_appended_is_read_again_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let (mut journal, before) = Journal::open(&path).unwrap();
+        assert_eq!(before, []);
+        assert_eq!(journal.append(5, &[asked("a"), asked("b")]).await.unwrap(), 1);
+        assert_eq!(journal.append(9, &[]).await.unwrap(), 3);
+        drop(journal);
+        let (_, records) = Journal::open(&path).unwrap();
+        let flat: Vec<_> =
+            records.into_iter().map(|r| ((r.number, r.batch), r.at_ms, r.event)).collect();
+        let wanted =
+            [((1, 1), 5, Some(asked("a"))), ((2, 1), 5, Some(asked("b"))), ((3, 3), 9, None)];
+        assert_eq!(flat, wanted);
+    }
+
+    #[tokio::test]
+    async fn f54_a_changed_record_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.append(5, &[asked("a"), asked("b")]).await.unwrap();
+        drop(journal);
+        let connection = Connection::open(&path).unwrap();
+        let change = r#"update journal set event = replace(event, '"a"', '"c"') where number = 1"#;
+        assert_eq!(connection.execute(change, []).unwrap(), 1);
+        drop(connection);
+        let error = Journal::open(&path).err().unwrap();
+        assert!(matches!(error, ControllerError::JournalBroken { record: 1, .. }), "{error}");
+    }
+}

@@ -1,0 +1,224 @@
+//! The operator socket: front ends ask, watch and stop a run through it, one JSON object per line.
+//! Not a decision: what they ask becomes an event.
+
+use crate::error::ControllerError;
+use crate::host_link::Word;
+use crate::journal::{Journal, Record};
+use crate::lines::Batch;
+use crate::run_dir::{RunDir, create_private};
+use plush_core::run::Event;
+use plush_protocol::{OperatorReply, OperatorRequest, RunView};
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// Records that a watcher of events may be behind before it is told to read the journal itself.
+pub const RECORDS: usize = 4096;
+/// The longest request.
+const REQUEST_BYTES: u64 = 64 << 10;
+
+/// What every front end is served from.
+#[derive(Clone)]
+pub struct Office {
+    pub run_dir: RunDir,
+    pub views: watch::Receiver<Arc<RunView>>,
+    pub lines: broadcast::Sender<Batch>,
+    pub records: broadcast::Sender<Arc<Record>>,
+    pub words: mpsc::Sender<Word>,
+    /// Told when a first front end watches.
+    pub watched: watch::Sender<bool>,
+}
+
+/// Opens the socket and serves front ends until the returned task is ended.
+pub fn open(office: Office) -> Result<tokio::task::JoinHandle<()>, ControllerError> {
+    let path = office.run_dir.operator_socket();
+    let failed = |e| ControllerError::io("open the operator socket", &path, e);
+    if let Some(above) = path.parent() {
+        create_private(above).map_err(failed)?;
+    }
+    // The lock on the run's directory says that whoever bound it before is gone.
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    Ok(tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if is_ours(&stream) {
+                let office = office.clone();
+                tokio::spawn(async move { office.serve(stream).await });
+            }
+        }
+    }))
+}
+
+/// Only the same user is served.
+fn is_ours(stream: &UnixStream) -> bool {
+    let uid = rustix::process::getuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == uid || peer.uid() == 0)
+}
+
+impl Office {
+    async fn serve(self, stream: UnixStream) {
+        let (reader, mut writer) = stream.into_split();
+        let mut requests = BufReader::new(reader);
+        while let Some(line) = next_line(&mut requests).await {
+            let reply = match serde_json::from_str::<OperatorRequest>(&line) {
+                Err(error) => OperatorReply::Refused { why: error.to_string() },
+                Ok(OperatorRequest::Status) => self.view(),
+                Ok(OperatorRequest::Stop { why }) => self.ask(Event::StopAsked { why }).await,
+                Ok(OperatorRequest::Signal { signal }) => {
+                    self.ask(Event::SignalAsked { signal }).await
+                }
+                Ok(OperatorRequest::Watch { output, events }) => {
+                    // A watcher that goes away is no error.
+                    let _ = self.watch(requests, writer, output, events).await;
+                    return;
+                }
+            };
+            if say(&mut writer, &reply).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn view(&self) -> OperatorReply {
+        OperatorReply::View(Box::new(RunView::clone(&self.views.borrow())))
+    }
+
+    async fn ask(&self, event: Event) -> OperatorReply {
+        match self.words.send(Word::Event(event)).await {
+            Ok(()) => OperatorReply::Taken,
+            Err(_) => OperatorReply::Refused { why: "the run is over".into() },
+        }
+    }
+
+    async fn watch(
+        mut self,
+        requests: BufReader<OwnedReadHalf>,
+        mut writer: OwnedWriteHalf,
+        output: bool,
+        events: bool,
+    ) -> std::io::Result<()> {
+        let mut lines = self.lines.subscribe();
+        let mut records = self.records.subscribe();
+        if !output {
+            lines = lines.resubscribe();
+        }
+        // A watcher counts from here on: what happens now is not missed.
+        self.watched.send_replace(true);
+        let mut last = 0;
+        if events {
+            for record in self.past().await {
+                last = record.number;
+                say_record(&mut writer, &record).await?;
+            }
+        }
+        let words = self.words.clone();
+        let listening = tokio::spawn(take_requests(requests, words));
+        let result = self.stream(&mut writer, &mut lines, &mut records, output, events, last).await;
+        listening.abort();
+        result
+    }
+
+    async fn stream(
+        &mut self,
+        writer: &mut OwnedWriteHalf,
+        lines: &mut broadcast::Receiver<Batch>,
+        records: &mut broadcast::Receiver<Arc<Record>>,
+        output: bool,
+        events: bool,
+        mut last: u64,
+    ) -> std::io::Result<()> {
+        say(writer, &self.view()).await?;
+        loop {
+            tokio::select! {
+                // Output that is there goes before the view that says that its task is over.
+                biased;
+                batch = lines.recv(), if output => match batch {
+                    Ok(batch) => {
+                        let reply = OperatorReply::Output { lines: batch.to_vec(), skipped: 0 };
+                        say(writer, &reply).await?;
+                    }
+                    Err(broadcast::error::RecvError::Lagged(skipped)) => {
+                        say(writer, &OperatorReply::Output { lines: Vec::new(), skipped }).await?;
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                record = records.recv(), if events => match record {
+                    Ok(record) if record.number > last => {
+                        last = record.number;
+                        say_record(writer, &record).await?;
+                    }
+                    Ok(_) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        let seen = last;
+                        for record in self.past().await.into_iter().filter(|r| r.number > seen) {
+                            last = record.number;
+                            say_record(writer, &record).await?;
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
+                },
+                changed = self.views.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let reply = { OperatorReply::View(Box::new(RunView::clone(&self.views.borrow_and_update()))) };
+                    say(writer, &reply).await?;
+                    if let OperatorReply::View(view) = reply && let Some(outcome) = view.outcome {
+                        return say(writer, &OperatorReply::Over { outcome }).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The records so far.
+    async fn past(&self) -> Vec<Record> {
+        let path = self.run_dir.journal();
+        let read = tokio::task::spawn_blocking(move || Journal::read(&path)).await;
+        match read.expect("reading the journal does not panic") {
+            Ok(records) => records,
+            Err(error) => {
+                tracing::warn!("cannot show the past events of the run: {error}");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// A watcher may still stop and signal.
+async fn take_requests(mut requests: BufReader<OwnedReadHalf>, words: mpsc::Sender<Word>) {
+    while let Some(line) = next_line(&mut requests).await {
+        let event = match serde_json::from_str::<OperatorRequest>(&line) {
+            Ok(OperatorRequest::Stop { why }) => Event::StopAsked { why },
+            Ok(OperatorRequest::Signal { signal }) => Event::SignalAsked { signal },
+            Ok(OperatorRequest::Status | OperatorRequest::Watch { .. }) | Err(_) => continue,
+        };
+        if words.send(Word::Event(event)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn next_line(requests: &mut BufReader<OwnedReadHalf>) -> Option<String> {
+    let mut line = String::new();
+    let read = requests.take(REQUEST_BYTES).read_line(&mut line).await;
+    (read.is_ok_and(|count| count > 0) && line.ends_with('\n')).then_some(line)
+}
+
+async fn say_record(writer: &mut OwnedWriteHalf, record: &Record) -> std::io::Result<()> {
+    let Some(event) = &record.event else { return Ok(()) };
+    let event = serde_json::to_value(event).expect("events are plain data");
+    say(writer, &OperatorReply::Event { index: record.number, at_ms: record.at_ms, event }).await
+}
+
+async fn say(writer: &mut OwnedWriteHalf, reply: &OperatorReply) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(reply).expect("replies are plain data");
+    line.push(b'\n');
+    writer.write_all(&line).await
+}

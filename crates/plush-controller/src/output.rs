@@ -1,0 +1,292 @@
+//! Output of one host's tasks, stored byte for byte where it was written, with what is durable and what is missing.
+//! Not the lines that people watch: those are made beside it by [`crate::lines`].
+
+use crate::error::ControllerError;
+use crate::run_dir::{create_private, file_name};
+use plush_protocol::{OutputAck, OutputGap, OutputPart, StreamName, TaskKey};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of one stream that may be received and not yet durable before they are synchronised.
+const SYNC_BYTES: u64 = 8 << 20;
+
+/// The streams of the tasks of one host.
+pub struct HostOutput {
+    directory: PathBuf,
+    streams: BTreeMap<(TaskKey, StreamName), Stream>,
+    files: BTreeMap<String, TaskKey>,
+}
+
+struct Stream {
+    path: PathBuf,
+    file: Arc<File>,
+    received: u64,
+    durable: u64,
+    gap_bytes: u64,
+    total: Option<u64>,
+    syncing: bool,
+    said_complete: bool,
+}
+
+/// A synchronisation that is due: to be performed off the event loop, its end told by [`HostOutput::synced`].
+pub struct Sync {
+    /// Which stream.
+    pub stream: (TaskKey, StreamName),
+    /// What becomes durable.
+    pub upto: u64,
+    /// The file.
+    pub file: Arc<File>,
+}
+
+/// What a part of output was.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// New bytes, from this index of the part on.
+    From(usize),
+    /// Nothing new: it had come before.
+    Nothing,
+}
+
+impl HostOutput {
+    /// Output goes below `directory`.
+    pub fn new(directory: PathBuf) -> Self {
+        HostOutput { directory, streams: BTreeMap::new(), files: BTreeMap::new() }
+    }
+
+    /// A task is going to write; what an earlier controller received is kept.
+    ///
+    /// # Errors
+    /// The files cannot be made.
+    pub fn expect(&mut self, key: TaskKey, process: &str) -> Result<(), ControllerError> {
+        if self.streams.contains_key(&(key, StreamName::Out)) {
+            return Ok(());
+        }
+        create_private(&self.directory)
+            .map_err(|e| ControllerError::io("make the directory", &self.directory, e))?;
+        let name = self.name_for(key, process);
+        for (stream, ending) in [(StreamName::Out, "out"), (StreamName::Err, "err")] {
+            let path = self.directory.join(format!("{name}.{ending}"));
+            let opened = Stream::open(path.clone());
+            let opened =
+                opened.map_err(|e| ControllerError::io("open the output file", &path, e))?;
+            self.streams.insert((key, stream), opened);
+        }
+        Ok(())
+    }
+
+    /// `PROCESS.INCARNATION`, with the task's number where two tasks of the host have the same process.
+    fn name_for(&mut self, key: TaskKey, process: &str) -> String {
+        let plain = format!("{}.{}", file_name(process), key.incarnation);
+        let owner = *self.files.entry(plain.clone()).or_insert(key);
+        if owner == key {
+            plain
+        } else {
+            format!("{}~{}.{}", file_name(process), key.task, key.incarnation)
+        }
+    }
+
+    /// Stores a part. A part beyond what was received is an error of the peer: `None`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn store(&mut self, part: &OutputPart) -> Result<Option<Stored>, ControllerError> {
+        let Some(stream) = self.streams.get_mut(&(part.key, part.stream)) else { return Ok(None) };
+        if part.offset > stream.received {
+            return Ok(None);
+        }
+        let known = usize::try_from(stream.received - part.offset).unwrap_or(usize::MAX);
+        let Some(fresh) = part.bytes.get(known..).filter(|b| !b.is_empty()) else {
+            return Ok(Some(Stored::Nothing));
+        };
+        let written = stream.file.write_all_at(fresh, stream.received);
+        written.map_err(|e| ControllerError::io("write the output file", &stream.path, e))?;
+        stream.received += fresh.len() as u64;
+        Ok(Some(Stored::From(known)))
+    }
+
+    /// Notes bytes that will never come. A gap that does not begin where the stream is, is an error of the peer: `None`.
+    ///
+    /// # Errors
+    /// The note cannot be written.
+    pub fn gap(&mut self, gap: &OutputGap) -> Result<Option<()>, ControllerError> {
+        let Some(stream) = self.streams.get_mut(&(gap.key, gap.stream)) else { return Ok(None) };
+        if gap.from > stream.received || gap.to < gap.from {
+            return Ok(None);
+        }
+        let fresh = gap.to.saturating_sub(stream.received);
+        if fresh > 0 {
+            let path = stream.path.with_extension(format!("{}.gaps", extension(&stream.path)));
+            note_gap(&path, stream.received, gap.to)
+                .and_then(|()| stream.file.set_len(gap.to))
+                .map_err(|e| ControllerError::io("write the note of a gap", &path, e))?;
+            stream.received = gap.to;
+            stream.gap_bytes += fresh;
+        }
+        Ok(Some(()))
+    }
+
+    /// The task has ended; its streams are so long.
+    pub fn ended(&mut self, key: TaskKey, out_bytes: u64, err_bytes: u64) {
+        for (name, total) in [(StreamName::Out, out_bytes), (StreamName::Err, err_bytes)] {
+            if let Some(stream) = self.streams.get_mut(&(key, name)) {
+                stream.total = Some(total);
+            }
+        }
+    }
+
+    /// What a stream has, for the agent.
+    pub fn acknowledgement(&self, key: TaskKey, stream: StreamName) -> Option<OutputAck> {
+        let s = self.streams.get(&(key, stream))?;
+        Some(OutputAck { key, stream, received: s.received, durable: s.durable })
+    }
+
+    /// Streams that are not complete, to be opened after a connection.
+    pub fn open_streams(&self) -> Vec<OutputAck> {
+        let due = self.streams.iter().filter(|(_, s)| !s.said_complete);
+        due.filter_map(|((key, name), _)| self.acknowledgement(*key, *name)).collect()
+    }
+
+    /// Synchronisations that are due: streams that have ended or got far ahead, or all when `every` is said.
+    pub fn due(&mut self, every: bool) -> Vec<Sync> {
+        let mut due = Vec::new();
+        for (name, stream) in &mut self.streams {
+            let ahead = stream.received - stream.durable;
+            let wanted = ahead >= SYNC_BYTES || (ahead > 0 && (every || stream.is_whole()));
+            if wanted && !stream.syncing {
+                stream.syncing = true;
+                due.push(Sync {
+                    stream: *name,
+                    upto: stream.received,
+                    file: Arc::clone(&stream.file),
+                });
+            }
+        }
+        due
+    }
+
+    /// A synchronisation has come to its end.
+    pub fn synced(&mut self, name: (TaskKey, StreamName), upto: u64) {
+        if let Some(stream) = self.streams.get_mut(&name) {
+            stream.syncing = false;
+            stream.durable = stream.durable.max(upto);
+        }
+    }
+
+    /// Streams that have become complete and durable, with their missing bytes; each is said once.
+    pub fn completed(&mut self) -> Vec<(TaskKey, StreamName, u64)> {
+        let mut done = Vec::new();
+        for ((key, name), stream) in &mut self.streams {
+            if stream.is_whole() && stream.durable == stream.received && !stream.said_complete {
+                stream.said_complete = true;
+                done.push((*key, *name, stream.gap_bytes));
+            }
+        }
+        done
+    }
+}
+
+impl Stream {
+    fn open(path: PathBuf) -> io::Result<Stream> {
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let length = file.metadata()?.len();
+        Ok(Stream {
+            path,
+            file: Arc::new(file),
+            received: length,
+            durable: 0,
+            gap_bytes: 0,
+            total: None,
+            syncing: false,
+            said_complete: false,
+        })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.total.is_some_and(|total| self.received >= total)
+    }
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().map_or_else(String::new, |e| e.to_string_lossy().into_owned())
+}
+
+fn note_gap(path: &Path, from: u64, to: u64) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.append(true).create(true).mode(0o600).open(path)?;
+    writeln!(file, "{{\"from\":{from},\"to\":{to}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const KEY: TaskKey = TaskKey { task: 0, incarnation: 1 };
+
+    fn part(offset: u64, bytes: &[u8]) -> OutputPart {
+        OutputPart { key: KEY, stream: StreamName::Out, offset, bytes: bytes.to_vec() }
+    }
+
+    fn open(dir: &Path) -> HostOutput {
+        let mut output = HostOutput::new(dir.join("h"));
+        output.expect(KEY, "hello").unwrap();
+        output
+    }
+
+    #[test]
+    fn o3_a_part_that_comes_twice_leaves_the_bytes_unchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = open(dir.path());
+        assert_eq!(output.store(&part(0, b"abcd")).unwrap(), Some(Stored::From(0)));
+        assert_eq!(output.store(&part(2, b"cdef")).unwrap(), Some(Stored::From(2)));
+        assert_eq!(output.store(&part(0, b"abcd")).unwrap(), Some(Stored::Nothing));
+        assert_eq!(std::fs::read(dir.path().join("h/hello.1.out")).unwrap(), b"abcdef");
+    }
+
+    #[test]
+    fn o1_a_part_beyond_a_hole_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = open(dir.path());
+        assert_eq!(output.store(&part(1, b"b")).unwrap(), None);
+    }
+
+    #[test]
+    fn o2_a_gap_is_declared_and_the_rest_keeps_its_offset() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = open(dir.path());
+        output.store(&part(0, b"ab")).unwrap();
+        let gap = OutputGap { key: KEY, stream: StreamName::Out, from: 2, to: 5 };
+        assert_eq!(output.gap(&gap).unwrap(), Some(()));
+        output.store(&part(5, b"f")).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("h/hello.1.out")).unwrap(), b"ab\0\0\0f");
+        let noted = std::fs::read_to_string(dir.path().join("h/hello.1.out.gaps")).unwrap();
+        assert_eq!(noted, "{\"from\":2,\"to\":5}\n");
+    }
+
+    #[test]
+    fn a_stream_is_complete_once_and_only_when_it_is_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = open(dir.path());
+        output.store(&part(0, b"abc")).unwrap();
+        output.ended(KEY, 3, 0);
+        assert_eq!(output.completed(), [(KEY, StreamName::Err, 0)]);
+        let due = output.due(false);
+        assert_eq!((due.len(), due[0].upto), (1, 3));
+        output.synced(due[0].stream, due[0].upto);
+        assert_eq!(output.completed(), [(KEY, StreamName::Out, 0)]);
+        assert_eq!(output.completed(), []);
+    }
+
+    #[test]
+    fn a_new_controller_goes_on_where_the_old_one_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).store(&part(0, b"abc")).unwrap();
+        let output = open(dir.path());
+        assert_eq!(output.acknowledgement(KEY, StreamName::Out).unwrap().received, 3);
+    }
+}

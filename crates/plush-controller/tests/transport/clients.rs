@@ -1,0 +1,251 @@
+//! Both clients and the local process reach an agent, sent once and then found.
+
+use std::time::Duration;
+
+use plush_controller::transport::{
+    AgentOrigin, Client, Deadlines, FailureClass, HostAddress, Preference, Route, Ssh, SshOptions,
+    Stage, connect, examine,
+};
+
+use super::sshd::{Sshd, agent, bootstrap, bootstrap_with, files_below, keygen, prove, route};
+
+async fn cold_then_warm(preference: Preference, client: Client) {
+    let sshd = Sshd::start("");
+    let ssh = sshd.ssh("", preference);
+    let bootstrap = bootstrap_with(agent());
+    let cold = connect(&ssh, &route("web"), &bootstrap, &Deadlines::default(), None).await.unwrap();
+    assert_eq!(cold.account.client, client);
+    assert!(
+        matches!(cold.account.agent, AgentOrigin::Sent { sent_bytes: 100_000..=299_000 }),
+        "{:?}",
+        cold.account
+    );
+    let base = sshd.path("home/.cache/plush");
+    assert_eq!(cold.account.agent_dir, base.display().to_string());
+    assert_eq!(prove(cold).await, format!("bridge run=run-1 host=web base={}\n", base.display()));
+    let warm = connect(&ssh, &route("web"), &bootstrap, &Deadlines::default(), None).await.unwrap();
+    assert_eq!(warm.account.agent, AgentOrigin::Found);
+    println!("{client}: warm {:?}", warm.account.stages);
+    prove(warm).await;
+    let left = files_below(&sshd.path("home"));
+    assert_eq!(left.len(), 1, "only the agent is left: {left:?}");
+}
+
+#[tokio::test]
+async fn the_in_process_client_sends_the_agent_once() {
+    cold_then_warm(Preference::Automatic, Client::InProcess).await;
+}
+
+#[tokio::test]
+async fn the_ssh_program_sends_the_agent_once() {
+    cold_then_warm(Preference::Program, Client::Program).await;
+}
+
+#[tokio::test]
+async fn a_local_host_has_its_agent_in_its_own_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let ssh = Ssh::new(SshOptions::from_environment());
+    let route = Route::Local { dir: dir.path().join("host 1") };
+    for expected in ["Sent", "Found"] {
+        let link = connect(&ssh, &route, &bootstrap(), &Deadlines::default(), None).await.unwrap();
+        assert!(format!("{:?}", link.account.agent).starts_with(expected));
+        assert!(prove(link).await.starts_with("bridge run=run-1 host=web base="));
+    }
+    assert_eq!(files_below(dir.path()).len(), 1);
+}
+
+#[tokio::test]
+async fn a_jump_host_carries_the_connection_with_either_client() {
+    let sshd = Sshd::start("");
+    let lines = "Host web\n  ProxyJump gate\nHost gate\n  HostKeyAlias gate.example\n";
+    let key = std::fs::read_to_string(sshd.path("host_key.pub")).unwrap();
+    std::fs::write(
+        sshd.path("known_hosts"),
+        format!("gate.example {key}[127.0.0.1]:{} {key}", sshd.port),
+    )
+    .unwrap();
+    for preference in [Preference::Automatic, Preference::Program] {
+        let ssh = sshd.ssh(lines, preference);
+        let link = sshd.connect(&ssh).await.unwrap();
+        prove(link).await;
+    }
+    assert!(
+        sshd.log().matches("direct-tcpip").count() >= 2,
+        "the connections went through the jump host"
+    );
+}
+
+#[tokio::test]
+async fn f32_a_jump_host_with_a_changed_key_stops_either_client() {
+    let sshd = Sshd::start("");
+    keygen(&sshd.path("other"), &[]);
+    let read = |name| std::fs::read_to_string(sshd.path(name)).unwrap();
+    let (good, bad) = (read("host_key.pub"), read("other.pub"));
+    std::fs::write(
+        sshd.path("known_hosts"),
+        format!("gate.example {bad}[127.0.0.1]:{} {good}", sshd.port),
+    )
+    .unwrap();
+    let lines = "Host web\n  ProxyJump gate\nHost gate\n  HostKeyAlias gate.example\n  StrictHostKeyChecking no\n";
+    for preference in [Preference::Automatic, Preference::Program] {
+        let ssh = sshd.ssh(lines, preference);
+        let failure = sshd.connect(&ssh).await.unwrap_err();
+        assert_eq!(
+            (failure.stage, failure.class),
+            (Stage::HostKey, FailureClass::Permanent),
+            "{failure}"
+        );
+    }
+    assert!(!sshd.log().contains("Accepted publickey"));
+}
+
+#[tokio::test]
+async fn f32_a_wrong_host_key_ends_it_before_any_login() {
+    let sshd = Sshd::start("");
+    keygen(&sshd.path("other"), &[]);
+    sshd.know("127.0.0.1", "other.pub");
+    for preference in [Preference::Automatic, Preference::Program] {
+        let failure = sshd.connect(&sshd.ssh("", preference)).await.unwrap_err();
+        assert_eq!(
+            (failure.stage, failure.class),
+            (Stage::HostKey, FailureClass::Permanent),
+            "{failure}"
+        );
+        assert!(failure.to_string().contains("CHANGED"), "{failure}");
+    }
+    assert!(!sshd.log().contains("userauth-request"), "nothing was sent: {}", sshd.log());
+}
+
+#[tokio::test]
+async fn t08_an_unknown_host_key_is_refused_with_the_next_step_whatever_the_configuration_says() {
+    let sshd = Sshd::start("");
+    std::fs::write(sshd.path("known_hosts"), "").unwrap();
+    for preference in [Preference::Automatic, Preference::Program] {
+        let ssh = sshd.ssh("StrictHostKeyChecking no\n", preference);
+        let failure = sshd.connect(&ssh).await.unwrap_err();
+        assert_eq!(
+            (failure.stage, failure.class),
+            (Stage::HostKey, FailureClass::Permanent),
+            "{failure}"
+        );
+        assert!(failure.hint.contains("plush doctor"), "{failure}");
+    }
+    assert_eq!(std::fs::read_to_string(sshd.path("known_hosts")).unwrap(), "");
+    assert!(!sshd.log().contains("userauth-request"));
+}
+
+#[tokio::test]
+async fn f31_a_refused_login_is_named_and_final() {
+    let sshd = Sshd::start("");
+    std::fs::write(sshd.path("authorized_keys"), "").unwrap();
+    for preference in [Preference::Automatic, Preference::Program] {
+        let failure = sshd.connect(&sshd.ssh("", preference)).await.unwrap_err();
+        assert_eq!(
+            (failure.stage, failure.class),
+            (Stage::Auth, FailureClass::Permanent),
+            "{failure}"
+        );
+        assert!(failure.hint.contains("authorized_keys"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn f31_a_second_factor_is_not_waited_for() {
+    let sshd = Sshd::start(
+        "AuthenticationMethods publickey,keyboard-interactive\nKbdInteractiveAuthentication yes\n",
+    );
+    let failure = sshd.connect(&sshd.ssh("", Preference::Automatic)).await.unwrap_err();
+    assert_eq!((failure.stage, failure.class), (Stage::Auth, FailureClass::Permanent), "{failure}");
+}
+
+#[tokio::test]
+async fn an_encrypted_key_without_an_agent_is_named() {
+    let sshd = Sshd::start("");
+    let id = sshd.path("id");
+    let done = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "secret", "-f"])
+        .arg(&id)
+        .status();
+    assert!(done.unwrap().success());
+    let failure = sshd.connect(&sshd.ssh("", Preference::Automatic)).await.unwrap_err();
+    assert_eq!(failure.stage, Stage::Auth);
+    assert!(failure.cause.contains("encrypted"), "{failure}");
+}
+
+#[tokio::test]
+async fn keys_and_certificates_are_taken_from_the_ssh_agent() {
+    let sshd = Sshd::start("TrustedUserCAKeys @DIR@/ca.pub\n");
+    let socket = sshd.path("agent.sock");
+    let mut agent = std::process::Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    keygen(&sshd.path("ca"), &[]);
+    keygen(&sshd.path("mine"), &[]);
+    let run = |program: &str, args: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        command.args(args).current_dir(sshd.dir.path()).env("SSH_AUTH_SOCK", &socket);
+        assert!(command.output().unwrap().status.success(), "{program} {args:?}");
+    };
+    while !socket.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // Only the certificate opens the door: the key itself is not in authorized_keys.
+    run("ssh-keygen", &["-q", "-s", "ca", "-I", "me", "-n", "root", "mine.pub"]);
+    run("ssh-add", &["-q", "mine"]);
+    let lines = format!(
+        "IdentityAgent {}\nIdentityFile {}/none\nIdentitiesOnly no\n",
+        socket.display(),
+        sshd.dir.path().display()
+    );
+    std::fs::remove_file(sshd.path("id")).unwrap();
+    let linked = sshd.connect(&sshd.ssh(&lines, Preference::Automatic)).await;
+    let _ = agent.kill();
+    let _ = agent.wait();
+    prove(linked.unwrap()).await;
+    assert!(sshd.log().contains("Accepted publickey for root"));
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_host_is_accepted_for_its_name_only() {
+    let dir = tempfile::tempdir().unwrap();
+    keygen(&dir.path().join("ca"), &[]);
+    let ca = std::fs::read_to_string(dir.path().join("ca.pub")).unwrap();
+    for (principal, accepted) in [("127.0.0.1", true), ("other.example", false)] {
+        let sshd = Sshd::start("HostCertificate @DIR@/host_key-cert.pub\n");
+        let signed = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-s"])
+            .arg(dir.path().join("ca"))
+            .args(["-I", "h", "-h", "-n", principal])
+            .arg(sshd.path("host_key.pub"))
+            .status();
+        assert!(signed.unwrap().success());
+        let sshd = sshd.again();
+        std::fs::write(sshd.path("known_hosts"), format!("@cert-authority * {ca}")).unwrap();
+        let result = sshd.connect(&sshd.ssh("", Preference::Automatic)).await;
+        match result {
+            Ok(link) if accepted => drop(prove(link).await),
+            Err(failure) if !accepted => assert_eq!(failure.stage, Stage::HostKey, "{failure}"),
+            other => panic!("{principal}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_names_client_reason_keys_and_times() {
+    let sshd = Sshd::start("");
+    let ssh = sshd.ssh("Host web\n  ControlMaster auto\n", Preference::Automatic);
+    let ask = |name| HostAddress::parse(name).unwrap();
+    let report = examine(&ssh, &ask("db"), &Deadlines::default()).await.unwrap();
+    assert_eq!((report.client, report.outcome), (Client::InProcess, Ok(())));
+    assert_eq!(report.known_keys.len(), 1);
+    assert!(report.host_key.is_some());
+    assert!(report.stages.iter().any(|(stage, _)| *stage == Stage::Auth));
+    assert_eq!(report.way, [format!("root@127.0.0.1:{}", sshd.port)]);
+    let report = examine(&ssh, &ask("web"), &Deadlines::default()).await.unwrap();
+    assert_eq!((report.client, report.outcome), (Client::Program, Ok(())));
+    assert!(report.why[0].contains("controlmaster"), "{:?}", report.why);
+}

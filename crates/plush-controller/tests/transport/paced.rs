@@ -1,0 +1,34 @@
+//! Many hosts behind one server that sheds load.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plush_controller::transport::{Deadlines, Limits, Pacer, Preference, connect};
+
+use super::sshd::{Sshd, bootstrap, route};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f33_two_hundred_hosts_behind_one_default_sshd_all_connect() {
+    let sshd = Sshd::start("MaxStartups 10:30:100\nLogLevel INFO\n");
+    let ssh = Arc::new(sshd.ssh("", Preference::Automatic));
+    // The first one puts the agent there.
+    drop(connect(&ssh, &route("web"), &bootstrap(), &Deadlines::default(), None).await.unwrap());
+    let pacer = Pacer::start(Limits::default(), 42);
+    let began = Instant::now();
+    let hosts: Vec<_> = (0..200)
+        .map(|n| {
+            let (ssh, pacer) = (Arc::clone(&ssh), pacer.clone());
+            tokio::spawn(async move {
+                pacer
+                    .connect(&ssh, &route(&format!("host{n}")), &bootstrap(), &Deadlines::default())
+                    .await
+            })
+        })
+        .collect();
+    let mut links = Vec::new();
+    for host in hosts {
+        links.push(host.await.unwrap().unwrap());
+    }
+    println!("200 hosts behind one sshd: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
