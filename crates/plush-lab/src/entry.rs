@@ -7,6 +7,7 @@ use anyhow::Result;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -54,6 +55,17 @@ pub fn on_host(init_pid: i32, program: impl AsRef<OsStr>) -> Result<Command> {
         });
     }
     Ok(command)
+}
+
+/// Has the command inherit this descriptor, under its number.
+pub fn leave_open(command: &mut Command, descriptor: RawFd) {
+    // SAFETY: the closure makes one system call.
+    unsafe {
+        command.pre_exec(move || match libc::fcntl(descriptor, libc::F_SETFD, 0) {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        });
+    }
 }
 
 /// A process enters a namespace of processes only by its children: goes on in one, and stays behind to hand on its end.

@@ -17,6 +17,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -127,7 +128,7 @@ impl Lab {
         state::remove_stale_labs();
         let name = options.name.clone().map_or_else(made_up_name, Ok)?;
         let state = StateDirectory::named(&name)?;
-        state.create()?;
+        let lock = state.create()?;
         let errand = Errand {
             directory: state.path().to_owned(),
             hosts: options.hosts,
@@ -135,6 +136,7 @@ impl Lab {
             link: options.link,
             seed: options.seed,
             lifetime,
+            lock: lock.as_raw_fd(),
         };
         let started = start_supervisor(&state, &errand);
         if started.is_err() {
@@ -176,7 +178,7 @@ impl Lab {
 
     /// Waits until the supervisor lets go of its lock, which it does last.
     fn await_release(&self) -> Result<()> {
-        let Ok(lock) = File::open(self.state.path().join("lock")) else { return Ok(()) };
+        let Ok(lock) = File::open(self.state.lock()) else { return Ok(()) };
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockShared)
             .context("cannot wait for the supervisor")
     }
@@ -266,6 +268,11 @@ impl Lab {
     /// It is killed when the child is.
     pub fn command_on(&self, host: &str, program: impl AsRef<OsStr>) -> Result<Command> {
         entry::on_host(self.init_pid(host)?, program)
+    }
+
+    /// The host's root directory as this machine sees it: for reading and writing a running host's files directly.
+    pub fn root_of(&self, host: &str) -> Result<PathBuf> {
+        Ok(PathBuf::from(format!("/proc/{}/root", self.init_pid(host)?)))
     }
 
     /// Runs shell text on a host, as [`Lab::command_on`] does, and tells how it ended.
@@ -447,14 +454,15 @@ fn start_supervisor(state: &StateDirectory, errand: &Errand) -> Result<(Child, L
     let log = File::create(state.log())
         .with_context(|| format!("cannot create {}", state.log().display()))?;
     let call = CALL.to_str().expect("the name of the variable is ASCII");
-    let mut child = Command::new("/proc/self/exe")
+    let mut command = Command::new("/proc/self/exe");
+    command
         .arg0("plush-lab")
         .env(call, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .context("cannot start the supervisor")?;
+        .stderr(log);
+    entry::leave_open(&mut command, errand.lock);
+    let mut child = command.spawn().context("cannot start the supervisor")?;
     let mut line = serde_json::to_string(errand).expect("an errand is plain data");
     line.push('\n');
     let input = child.stdin.as_mut().expect("the input was asked for");

@@ -33,10 +33,13 @@ impl StateDirectory {
         StateDirectory { path }
     }
 
-    /// Makes the directory with mode 0700, in a base directory that is ours alone.
-    pub fn create(&self) -> Result<()> {
+    /// Makes the directory with mode 0700, in a base directory that is ours alone, and holds it: others see that the lab
+    /// is up for as long as this file, or a copy of it, is open.
+    pub fn create(&self) -> Result<File> {
         let base = base();
-        make_private(&base)?;
+        if !base.exists() {
+            make_private(&base)?;
+        }
         check_private(&base)?;
         if self.is_held() {
             bail!(
@@ -45,22 +48,25 @@ impl StateDirectory {
             );
         }
         self.remove();
-        make_private(&self.path)
+        make_private(&self.path)?;
+        self.hold()
     }
 
-    /// Holds the directory for as long as the file is open; others see that the lab is up.
-    pub fn hold(&self) -> Result<File> {
-        let path = self.path.join("lock");
+    /// The lock gets its name once it is locked: nobody finds it free and takes the lab for a killed one's.
+    fn hold(&self) -> Result<File> {
+        let (new, path) = (self.path.join("lock.new"), self.lock());
         let file =
-            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+            File::create(&new).with_context(|| format!("cannot create {}", new.display()))?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+            .with_context(|| format!("cannot lock {}", new.display()))?;
+        std::fs::rename(&new, &path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
         Ok(file)
     }
 
     /// Whether a supervisor runs this lab.
     pub fn is_held(&self) -> bool {
-        File::open(self.path.join("lock")).is_ok_and(|file| {
+        File::open(self.lock()).is_ok_and(|file| {
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
         })
     }
@@ -76,6 +82,10 @@ impl StateDirectory {
 
     pub fn name(&self) -> String {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    pub fn lock(&self) -> PathBuf {
+        self.path.join("lock")
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -127,7 +137,7 @@ pub fn list_labs() -> Vec<String> {
 /// Removes the directories of labs whose supervisor was killed, and tells their names.
 pub fn remove_stale_labs() -> Vec<String> {
     let stale: Vec<StateDirectory> =
-        every().into_iter().filter(|state| state.log().exists() && !state.is_held()).collect();
+        every().into_iter().filter(|state| state.lock().exists() && !state.is_held()).collect();
     for state in &stale {
         crate::freezer::remove_groups_of(&state.name());
         state.remove();
@@ -136,6 +146,9 @@ pub fn remove_stale_labs() -> Vec<String> {
 }
 
 fn every() -> Vec<StateDirectory> {
+    if check_private(&base()).is_err() {
+        return Vec::new();
+    }
     let Ok(entries) = std::fs::read_dir(base()) else { return Vec::new() };
     entries.flatten().map(|entry| StateDirectory::at(entry.path())).collect()
 }
@@ -149,12 +162,8 @@ fn base() -> PathBuf {
 }
 
 fn make_private(path: &Path) -> Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("cannot create {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    let made = DirBuilder::new().mode(0o700).create(path);
+    made.with_context(|| format!("cannot create {}", path.display()))
 }
 
 fn check_private(path: &Path) -> Result<()> {

@@ -23,7 +23,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -43,6 +43,8 @@ pub struct Errand {
     pub link: LinkChange,
     pub seed: u64,
     pub lifetime: Lifetime,
+    /// The descriptor of the lab's lock, which the supervisor takes over.
+    pub lock: RawFd,
 }
 
 /// When a lab ends of itself.
@@ -106,7 +108,7 @@ fn supervise(errand: Errand) -> Result<()> {
         .context("cannot point the standard output to the log")?;
     let null = File::open("/dev/null").context("cannot open /dev/null")?;
     rustix::stdio::dup2_stdin(&null).context("cannot close the standard input")?;
-    let lock = state.hold()?;
+    let lock = take_over_lock(errand.lock)?;
     let mut ready = File::from(ready);
     let outcome = Supervisor::new(errand, state.clone(), owner);
     let first = match &outcome {
@@ -133,6 +135,14 @@ struct Supervisor {
     signals: OwnedFd,
     owner: Option<OwnedFd>,
     open_files: libc::rlimit,
+}
+
+fn take_over_lock(descriptor: RawFd) -> Result<OwnedFd> {
+    // SAFETY: the errand's sender left this descriptor open for us alone.
+    let lock = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::CLOEXEC)
+        .context("the lab's lock did not come along")?;
+    Ok(lock)
 }
 
 enum Afterwards {

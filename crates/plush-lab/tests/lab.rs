@@ -391,6 +391,31 @@ fn files_and_processes_of_a_host_are_seen_from_outside() {
 }
 
 #[test]
+fn a_web_server_on_one_host_serves_another() {
+    let Some(_turn) = turn() else { return };
+    let lab = five();
+    let site = lab.root_of("h001").unwrap().join("root/site");
+    std::fs::create_dir(&site).unwrap();
+    std::fs::write(site.join("package"), "contents").unwrap();
+    // It returns once it listens, and goes on in the background.
+    assert!(lab.run_on("h001", "busybox httpd -p 8000 -h /root/site").unwrap().status.success());
+    assert_eq!(on(&lab, "h002", "busybox wget -q -O - http://h001:8000/package"), "contents");
+}
+
+#[test]
+fn labs_come_up_side_by_side() {
+    let Some(_turn) = turn() else { return };
+    let labs: Vec<Lab> = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            (0..6).map(|_| scope.spawn(|| Lab::up(LabOptions::with_hosts(3)).unwrap())).collect();
+        started.into_iter().map(|lab| lab.join().unwrap()).collect()
+    });
+    for lab in &labs {
+        assert_eq!(text(&ssh(lab, "h003", "hostname")), "h003");
+    }
+}
+
+#[test]
 fn nothing_is_left_after_drop() {
     let Some(_turn) = turn() else { return };
     let lab = five();
