@@ -42,6 +42,16 @@ impl AgentFile {
         Self { digest: blake3::hash(&raw).to_hex().to_string(), raw, packed }
     }
 
+    /// Takes the program as a gzip file, as `plush` carries it.
+    ///
+    /// # Errors
+    /// It is no gzip file.
+    pub fn from_gzip(packed: Vec<u8>) -> std::io::Result<Self> {
+        let mut raw = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut raw)?;
+        Ok(Self { digest: blake3::hash(&raw).to_hex().to_string(), raw, packed })
+    }
+
     /// BLAKE3 of the program, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest

@@ -1,0 +1,70 @@
+//! Builds the agent, static, and packs it so that `plush` carries it inside.
+//!
+//! `PLUSH_AGENT=FILE` takes a ready agent instead. Where no static Linux agent can be built (a controller on macOS),
+//! none is carried, and agents are looked up where the user's guide says.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What the agent is made from, beside this package.
+const SOURCES: [&str; 8] = [
+    "../plush-agent/src",
+    "../plush-agent/Cargo.toml",
+    "../plush-core/src",
+    "../plush-protocol/src",
+    "../plush-spec/src/model",
+    "../plush-spec/src/substitute.rs",
+    "../plush-spec/src/hostset",
+    "../../Cargo.toml",
+];
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=PLUSH_AGENT");
+    SOURCES.iter().for_each(|path| println!("cargo:rerun-if-changed={path}"));
+    let out = PathBuf::from(variable("OUT_DIR"));
+    let agent = match std::env::var_os("PLUSH_AGENT") {
+        Some(ready) => Some(PathBuf::from(ready)),
+        None if variable("CARGO_CFG_TARGET_OS") == "linux" => Some(build(&out)),
+        None => None,
+    };
+    let bytes = agent.map_or_else(Vec::new, |path| {
+        std::fs::read(&path).unwrap_or_else(|e| panic!("cannot read the agent {}: {e}", path.display()))
+    });
+    let packed = std::fs::File::create(out.join("agent.gz")).expect("OUT_DIR can be written");
+    let mut packer = flate2::write::GzEncoder::new(packed, flate2::Compression::best());
+    packer.write_all(&bytes).and_then(|()| packer.finish()).expect("OUT_DIR can be written");
+}
+
+/// Builds in a target directory of its own: cargo holds the lock of the one that it runs in.
+fn build(out: &Path) -> PathBuf {
+    let target_dir = out.ancestors().nth(4).expect("OUT_DIR is four levels below target").join("agent");
+    let architecture = variable("CARGO_CFG_TARGET_ARCH");
+    let musl = format!("{architecture}-unknown-linux-musl");
+    let target = if has_target(&musl) { musl } else { format!("{architecture}-unknown-linux-gnu") };
+    let profile = if variable("PROFILE") == "release" { "agent" } else { "agent-dev" };
+    let status = Command::new(variable("CARGO"))
+        .args(["build", "--locked", "--package", "plush-agent", "--bin", "plush-agent"])
+        .args(["--profile", profile, "--target", &target])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_BUILD_TARGET")
+        .status()
+        .unwrap_or_else(|e| panic!("cannot run cargo to build the agent: {e}"));
+    assert!(status.success(), "building the agent failed: {status}");
+    target_dir.join(target).join(profile).join("plush-agent")
+}
+
+/// The standard library of that target is installed.
+fn has_target(target: &str) -> bool {
+    let said = Command::new(variable("RUSTC"))
+        .args(["--print", "target-libdir", "--target", target])
+        .output();
+    said.is_ok_and(|said| Path::new(String::from_utf8_lossy(&said.stdout).trim()).is_dir())
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}
