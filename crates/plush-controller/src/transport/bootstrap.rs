@@ -468,13 +468,15 @@ async fn send_beside(
     let failed = |e: std::io::Error| {
         ConnectFailure::retryable(Stage::Upload, format!("send the agent: {e}"))
     };
-    let mut pipe = exec.exec(command).await?;
-    pipe.writer.write_all(bytes).await.map_err(failed)?;
-    pipe.writer.shutdown().await.map_err(failed)?;
+    let Pipe { mut reader, mut writer, aside: _aside, .. } = exec.exec(command).await?;
+    writer.write_all(bytes).await.map_err(failed)?;
+    writer.shutdown().await.map_err(failed)?;
+    // A child's standard input is closed only by dropping it.
+    drop(writer);
     let mut told = Vec::new();
     let marker = nonce.marker();
     // What the far side says is for the first channel to judge: here it only has to end.
-    while read_some(&mut pipe.reader, &mut told).await.map_err(failed)? > 0 {
+    while read_some(&mut reader, &mut told).await.map_err(failed)? > 0 {
         if find(&told, &marker).is_some() {
             return Ok(());
         }

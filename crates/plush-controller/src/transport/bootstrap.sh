@@ -37,7 +37,8 @@ each() {
 # The agent is there: ours, in a directory of ours, on a file system that lets it run.
 found() { [ -x "$d/agent-$D" ] && [ -O "$d" ] && [ -O "$d/agent-$D" ]; };
 
-# The directory takes a file and lets it run.
+# The directory takes a file and lets it run. A shell says 126 for what may not run; some shells cannot run a script
+# without a first line that names them, which does not matter here.
 usable() {
   case "$skip" in *" $i "*) return 1;; esac;
   mkdir -p "$d" >/dev/null 2>&1 || [ -d "$d" ] || { r="$r|$d: cannot be made"; return 1; };
@@ -45,7 +46,8 @@ usable() {
   if [ "$i" -gt 4 ] && [ -L "$d" ]; then r="$r|$d: is a symbolic link"; return 1; fi;
   { echo "exit 0" >"$f"; } 2>/dev/null || { r="$r|$d: cannot be written"; quiet_rm "$f"; return 1; };
   chmod 700 "$f" 2>/dev/null;
-  "$f" >/dev/null 2>&1 </dev/null || { r="$r|$d: programs cannot run there (noexec)"; quiet_rm "$f"; return 1; };
+  "$f" >/dev/null 2>&1 </dev/null;
+  if [ $? -eq 126 ]; then r="$r|$d: programs cannot run there (noexec)"; quiet_rm "$f"; return 1; fi;
 };
 
 # This is the second channel of an upload: the file ends where the channel ends.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use super::bootstrap::{AgentFile, Bootstrap, Nonce};
+use super::child::attach;
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::link::{AgentOrigin, Aside, Reader, Writer};
-use super::ssh_program::attend;
 
 /// Variables of the controller that a local agent may see. No sockets, no secrets.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "SHELL", "TZ"];
@@ -52,11 +52,8 @@ pub(crate) async fn start(dir: &Path, bootstrap: &Bootstrap) -> Result<LocalAgen
         );
         ConnectFailure::new(Stage::AgentDir, class, cause)
     })?;
-    let mut child = spawn(&path, dir, bootstrap).await?;
-    let reader = Box::new(child.stdout.take().expect("standard output is piped"));
-    let writer = Box::new(child.stdin.take().expect("standard input is piped"));
-    let (sender, aside) = Aside::channel();
-    tokio::spawn(attend(child, sender));
+    let child = spawn(&path, dir, bootstrap).await?;
+    let (reader, writer, aside) = attach(child);
     Ok(LocalAgent { reader, writer, aside, origin, machine: format!("Linux {machine}") })
 }
 

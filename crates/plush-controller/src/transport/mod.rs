@@ -5,6 +5,7 @@
 mod address;
 mod bootstrap;
 mod channel;
+mod child;
 mod deadline;
 mod doctor;
 mod failure;

@@ -5,12 +5,11 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::process::Command;
 
+use super::child::attach;
 use super::failure::{ConnectFailure, FailureClass, Stage};
-use super::link::{Aside, AsideText};
+use super::link::Aside;
 use super::pipe::{Exec, Pipe, Running};
 
 /// One host as the program is told of it.
@@ -108,7 +107,7 @@ fn shell_quoted(word: &str) -> String {
 impl Exec for ProgramTarget {
     fn exec<'a>(&'a self, command: &'a str) -> Running<'a> {
         Box::pin(async move {
-            let mut child = Command::new(&self.program)
+            let child = Command::new(&self.program)
                 .args(self.arguments())
                 .arg(command)
                 .stdin(Stdio::piped())
@@ -122,33 +121,10 @@ impl Exec for ProgramTarget {
                     ConnectFailure::permanent(Stage::Settings, cause)
                         .hint("install the OpenSSH client")
                 })?;
-            let reader = Box::new(child.stdout.take().expect("standard output is piped"));
-            let writer = Box::new(child.stdin.take().expect("standard input is piped"));
-            let (sender, aside) = Aside::channel();
-            tokio::spawn(attend(child, sender));
+            let (reader, writer, aside) = attach(child);
             Ok(Pipe { reader, writer, aside, failure: Some(explain) })
         })
     }
-}
-
-/// Listens to standard error and reaps the program; ends it when nobody is interested any more.
-pub(crate) async fn attend(mut child: Child, aside: watch::Sender<AsideText>) {
-    let mut stderr = child.stderr.take().expect("standard error is piped");
-    let mut chunk = [0; 4096];
-    let listening = async {
-        while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
-            aside.send_modify(|text| text.stderr.push(&chunk[..count]));
-        }
-    };
-    tokio::select! {
-        () = listening => {}
-        () = aside.closed() => {}
-    }
-    let end = tokio::select! {
-        ended = child.wait() => ended.map_or_else(|e| e.to_string(), |status| status.to_string()),
-        () = aside.closed() => return,
-    };
-    aside.send_modify(|text| text.end = Some(end));
 }
 
 /// Reads in the program's last words what went wrong; `None` if the program itself did not fail.

@@ -155,7 +155,10 @@ fn ours(settings: &HostSettings) -> BTreeMap<String, Vec<String>> {
         all.insert("identityfile", settings.identity_files.clone());
     }
     for (keyword, value) in [
-        ("identityagent", &settings.identity_agent),
+        (
+            "identityagent",
+            &settings.identity_agent.as_ref().map(|socket| socket.replace('~', &home)),
+        ),
         ("hostkeyalias", &settings.host_key_alias),
         ("proxyjump", &settings.proxy_jump),
     ] {

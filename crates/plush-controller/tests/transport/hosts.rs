@@ -257,8 +257,15 @@ async fn f15_nothing_but_sh_cat_chmod_and_mkdir_is_needed() {
         bare_root(&sshd.path("root"));
         let ssh = sshd.ssh("", preference);
         let bootstrap = bootstrap_with(agent());
-        let link =
-            connect(&ssh, &route("web"), &bootstrap, &Deadlines::default(), None).await.unwrap();
+        let link = connect(
+            &ssh,
+            &route("web"),
+            &bootstrap,
+            &Deadlines { upload: Duration::from_secs(10), ..Deadlines::default() },
+            None,
+        )
+        .await
+        .unwrap();
         assert_eq!(link.account.agent_dir, "/home/.cache/plush");
         assert_eq!(
             link.account.agent,
