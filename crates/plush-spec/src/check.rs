@@ -8,7 +8,7 @@ use crate::tree::node::{Entry, Node, Shape};
 use crate::tree::shape::unknown_hint;
 use crate::value::{self, Fault, Scalar, nearest, shown};
 use crate::vocabulary::{
-    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, step_head,
+    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, Xml, step_head,
 };
 
 /// Checks a whole description.
@@ -90,11 +90,11 @@ impl Checker<'_, '_> {
                 false => get(node, field).is_some_and(|n| !n.is_null()),
             };
             if !is_given {
-                let hint = format!("for example `{}: {}`", field.key, field.example);
+                let (word, hint) = example(field, self.report.is_xml);
                 self.report.error(
                     "missing",
                     at,
-                    format!("{} needs `{}`", with_article(record.name), field.key),
+                    format!("{} needs `{word}`", with_article(record.name)),
                     Some(hint),
                 );
             }
@@ -176,7 +176,14 @@ impl Checker<'_, '_> {
                             "empty",
                             at,
                             "an item of this list is empty",
-                            Some("write `\"\"` for an empty text".to_string()),
+                            Some(
+                                if self.report.is_xml {
+                                    "write `name=\"...\"` or a text"
+                                } else {
+                                    "write `\"\"` for an empty text"
+                                }
+                                .to_string(),
+                            ),
                         );
                     } else {
                         self.value(item, of, variables, &first_word(item));
@@ -428,11 +435,15 @@ impl Checker<'_, '_> {
     }
 
     fn unknown_variable(&mut self, name: &str, span: &Span) {
+        if self.report.is_full() {
+            return;
+        }
         let hosts: Vec<String> = self.known.clusters.iter().map(|c| format!("hosts.{c}")).collect();
         let words = self.known.variables.iter().chain(&hosts).map(String::as_str);
         let words = words
             .chain(TASK_VARIABLES.into_iter().filter(|v| *v != "item" || self.known.in_workflow));
-        let hint = match nearest(name, words) {
+        let is_for_shell = name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let hint = match nearest(name, words).filter(|_| !is_for_shell) {
             Some(word) => format!("did you mean `${{{word}}}`?"),
             None if name == "item" => "only a workflow has items".to_string(),
             None => format!(
@@ -445,6 +456,25 @@ impl Checker<'_, '_> {
             format!("there is no variable `{}`", shown(name)),
             Some(hint),
         );
+    }
+}
+
+/// What a missing field is called, and how it could be written.
+fn example(field: &Field, is_xml: bool) -> (&'static str, String) {
+    let example = field.example.trim_matches('"');
+    match (is_xml, field.xml) {
+        (false, _) => (field.key, format!("for example `{}: {}`", field.key, field.example)),
+        (true, _) if field.key == "project" => {
+            ("name", format!("for example `name=\"{example}\"`"))
+        }
+        (true, Xml::Attribute) => (field.key, format!("for example `{}=\"{example}\"`", field.key)),
+        (true, Xml::Element) if matches!(field.kind, Kind::Scalar(_)) => {
+            (field.key, format!("for example `<{0}>{example}</{0}>`", field.key))
+        }
+        (true, Xml::Element) => (field.key, format!("write `<{}>` into it", field.key)),
+        (true, Xml::Items(item) | Xml::Wrapped(item, _)) => {
+            (item, format!("write `<{item}>` into it"))
+        }
     }
 }
 
@@ -480,6 +510,7 @@ fn with_article(name: &str) -> String {
     let name = name.replace('_', " ");
     match name.as_str() {
         "items" | "limits" | "stdin" => name,
+        _ if name.contains(' ') => format!("`{}`", name.replace(' ', "_")),
         _ if name.starts_with(['a', 'e', 'i', 'o']) => format!("an {name}"),
         _ => format!("a {name}"),
     }

@@ -36,7 +36,8 @@ const FACTS: [&str; 18] = [
 
 /// Checks a whole project.
 pub(crate) fn check(project: &Project, report: &mut Report<'_>) {
-    let mut cross = Cross { report, project };
+    let is_sound = !report.has_errors();
+    let mut cross = Cross { report, project, is_sound };
     cross.hosts();
     cross.software();
     cross.clusters();
@@ -47,6 +48,8 @@ pub(crate) fn check(project: &Project, report: &mut Report<'_>) {
 struct Cross<'r, 's> {
     report: &'r mut Report<'s>,
     project: &'r Project,
+    /// Whether there were no errors before: what is missing is then really missing.
+    is_sound: bool,
 }
 
 impl Cross<'_, '_> {
@@ -59,6 +62,9 @@ impl Cross<'_, '_> {
     }
 
     fn host_set(&mut self, hosts: &Hosts) {
+        if hosts.text.is_empty() {
+            return;
+        }
         match HostSet::parse(&hosts.text, &UnknownYet) {
             Ok(set) if set.is_empty() && !hosts.text.contains(['@', '*', '?']) => {
                 let message = format!("the host set `{}` is empty", shown(&hosts.text));
@@ -67,7 +73,11 @@ impl Cross<'_, '_> {
             Ok(_) => {}
             Err(error) => {
                 let message = format!("this is no host set: {}", error.message);
-                self.report.error_at("hosts", hosts.place, message, error.hint);
+                match self.report.source.piece_at(hosts.place, &hosts.text, error.offset, error.len)
+                {
+                    Some(span) => self.report.error("hosts", &span, message, error.hint),
+                    None => self.report.error_at("hosts", hosts.place, message, error.hint),
+                }
             }
         }
     }
@@ -109,7 +119,7 @@ impl Cross<'_, '_> {
     }
 
     fn clusters(&mut self) {
-        if self.project.clusters.is_empty() {
+        if self.project.clusters.is_empty() && self.is_sound {
             let hint = "write `hosts:` and `run:`, or `clusters:`";
             self.report.error_at(
                 "missing",
@@ -256,7 +266,7 @@ impl Cross<'_, '_> {
     }
 
     fn execution(&mut self, cluster: &Cluster) {
-        if cluster.execution.is_empty() {
+        if cluster.execution.is_empty() && self.is_sound {
             self.report.warning_at(
                 "nothing",
                 cluster.place,

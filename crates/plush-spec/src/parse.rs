@@ -127,6 +127,7 @@ fn read(format: Format, report: &mut Report<'_>) -> Option<Node> {
     match format {
         Format::Yaml => yaml::read(report),
         Format::Xml => {
+            report.is_xml = true;
             let root = element::read(report)?;
             let (project, version) = early::rewrite(root, report)?;
             Some(shape::project(&project, version.as_ref(), report))

@@ -1,11 +1,10 @@
 //! The model back to a tree, from which either syntax is written.
 //! What is a default is left out; what was replaced once is escaped, so that it is not replaced again.
 
-use crate::lower::{default_application, default_id};
+use crate::lower::{Ids, default_application};
 use crate::model::*;
 use crate::tree::node::{Entry as NodeEntry, Node};
 use crate::value::{duration_text, size_text};
-use std::collections::HashSet;
 
 /// The tree of a project.
 pub(crate) fn raise(project: &Project) -> Node {
@@ -469,17 +468,17 @@ fn steps(steps: &[Step]) -> Vec<Node> {
         (i, [only]) if i > 0 => only.name == steps[i - 1].id,
         _ => false,
     });
-    let mut taken = HashSet::new();
+    let mut ids = Ids::default();
     let mut nodes = Vec::new();
     for step in steps {
         let mut map = action(&step.action);
-        if step.id != default_id(&step.action, |id| taken.contains(id)) {
+        if step.id != ids.default_for(&step.action) {
             map.put("id", step.id.as_str());
         }
         if !is_chain {
             map.names("after", &step.after);
         }
-        taken.insert(step.id.clone());
+        ids.take(&step.id);
         nodes.push(map.node());
     }
     match is_chain {

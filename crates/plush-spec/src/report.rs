@@ -11,12 +11,14 @@ const PROBLEMS_MAX: usize = 500;
 /// Collects problems of one text.
 pub(crate) struct Report<'s> {
     pub source: &'s Source<'s>,
+    /// Whether hints speak XML.
+    pub is_xml: bool,
     pub problems: Vec<Problem>,
 }
 
 impl<'s> Report<'s> {
     pub fn new(source: &'s Source<'s>) -> Report<'s> {
-        Report { source, problems: Vec::new() }
+        Report { source, is_xml: false, problems: Vec::new() }
     }
 
     pub fn error(
@@ -47,8 +49,10 @@ impl<'s> Report<'s> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        let span = self.source.word_at(place);
-        self.add(Severity::Error, code, &span, message.into(), hint);
+        if !self.is_full() {
+            let span = self.source.word_at(place);
+            self.add(Severity::Error, code, &span, message.into(), hint);
+        }
     }
 
     /// A warning about something of which only the place is known.
@@ -59,8 +63,15 @@ impl<'s> Report<'s> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        let span = self.source.word_at(place);
-        self.add(Severity::Warning, code, &span, message.into(), hint);
+        if !self.is_full() {
+            let span = self.source.word_at(place);
+            self.add(Severity::Warning, code, &span, message.into(), hint);
+        }
+    }
+
+    /// Whether further problems are of no use to anybody.
+    pub fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     pub fn has_errors(&self) -> bool {
@@ -75,7 +86,7 @@ impl<'s> Report<'s> {
         message: String,
         hint: Option<String>,
     ) {
-        if self.problems.len() < PROBLEMS_MAX {
+        if !self.is_full() {
             let place = self.source.place(span.start);
             self.problems.push(Problem {
                 severity,

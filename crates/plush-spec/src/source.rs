@@ -30,6 +30,16 @@ impl<'t> Source<'t> {
         Place::new(line as u32, column as u32 + 1)
     }
 
+    /// Where a part of a text is, if the text stands at a place as it is, with or without a quote before it.
+    pub fn piece_at(&self, place: Place, text: &str, offset: usize, len: usize) -> Option<Span> {
+        let word = self.word_at(place);
+        let start = [word.start, word.start + 1]
+            .into_iter()
+            .find(|at| self.text.get(*at..).is_some_and(|t| t.starts_with(text)))?;
+        let (from, to) = (start + offset.min(text.len()), start + (offset + len).min(text.len()));
+        self.text.get(from..to).map(|_| from..to)
+    }
+
     /// The word that begins at a place; empty where the place is not of this text.
     pub fn word_at(&self, place: Place) -> Span {
         let Some(start) =
@@ -37,9 +47,13 @@ impl<'t> Source<'t> {
         else {
             return 0..0;
         };
-        let line = self.text[*start..].lines().next().unwrap_or_default();
         let column = (place.column as usize).saturating_sub(1);
-        let from = line.char_indices().nth(column).map_or(line.len(), |(i, _)| i);
+        let reach = self.text.floor_char_boundary(start + 4 * column + WORD_BYTES_MAX);
+        let line = self.text[*start..reach].lines().next().unwrap_or_default();
+        let from = match column > COLUMN_BYTES_MAX {
+            true => line.floor_char_boundary(column),
+            false => line.char_indices().nth(column).map_or(line.len(), |(i, _)| i),
+        };
         let skip = usize::from(line[from..].starts_with(['<', '"', '\'']));
         let rest = &line[from + skip..];
         let len = rest
@@ -51,3 +65,5 @@ impl<'t> Source<'t> {
 
 /// Columns are counted in characters up to here, beyond it in bytes.
 const COLUMN_BYTES_MAX: usize = 4096;
+/// Longer words are cut where they are shown.
+const WORD_BYTES_MAX: usize = 4096;

@@ -32,6 +32,8 @@ pub(crate) enum Scalar {
     Raw,
     /// A path, a URL, a repository: no leading `-`, no control characters.
     Path,
+    /// One word for a program: no leading `-`, no control characters.
+    Word,
     /// A relative path or glob that stays below its directory.
     Within,
     /// `true` or `false`.
@@ -80,6 +82,10 @@ pub(crate) fn check(scalar: Scalar, text: &str) -> Result<(), Fault> {
         Scalar::Name => name(text).map(drop),
         Scalar::Text | Scalar::Raw => printable(text),
         Scalar::Path => path(text),
+        Scalar::Word => path(text).map_err(|fault| Fault {
+            hint: None,
+            message: fault.message.replace("a path", "this"),
+        }),
         Scalar::Within => within(text),
         Scalar::Bool => bool(text).map(drop),
         Scalar::Whole(min, max) => whole(text, min, max).map(drop),
@@ -288,9 +294,6 @@ pub(crate) fn hosts(text: &str) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::new("a host set cannot be empty"));
     }
-    if text.split([',', '!', '&', '^', ' ']).any(|part| part.trim().starts_with('-')) {
-        return Err(Fault::new(format!("a host's name cannot begin with `-`: `{}`", shown(text))));
-    }
     Ok(())
 }
 
@@ -415,8 +418,8 @@ pub(crate) fn url(text: &str) -> Result<(), Fault> {
 /// A number in base units: bytes for sizes, milliseconds for times.
 pub(crate) fn quantity(text: &str) -> Result<f64, Fault> {
     let (digits, unit) = split_unit(text);
-    let exponent = number(text).ok();
-    if let Some(value) = exponent {
+    let text = text.trim();
+    if let Ok(value) = number(text) {
         return Ok(value);
     }
     let value =
@@ -500,8 +503,10 @@ pub(crate) fn condition(text: &str) -> Result<Test, Fault> {
             .hint("the bounds of a range belong to it: use `>=` or `<=`"));
     }
     if let Some((low, high)) = text.split_once("..") {
+        let unit = split_unit(high.trim()).1;
         let bound = |text: &str| match text.trim() {
             "" => Ok(None),
+            text if split_unit(text).1.is_empty() => quantity(&format!("{text} {unit}")).map(Some),
             text => quantity(text).map(Some),
         };
         let (low, high) = (bound(low)?, bound(high)?);
@@ -573,8 +578,8 @@ pub(crate) fn nearest<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) 
         return None;
     }
     let limit = match text.chars().count() {
-        0..=2 => 1,
-        3..=5 => 2,
+        0..=3 => 1,
+        4..=6 => 2,
         _ => 3,
     };
     words
@@ -639,6 +644,8 @@ mod tests {
         };
         assert_eq!(range(">= 1 GiB"), (Some(1_073_741_824.0), None));
         assert_eq!(range("1 .. 4"), (Some(1.0), Some(4.0)));
+        assert_eq!(range("1 .. 4 kB"), (Some(1e3), Some(4e3)));
+        assert_eq!(range("1 kB .. 4 MB"), (Some(1e3), Some(4e6)));
         assert_eq!(range(".. 50 ms"), (None, Some(50.0)));
         assert_eq!(range("4"), (Some(4.0), Some(4.0)));
         assert_eq!(

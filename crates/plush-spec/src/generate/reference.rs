@@ -100,6 +100,7 @@ pub(super) fn scalar(scalar: Scalar) -> String {
         Scalar::Text => "text".to_string(),
         Scalar::Raw => "text, exactly".to_string(),
         Scalar::Path => "path".to_string(),
+        Scalar::Word => "word".to_string(),
         Scalar::Within => "relative path".to_string(),
         Scalar::Bool => "`true` or `false`".to_string(),
         Scalar::Whole(min, max) if max >= u64::from(u32::MAX) => format!("whole number from {min}"),

@@ -126,7 +126,7 @@ fn attribute_type(kind: &Kind) -> Option<String> {
         Kind::Scalar(Scalar::Choice(words)) => {
             let words: String =
                 words.iter().map(|w| format!("<xs:enumeration value=\"{w}\"/>")).collect();
-            let variable = "<xs:simpleType><xs:restriction base=\"xs:string\"><xs:pattern value=\".*\\$\\{.*\"/></xs:restriction></xs:simpleType>";
+            let variable = "<xs:simpleType><xs:restriction base=\"xs:string\"><xs:pattern value=\".*[$][{].*\"/></xs:restriction></xs:simpleType>";
             let choice = format!(
                 "<xs:simpleType><xs:restriction base=\"xs:string\">{words}</xs:restriction></xs:simpleType>"
             );

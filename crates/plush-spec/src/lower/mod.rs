@@ -14,7 +14,7 @@ use crate::tree::node::{Entry, Node, Shape};
 use crate::value::{self, Fault};
 
 pub(crate) use project::{default_application, host_sets, project};
-pub(crate) use steps::default_id;
+pub(crate) use steps::Ids;
 
 /// What lowering needs: the report, and the project's variables.
 pub(crate) struct Lower<'r, 's> {

@@ -391,7 +391,7 @@ impl Lower<'_, '_> {
                         self.report.error(
                             "missing",
                             &given_span,
-                            "a num hosts needs `wanted`",
+                            "`num_hosts` needs `wanted`",
                             Some("for example `wanted: 50`".to_string()),
                         );
                     }

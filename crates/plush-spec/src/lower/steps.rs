@@ -3,7 +3,7 @@
 
 use super::{Lower, full};
 use crate::model::{
-    Action, Barrier, Items, Name, Process, Reference, Repeat, Slow, Step, Workflow,
+    Action, Barrier, Items, NAME_BYTES_MAX, Name, Process, Reference, Repeat, Slow, Step, Workflow,
 };
 use crate::source::Span;
 use crate::tree::node::{Entry, Node, Shape};
@@ -86,7 +86,8 @@ impl Lower<'_, '_> {
                     true => self.parallel(tag.value.items(), before, graph, barriers),
                     false => self.sequence(tag.value.items(), before, graph, barriers),
                 };
-                if !named.is_empty() {
+                let hung = named.len() * (graph.steps.len() - first);
+                if !named.is_empty() && self.has_room(graph, hung, &tag.key_span) {
                     graph.hang(first, &named);
                 }
                 if let Some(id) = given_id {
@@ -95,11 +96,11 @@ impl Lower<'_, '_> {
                 ends
             }
             _ => {
-                let Some(action) = self.action(item, tag, barriers) else { return Vec::new() };
-                let id = self.step_id(given_id, item, &action, tag, graph);
                 if !self.has_room(graph, before.len().max(named.len()), &tag.key_span) {
                     return Vec::new();
                 }
+                let Some(action) = self.action(item, tag, barriers) else { return Vec::new() };
+                let id = self.step_id(given_id, item, &action, tag, graph);
                 let after = match named.is_empty() {
                     true => before
                         .iter()
@@ -110,7 +111,7 @@ impl Lower<'_, '_> {
                         .collect(),
                     false => named,
                 };
-                graph.taken.insert(id.clone());
+                graph.ids.take(&id);
                 graph.steps.push(Step {
                     id: id.clone(),
                     place: self.place(&tag.key_span),
@@ -140,7 +141,7 @@ impl Lower<'_, '_> {
     }
 
     fn add_group(&mut self, id: Name, ends: &[Name], at: &Span, graph: &mut Graph) {
-        if graph.groups.contains_key(&id) || graph.taken.contains(&id) {
+        if graph.ids.is_taken(&id) {
             self.report.error(
                 "duplicate-name",
                 at,
@@ -148,6 +149,7 @@ impl Lower<'_, '_> {
                 Some("give it another `id`".to_string()),
             );
         }
+        graph.ids.take(&id);
         graph.groups.insert(id, ends.to_vec());
     }
 
@@ -157,10 +159,10 @@ impl Lower<'_, '_> {
         item: &Node,
         action: &Action,
         tag: &Entry,
-        graph: &Graph,
+        graph: &mut Graph,
     ) -> Name {
         if let Some(id) = given {
-            if graph.taken.contains(&id) || graph.groups.contains_key(&id) {
+            if graph.ids.is_taken(&id) {
                 let at = item.get("id").map_or(&tag.key_span, |n| &n.span);
                 self.report.error(
                     "duplicate-name",
@@ -168,23 +170,25 @@ impl Lower<'_, '_> {
                     format!("there is another step `{id}`"),
                     Some("give it another `id`".to_string()),
                 );
+            } else {
+                return id;
             }
-            return id;
         }
-        default_id(action, |id| graph.taken.contains(id) || graph.groups.contains_key(id))
+        graph.ids.default_for(action)
     }
 
     /// Replaces groups by what is last in them, and reports what does not exist.
     fn resolve(&mut self, graph: &mut Graph) {
         let ids: Vec<Name> = graph.steps.iter().map(|s| s.id.clone()).collect();
         let known: Vec<&str> = ids.iter().chain(graph.groups.keys()).map(Name::as_str).collect();
+        let mut edges = 0;
         for step in &mut graph.steps {
             let mut after: Vec<Reference> = Vec::new();
             let mut seen = HashSet::new();
             for reference in &step.after {
                 let names = match graph.groups.get(&reference.name) {
                     Some(ends) => ends.as_slice(),
-                    None if graph.taken.contains(&reference.name) => {
+                    None if graph.ids.is_taken(&reference.name) => {
                         std::slice::from_ref(&reference.name)
                     }
                     None => {
@@ -198,6 +202,10 @@ impl Lower<'_, '_> {
                         continue;
                     }
                 };
+                edges += names.len();
+                if edges > EDGES_MAX {
+                    break;
+                }
                 for name in names {
                     if seen.insert(name) {
                         after.push(Reference { name: name.clone(), place: reference.place });
@@ -205,6 +213,11 @@ impl Lower<'_, '_> {
                 }
             }
             step.after = after;
+        }
+        if edges > EDGES_MAX {
+            let place = graph.steps.last().map_or_else(Default::default, |step| step.place);
+            let message = format!("an execution has at most {EDGES_MAX} predecessors");
+            self.report.error_at("too-many", place, message, None);
         }
     }
 
@@ -325,26 +338,48 @@ impl Lower<'_, '_> {
     }
 }
 
-/// The id of a step that is given none: what it runs, with a number where that is taken.
-pub(crate) fn default_id(action: &Action, is_taken: impl Fn(&Name) -> bool) -> Name {
-    let base = match action {
-        Action::Process(process) => process.name.as_str(),
-        Action::Barrier(reference) => reference.name.as_str(),
-        Action::Workflow(workflow) => workflow.name.as_str(),
-        Action::Repeat(_) => "repeat",
-    };
-    let base: String = base.chars().take(80).collect();
-    let candidates = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
-    let mut names =
-        candidates.filter_map(|text| Name::new(&text).ok().or_else(|| Name::new("step").ok()));
-    names.find(|name| !is_taken(name)).expect("there are more numbers than steps")
+/// The ids of one graph, and which number to try next for each name.
+#[derive(Default)]
+pub(crate) struct Ids {
+    taken: HashSet<Name>,
+    next: HashMap<String, u32>,
+}
+
+impl Ids {
+    pub fn take(&mut self, id: &Name) {
+        self.taken.insert(id.clone());
+    }
+
+    pub fn is_taken(&self, id: &Name) -> bool {
+        self.taken.contains(id)
+    }
+
+    /// The id of a step that is given none: what it runs, with a number where that is taken.
+    pub fn default_for(&mut self, action: &Action) -> Name {
+        let base = match action {
+            Action::Process(process) => process.name.as_str(),
+            Action::Barrier(reference) => reference.name.as_str(),
+            Action::Workflow(workflow) => workflow.name.as_str(),
+            Action::Repeat(_) => "repeat",
+        };
+        let next = self.next.entry(base.to_string()).or_insert(1);
+        let short = base[..base.floor_char_boundary(NAME_BYTES_MAX - 11)].trim_end();
+        loop {
+            let text = if *next == 1 { base.to_string() } else { format!("{short}-{next}") };
+            let name = Name::new(&text).expect("a piece of a name with a number is a name");
+            if !self.taken.contains(&name) {
+                return name;
+            }
+            *next += 1;
+        }
+    }
 }
 
 /// A graph in the making.
 #[derive(Default)]
 struct Graph {
     steps: Vec<Step>,
-    taken: HashSet<Name>,
+    ids: Ids,
     /// Ids of groups, and what is last in them.
     groups: HashMap<Name, Vec<Name>>,
     edges: usize,

@@ -325,10 +325,8 @@ impl Rewriter<'_, '_> {
             }
         }
         let span = block.span.clone();
-        let children = std::mem::take(&mut block.children)
-            .into_iter()
-            .filter(|c| !c.is("predecessor") && !c.is("component"))
-            .collect();
+        let children =
+            std::mem::take(&mut block.children).into_iter().filter(|c| is_block(&c.name)).collect();
         let mut group = wrapped("parallel", span.clone(), self.blocks(children));
         let is_only = blocks.iter().filter(|(_, other)| *other == component).count() == 1;
         if !is_only {

@@ -75,13 +75,9 @@ impl Element {
 /// Reads a document; what is wrong goes to the report.
 pub(crate) fn read(report: &mut Report<'_>) -> Option<Element> {
     let text = report.source.text;
-    if let Some(at) = first_too_deep(text) {
-        report.error(
-            "too-deep",
-            &(at..at + 1),
-            format!("this is nested more than {DEPTH_MAX} deep"),
-            None,
-        );
+    if let Some((at, message)) = first_excess(text) {
+        let code = if message.contains("deep") { "too-deep" } else { "too-many" };
+        report.error(code, &(at..at + 1), message, None);
         return None;
     }
     let options = roxmltree::ParsingOptions { nodes_limit: NODES_MAX as u32, ..Default::default() };
@@ -125,15 +121,18 @@ fn refuse(error: &roxmltree::Error, report: &mut Report<'_>) {
         error => {
             let at = error.pos();
             let span = report.source.word_at(Place::new(at.row, at.col));
-            let said = error.to_string();
-            let said = said.split(" at ").next().unwrap_or(&said);
+            let said = error.to_string().replace(&format!(" at {at}"), "");
             report.error("xml", &span, format!("this is no well-formed XML: {said}"), None);
         }
     }
 }
 
-/// Where elements nest too deeply, found without recursion before the tree is built.
-fn first_too_deep(text: &str) -> Option<usize> {
+/// More attributes of one element are refused: finding those given twice takes their square.
+const ATTRIBUTES_MAX: usize = 1_000;
+
+/// Where elements nest too deeply or have too many attributes, found without recursion before the
+/// tree is built.
+fn first_excess(text: &str) -> Option<(usize, String)> {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (0, 0usize);
     while let Some(step) = text[at..].find('<') {
@@ -151,30 +150,44 @@ fn first_too_deep(text: &str) -> Option<usize> {
                 depth = depth.saturating_sub(1);
                 skip(">")
             } else {
-                let len = tag_len(rest);
-                depth +=
-                    usize::from(bytes[start + len - 1] != b'>' || bytes[start + len - 2] != b'/');
-                len
+                let tag = tag(rest);
+                let end = start + tag.len;
+                depth += usize::from(bytes[end - 1] != b'>' || bytes[end - 2] != b'/');
+                if tag.attributes > ATTRIBUTES_MAX {
+                    return Some((
+                        start,
+                        format!("an element has at most {ATTRIBUTES_MAX} attributes"),
+                    ));
+                }
+                tag.len
             };
         if depth > DEPTH_MAX {
-            return Some(start);
+            return Some((start, format!("this is nested more than {DEPTH_MAX} deep")));
         }
     }
     None
 }
 
-/// The length of a start tag: up to the first `>` outside quotes.
-fn tag_len(rest: &str) -> usize {
+/// A start tag, measured.
+struct Tag {
+    len: usize,
+    attributes: usize,
+}
+
+/// Measures a start tag: up to the first `>` outside quotes.
+fn tag(rest: &str) -> Tag {
     let mut quote = None;
+    let mut attributes = 0;
     for (i, b) in rest.bytes().enumerate() {
         match (quote, b) {
-            (None, b'>') => return i + 1,
+            (None, b'>') => return Tag { len: i + 1, attributes },
             (None, b'"' | b'\'') => quote = Some(b),
+            (None, b'=') => attributes += 1,
             (Some(open), b) if open == b => quote = None,
             _ => {}
         }
     }
-    rest.len()
+    Tag { len: rest.len(), attributes }
 }
 
 /// Copies the tree. Recursion is bounded, since depth was checked before.

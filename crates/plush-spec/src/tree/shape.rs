@@ -26,12 +26,7 @@ pub(crate) fn project(
     }
     match element.attribute("name") {
         Some(name) => entries.push(attribute_entry("project", name)),
-        None => shaper.report.error(
-            "missing",
-            &element.span,
-            "the project has no name",
-            Some("write `<project name=\"...\">`".to_string()),
-        ),
+        None => {}
     }
     shaper.fields(element, &PROJECT, &["name"], &mut entries);
     Node { span: element.span.clone(), shape: Shape::Map(entries) }
@@ -265,7 +260,7 @@ impl Shaper<'_, '_> {
             self.no_text(element);
             return attribute_node(name);
         }
-        self.no_attributes(element, taken);
+        self.no_attributes(element, if scalar == Scalar::Name { &["name"] } else { taken });
         let text = element.text();
         let text = if scalar == Scalar::Raw { text.as_str() } else { text.trim() };
         let shape = match text.is_empty() && scalar != Scalar::Raw {

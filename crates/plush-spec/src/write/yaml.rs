@@ -143,18 +143,24 @@ fn scalar(text: &str, in_flow: bool) -> String {
     out
 }
 
-/// Whether a text is read back as itself without quotes.
+/// Whether a text is read back as itself without quotes. Within `[]` and `{}` only simple words are.
 fn is_plain(text: &str, in_flow: bool) -> bool {
-    let first_is_good =
-        text.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '/' | '$' | '('));
+    let begins_well =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '$' | '(');
+    let is_simple = |c: char| c.is_ascii_alphanumeric() || "_-./$%+=@*~()".contains(c);
     let is_word_for_nothing = matches!(text, "null" | "Null" | "NULL");
-    first_is_good
-        && !is_word_for_nothing
-        && !text.starts_with("...")
-        && !text.ends_with([' ', ':'])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.contains(|c| {
-            needs_escape(c) || (in_flow && matches!(c, '{' | '}' | '[' | ']' | ',' | ':'))
-        })
+    if !text.starts_with(begins_well) || is_word_for_nothing || text.starts_with("...") {
+        return false;
+    }
+    match in_flow {
+        true => {
+            text.split(' ').all(|word| word.starts_with(begins_well) && word.chars().all(is_simple))
+        }
+        false => {
+            !text.ends_with([' ', ':'])
+                && !text.contains(": ")
+                && !text.contains(" #")
+                && !text.contains(needs_escape)
+        }
+    }
 }
