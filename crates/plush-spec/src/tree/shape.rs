@@ -24,9 +24,8 @@ pub(crate) fn project(
     if let Some(version) = version {
         entries.push(attribute_entry("plush", version));
     }
-    match element.attribute("name") {
-        Some(name) => entries.push(attribute_entry("project", name)),
-        None => {}
+    if let Some(name) = element.attribute("name") {
+        entries.push(attribute_entry("project", name));
     }
     shaper.fields(element, &PROJECT, &["name"], &mut entries);
     Node { span: element.span.clone(), shape: Shape::Map(entries) }
