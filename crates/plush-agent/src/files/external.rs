@@ -119,6 +119,7 @@ pub struct GitSource<'a> {
     pub allowed: &'a [Protocol],
 }
 
+const GIT_SCHEMES: &[&str] = &["https://", "http://", "ssh://", "git://", "file://"];
 const SSH: &str = "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oConnectTimeout=20 -oClearAllForwardings=yes -oForwardAgent=no";
 
 /// `rsync` from `[user@]host:path`, `host::module/path` or `rsync://host/module/path` into `cwd/name`. A source that ends
@@ -130,7 +131,7 @@ pub fn rsync(
     stall_s: u32,
 ) -> Result<Invocation, SourceError> {
     let fail = |refusal| refused(source, refusal);
-    check_text(source).map_err(fail)?;
+    check_text(source, &["rsync://"]).map_err(fail)?;
     let dest = plain_dest(name).map_err(fail)?;
     const FORM: Refusal =
         Refusal::Form("[user@]host:path, host::module/path or rsync://host/module/path");
@@ -180,7 +181,7 @@ pub fn scp(
     name: &str,
 ) -> Result<Invocation, SourceError> {
     let fail = |refusal| refused(source, refusal);
-    check_text(source).map_err(fail)?;
+    check_text(source, &[]).map_err(fail)?;
     let dest = plain_dest(name).map_err(fail)?;
     const FORM: Refusal = Refusal::Form("[user@]host:path");
     let (authority, path) = source.split_once(':').ok_or_else(|| fail(FORM))?;
@@ -215,7 +216,7 @@ pub fn scp(
 /// `git`, step by step, into `cwd/name`; the last step prints the commit's name.
 pub fn git(source: &GitSource<'_>, cwd: &Path, name: &str) -> Result<Vec<Invocation>, SourceError> {
     let fail = |refusal| refused(source.url, refusal);
-    check_text(source.url).map_err(fail)?;
+    check_text(source.url, GIT_SCHEMES).map_err(fail)?;
     let dest = plain_dest(name).map_err(fail)?;
     let protocol = protocol_of(source.url).map_err(fail)?;
     let is_pinned = source.revision.is_some_and(is_commit);
@@ -342,12 +343,16 @@ fn protocol_of(url: &str) -> Result<Protocol, Refusal> {
     }
 }
 
-fn check_text(text: &str) -> Result<(), Refusal> {
+fn check_text(text: &str, schemes: &[&str]) -> Result<(), Refusal> {
     match text {
         "" => Err(Refusal::Length),
         text if text.len() > 4095 => Err(Refusal::Length),
         text if text.starts_with('-') => Err(Refusal::Option),
         text if text.chars().any(char::is_control) => Err(Refusal::Control),
+        // A URL that the program does not know would be read as a host named like its scheme.
+        text if text.contains("://") && !schemes.iter().any(|scheme| text.starts_with(scheme)) => {
+            Err(Refusal::Protocol)
+        }
         _ => Ok(()),
     }
 }

@@ -224,7 +224,12 @@ impl Config {
         for kind in [Kind::A, Kind::Aaaa] {
             open.push(dns::question(random_id(), name, kind).ok_or(io::ErrorKind::InvalidInput)?);
         }
-        let socket = UdpSocket::bind(if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+        // A typed address: binding to a text would link libc's resolver, half a megabyte of it.
+        let any: IpAddr = match server {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
         socket.connect(server)?;
         socket.set_nonblocking(true)?;
         for message in &open {
