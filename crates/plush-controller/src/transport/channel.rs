@@ -1,18 +1,19 @@
-//! The receiving side of an SSH channel as a plain reader; standard error goes aside.
+//! An SSH channel as a plain reader and writer; standard error goes aside.
 //!
-//! Not the sending side: russh's writer is used as it is.
+//! Not the connection under it: that is the session's.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use russh::client::Handle;
+use russh::client;
 use russh::{ChannelMsg, ChannelReadHalf};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
-use super::link::AsideText;
+use super::link::{AsideText, Writer};
 use super::russh_client::{Client, end_of};
 
 /// Packets read ahead of the reader.
@@ -22,11 +23,14 @@ const READ_AHEAD_PACKETS: usize = 8;
 pub(crate) struct ChannelReader {
     packets: mpsc::Receiver<Bytes>,
     current: Bytes,
-    _under: Vec<Arc<Handle<Client>>>,
+    _under: Vec<Arc<client::Handle<Client>>>,
 }
 
 impl ChannelReader {
-    pub(crate) fn new(packets: mpsc::Receiver<Bytes>, under: Vec<Arc<Handle<Client>>>) -> Self {
+    pub(crate) fn new(
+        packets: mpsc::Receiver<Bytes>,
+        under: Vec<Arc<client::Handle<Client>>>,
+    ) -> Self {
         Self { packets, current: Bytes::new(), _under: under }
     }
 }
@@ -47,6 +51,52 @@ impl AsyncRead for ChannelReader {
         buf.put_slice(&self.current[..count]);
         self.current.advance(count);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Writes to a channel; dropping it ends the stream, as closing a pipe does.
+pub(crate) struct ChannelWriter {
+    inner: Option<Writer>,
+}
+
+impl ChannelWriter {
+    pub(crate) fn new(inner: Writer) -> Self {
+        Self { inner: Some(inner) }
+    }
+
+    fn open(&mut self) -> std::io::Result<&mut Writer> {
+        self.inner.as_mut().ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl AsyncWrite for ChannelWriter {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(self.open()?).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(self.open()?).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(Ok(())) };
+        let done = ready!(Pin::new(inner).poll_shutdown(cx));
+        self.inner = None;
+        Poll::Ready(done)
+    }
+}
+
+impl Drop for ChannelWriter {
+    fn drop(&mut self) {
+        if let (Some(mut inner), Ok(runtime)) = (self.inner.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = inner.shutdown().await;
+            });
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::process::{Child, ChildStdout};
@@ -11,7 +12,10 @@ use tokio::sync::{oneshot, watch};
 
 use super::link::{Aside, AsideText, Reader, Writer};
 
-/// The streams of a child. The child is killed when the reader is dropped.
+/// How long a child may take to end after nobody reads it any more.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The streams of a child. When the reader is dropped, the child has to end.
 pub(crate) fn attach(mut child: Child) -> (Reader, Writer, Aside) {
     let stdout = child.stdout.take().expect("standard output is piped");
     let stdin = child.stdin.take().expect("standard input is piped");
@@ -54,10 +58,16 @@ async fn attend(
         () = listening => false,
         _ = &mut lost => true,
     };
-    let ended = tokio::select! {
-        biased;
-        ended = child.wait() => ended,
-        () = async { if !unwanted { let _ = lost.await; } } => {
+    if !unwanted {
+        tokio::select! {
+            _ = child.wait() => {}
+            _ = lost => {}
+        }
+    }
+    // What was written last may still be on its way, so the child may end by itself first.
+    let ended = match tokio::time::timeout(GRACE, child.wait()).await {
+        Ok(ended) => ended,
+        Err(_) => {
             let _ = child.start_kill();
             child.wait().await
         }

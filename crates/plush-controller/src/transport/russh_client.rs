@@ -15,7 +15,7 @@ use russh::{ChannelMsg, Preferred, kex};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::channel::{ChannelReader, pump};
+use super::channel::{ChannelReader, ChannelWriter, pump};
 use super::deadline::{Deadlines, Watchdog};
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::identities::{Certified, Identities};
@@ -620,7 +620,7 @@ impl Exec for Session {
             let bytes = pump(read_half, sender);
             Ok(Pipe {
                 reader: Box::new(ChannelReader::new(bytes, keep)),
-                writer: Box::new(Box::pin(write_half.make_writer())),
+                writer: Box::new(ChannelWriter::new(Box::new(Box::pin(write_half.make_writer())))),
                 aside,
                 failure: None,
             })

@@ -7,6 +7,8 @@ use plush_controller::transport::{
     Stage, connect, examine,
 };
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::sshd::{Sshd, agent, bootstrap, bootstrap_with, files_below, keygen, prove, route};
 
 async fn cold_then_warm(preference: Preference, client: Client) {
@@ -248,4 +250,31 @@ async fn the_doctor_names_client_reason_keys_and_times() {
     let report = examine(&ssh, &ask("web"), &Deadlines::default()).await.unwrap();
     assert_eq!((report.client, report.outcome), (Client::Program, Ok(())));
     assert!(report.why[0].contains("controlmaster"), "{:?}", report.why);
+}
+
+#[tokio::test]
+async fn a_program_ends_when_its_link_is_dropped() {
+    let sshd = Sshd::start("");
+    let link = sshd.connect(&sshd.ssh("", Preference::Program)).await.unwrap();
+    let mut aside = link.aside.clone();
+    assert_eq!(aside.end(), None);
+    drop(link);
+    aside.settled(Duration::from_secs(5)).await;
+    assert!(aside.end().is_some(), "the ssh program still runs");
+}
+
+#[tokio::test]
+async fn what_is_written_last_arrives_though_the_link_is_dropped_at_once() {
+    let sshd = Sshd::start("");
+    for preference in [Preference::Automatic, Preference::Program] {
+        let link = sshd.connect(&sshd.ssh("", preference)).await.unwrap();
+        let (mut reader, mut writer) = (link.reader, link.writer);
+        let words = vec![b'w'; 100_000];
+        writer.write_all(&words).await.unwrap();
+        writer.flush().await.unwrap();
+        drop(writer);
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).await.unwrap();
+        assert!(all.ends_with(&words), "{preference:?}: only {} bytes came back", all.len());
+    }
 }

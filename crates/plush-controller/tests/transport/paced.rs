@@ -7,7 +7,7 @@ use plush_controller::transport::{Deadlines, Limits, Pacer, Preference, connect}
 
 use super::sshd::{Sshd, bootstrap, route};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn f33_two_hundred_hosts_behind_one_default_sshd_all_connect() {
     let sshd = Sshd::start("MaxStartups 10:30:100\nLogLevel INFO\n");
     let ssh = Arc::new(sshd.ssh("", Preference::Automatic));
