@@ -1,2 +1,122 @@
-//! Entry point.
-fn main() {}
+//! The agent's command line. Not its work: each subcommand is a module of the library.
+
+#![deny(unsafe_code)]
+
+use lexopt::prelude::*;
+use plush_agent::base::Base;
+use plush_agent::{bridge, driver, facts, keeper, placing, sys};
+use plush_protocol::PROTOCOL_VERSION;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: plush-agent bridge  --run ID --host NAME --base DIR   join stdin and stdout to the agent of a run
+       plush-agent install --digest HEX --to PATH            put this program in place
+       plush-agent facts   [--base DIR] --json               facts of this host
+       plush-agent --version
+";
+
+/// Exit code for a command line that is wrong.
+const USAGE_ERROR: u8 = 64;
+
+fn main() -> ExitCode {
+    sys::close_inherited_descriptors();
+    match run() {
+        Ok(code) => code,
+        Err(Failure::Usage(e)) => {
+            eprintln!("plush-agent: {e}\n{USAGE}");
+            ExitCode::from(USAGE_ERROR)
+        }
+        Err(Failure::Work(e)) => {
+            let mut text = e.to_string();
+            let mut cause = e.source();
+            while let Some(e) = cause {
+                text = format!("{text}: {e}");
+                cause = e.source();
+            }
+            eprintln!("plush-agent: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Failure {
+    Usage(lexopt::Error),
+    Work(Box<dyn Error>),
+}
+
+#[derive(Default)]
+struct Options {
+    run: Option<String>,
+    host: Option<String>,
+    base: Option<PathBuf>,
+    digest: Option<String>,
+    to: Option<PathBuf>,
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    let (command, options) = parse().map_err(Failure::Usage)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match command.as_str() {
+        "bridge" => bridge::run(&options.base()?, &options.host()?).map_err(work)?,
+        "serve" => driver::serve(options.base()?, &options.host()?).map_err(work)?,
+        "keep" => keeper::run().map_err(work)?,
+        "gate" => return Ok(ExitCode::from(keeper::gate::run().to_le_bytes()[0])),
+        "install" => {
+            let digest = required(options.digest, "--digest")?;
+            placing::place(&digest, &required(options.to, "--to")?).map_err(work)?;
+        }
+        "facts" => {
+            let base = options.base.unwrap_or_else(|| PathBuf::from("."));
+            println!("{}", facts::json(&base));
+        }
+        "version" => {
+            println!("plush-agent {} protocol {PROTOCOL_VERSION}", env!("CARGO_PKG_VERSION"));
+        }
+        "help" => print!("{USAGE}"),
+        other => return Err(Failure::Usage(format!("unknown command {other}").into())),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse() -> Result<(String, Options), lexopt::Error> {
+    let (mut command, mut options) = (None, Options::default());
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("run") => options.run = Some(arguments.value()?.string()?),
+            Long("host") => options.host = Some(arguments.value()?.string()?),
+            Long("base") => options.base = Some(arguments.value()?.into()),
+            Long("digest") => options.digest = Some(arguments.value()?.string()?),
+            Long("to") => options.to = Some(arguments.value()?.into()),
+            Long("json") => {}
+            Long("version") | Short('V') => command = Some("version".into()),
+            Long("help") | Short('h') => command = Some("help".into()),
+            Value(value) if command.is_none() => command = Some(value.string()?),
+            // Names the task in a list of processes; nothing is read from it.
+            Value(_) if command.as_deref() == Some("keep") => {}
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok((command.ok_or("no command was given")?, options))
+}
+
+impl Options {
+    fn base(&self) -> Result<Base, Failure> {
+        let base = required(self.base.clone(), "--base")?;
+        Base::new(&base, &required(self.run.clone(), "--run")?).map_err(work)
+    }
+
+    fn host(&self) -> Result<String, Failure> {
+        required(self.host.clone(), "--host")
+    }
+}
+
+fn required<T>(value: Option<T>, option: &str) -> Result<T, Failure> {
+    value.ok_or_else(|| Failure::Usage(format!("{option} is missing").into()))
+}
+
+fn work(error: impl Error + 'static) -> Failure {
+    Failure::Work(Box::new(error))
+}

@@ -1,0 +1,88 @@
+//! Joins standard input and output to the agent of a run, and starts that agent if none answers.
+//! Not the agent itself.
+
+use crate::base::{Base, LOG, SOCKET};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+
+/// Bytes carried at a time.
+const CARRY_BYTES: usize = 64 << 10;
+
+/// Runs until the agent closes the connection.
+pub fn run(base: &Base, host: &str) -> io::Result<()> {
+    let socket = connect(base, host)?;
+    let (mut from_agent, mut to_agent) = (socket.try_clone()?, socket);
+    let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    thread::spawn(move || {
+        // Whatever ends the input, the agent hears that no more comes; it will close.
+        let _ended = carry(&mut fs::File::from(stdin), &mut to_agent);
+        let _gone = to_agent.shutdown(Shutdown::Write);
+    });
+    let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    carry(&mut from_agent, &mut fs::File::from(stdout))
+}
+
+/// Carries bytes by read and write. Not by splice(2), as `io::copy` would: waiting for the socket it holds the lock
+/// of the pipe, and whoever reads from that pipe waits with it.
+fn carry(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut bytes = vec![0; CARRY_BYTES];
+    loop {
+        match from.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&bytes[..count])?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// A connection to the run's agent.
+fn connect(base: &Base, host: &str) -> io::Result<UnixStream> {
+    let _base_stays = base.enter().map_err(io::Error::other)?;
+    // Paths of sockets are short (108 bytes), those of directories are not: so they are named from here.
+    std::env::set_current_dir(&base.run)?;
+    if let Ok(socket) = UnixStream::connect(SOCKET) {
+        return Ok(socket);
+    }
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    let lock = rustix::fs::open("agent.lock", flags, Mode::from_raw_mode(0o600))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    if let Ok(socket) = UnixStream::connect(SOCKET) {
+        return Ok(socket);
+    }
+    match fs::remove_file(SOCKET) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(SOCKET)?;
+    spawn(base, host, listener)?;
+    UnixStream::connect(SOCKET)
+}
+
+/// Starts the agent behind a socket that accepts already: whoever connects is served once it is up.
+fn spawn(base: &Base, host: &str, listener: UnixListener) -> io::Result<()> {
+    let log = OpenOptions::new().create(true).append(true).open(LOG)?;
+    let run = base.run.file_name().unwrap_or_default();
+    // Nobody waits for it: it leaves this session and outlives it.
+    let _agent = Command::new("/proc/self/exe")
+        .arg("serve")
+        .arg("--run")
+        .arg(run)
+        .arg("--host")
+        .arg(host)
+        .arg("--base")
+        .arg(&base.base)
+        .stdin(Stdio::from(OwnedFd::from(listener)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(log))
+        .process_group(0)
+        .spawn()?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Leaves a host as it was: clean-up lines run, files of the run removed, and those of the base if no other run
+//! needs them. Not the ending of tasks: they have ended before.
+
+use crate::base::{Base, LOG, SOCKET};
+use crate::files::removal::Removal;
+use crate::files::root::Root;
+use crate::programs::{self, Line};
+use plush_core::agent::CleanUpSpec;
+use plush_protocol::Tainted;
+use rustix::fs::FlockOperation;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+/// What the run's directory still holds after [`remove`], until the agent ends.
+const LAST_FILES: [&str; 3] = [SOCKET, LOG, "agent.lock"];
+
+/// What came of a clean-up.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// What could not be removed.
+    pub remainder: Vec<Tainted>,
+    /// Lines that failed, and how.
+    pub failed_lines: Vec<Tainted>,
+}
+
+/// Runs the lines and removes the files; the agent's socket, log and directory stay for its last words. Blocks.
+pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)]) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    for (cluster, line) in &spec.lines {
+        let directory = base.clusters().join(cluster);
+        let limit = Duration::from_millis(spec.line_limit_ms);
+        let line = Line { text: line, directory: &directory, environment, limit };
+        if let Err(e) = programs::run_line(&line) {
+            cleaned.failed_lines.push(Tainted::new(format!("{}: {e}", line.text)));
+        }
+    }
+    let Ok(run) = Root::open(&base.run) else { return cleaned };
+    for entry in names(&base.run) {
+        let stays = LAST_FILES.contains(&entry.as_str()) || (spec.keep_work && entry == "clusters");
+        if !stays {
+            note(&run.remove_tree(Path::new(&entry), &mut go_on), &mut cleaned.remainder);
+        }
+    }
+    if !spec.keep_cache && !spec.keep_work {
+        remove_shared(base, &mut cleaned.remainder);
+    }
+    cleaned
+}
+
+/// Removes what served the agent itself, and every directory that is empty then.
+pub fn remove_last(base: &Base) {
+    let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
+    for name in LAST_FILES {
+        let _absent = fs::remove_file(base.run.join(name));
+    }
+    // What is not empty is kept on purpose, or belongs to another run.
+    let _kept = fs::remove_dir(&base.run);
+    for name in ["runs", "cache", "bin"] {
+        let _kept = fs::remove_dir(base.base.join(name));
+    }
+    let _kept = fs::remove_dir(&base.base);
+}
+
+/// Removes the cache and the agents' files, unless another run is on this base.
+fn remove_shared(base: &Base, remainder: &mut Vec<Tainted>) {
+    let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
+    if names(&base.base.join("runs")).len() > 1 {
+        return;
+    }
+    let Ok(root) = Root::open(&base.base) else { return };
+    for name in ["cache", "bin"] {
+        note(&root.remove_tree(Path::new(name), &mut go_on), remainder);
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn note(removal: &Removal, remainder: &mut Vec<Tainted>) {
+    let left = removal.left.iter().map(|l| format!("{}: {}", l.path.display(), l.why));
+    remainder.extend(left.map(Tainted::new));
+}
+
+fn go_on(_done: u64, _total: Option<u64>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}

@@ -1,0 +1,45 @@
+//! The environment of a task: a function of the host, the run and the specification, the same for every
+//! incarnation but for its counter. Not that of programs that prepare software.
+
+use crate::base::Base;
+use plush_protocol::{TaskKey, TaskSpec};
+use std::collections::BTreeMap;
+
+/// Taken over from the agent's own, where it is known there.
+const FROM_HOST: [&str; 6] = ["HOME", "USER", "LOGNAME", "LANG", "SHELL", "TZ"];
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What every task of this run on this host is given.
+pub struct Environment {
+    common: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Reads the agent's own environment, once.
+    pub fn of(base: &Base, host: &str) -> Environment {
+        let mut common = BTreeMap::new();
+        for name in FROM_HOST {
+            common.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
+        }
+        let path = std::env::var("PATH").ok().filter(|path| !path.is_empty());
+        common.insert("PATH".into(), path.unwrap_or_else(|| DEFAULT_PATH.into()));
+        let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        common.insert("PLUSH_RUN".into(), run);
+        common.insert("PLUSH_HOST".into(), host.to_owned());
+        Environment { common }
+    }
+
+    /// The whole environment of one start.
+    pub fn task(&self, key: TaskKey, spec: &TaskSpec) -> Vec<(String, String)> {
+        let mut variables = self.common.clone();
+        variables.extend(spec.environment.iter().cloned());
+        variables.insert("PLUSH_TASK".into(), key.task.to_string());
+        variables.insert("PLUSH_INCARNATION".into(), key.incarnation.to_string());
+        variables.into_iter().collect()
+    }
+
+    /// What scripts and clean-up lines get.
+    pub fn common(&self) -> Vec<(String, String)> {
+        self.common.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}

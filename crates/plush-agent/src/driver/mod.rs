@@ -1,0 +1,548 @@
+//! The agent's driver: carries facts to the core and performs what it decides, for one run on one host.
+//! Not the rules: see [`plush_core::agent`]. One thread, one loop, one owner of everything.
+
+mod collect;
+mod environment;
+mod happened;
+mod held;
+mod link;
+mod output;
+mod pieces;
+mod prepare;
+mod reaping;
+mod recovery;
+
+use crate::base::{Base, LOG};
+use crate::clock::{self, Alarm};
+use crate::keeper::wire::{FromKeeper, Launch, ToKeeper};
+use crate::{cleanup, facts, keeper, log, logger, record};
+use collect::{Collector, Question};
+use environment::Environment;
+use happened::Happened;
+use held::Held;
+use link::{BATCH_BYTES, Link};
+use pieces::{Piece, Pieces};
+use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, LinkId};
+use plush_protocol::{
+    AgentHello, Cause, CauseKind, Guarantee, OutputAck, PROTOCOL_VERSION, PrepareSpec, Report,
+    StreamName, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState, ToAgent, ToController,
+};
+use prepare::Preparation;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Component, Path};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc as std_mpsc;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Things that happened and were not yet taken up; who has more to say waits.
+const HAPPENED_QUEUE: usize = 32;
+/// Connections at the same time; one of them counts.
+const MAX_LINKS: usize = 16;
+
+/// Runs an agent whose standard input is the socket that it listens on.
+pub fn serve(base: Base, host: &str) -> io::Result<()> {
+    let _it_is_a_leader_already = rustix::process::setsid();
+    std::env::set_current_dir(&base.run)?;
+    logger::open(Path::new(LOG))?;
+    let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let null = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    let listener = StdListener::from(listener);
+    listener.set_nonblocking(true)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(async { Driver::new(base, host, listener)?.run().await });
+    runtime.shutdown_background();
+    served
+}
+
+struct Driver {
+    base: Base,
+    core: Agent,
+    environment: Environment,
+    listener: UnixListener,
+    alarm: AsyncFd<Alarm>,
+    children: Signal,
+    happened: mpsc::Receiver<Happened>,
+    tell: mpsc::Sender<Happened>,
+    links: BTreeMap<LinkId, Link>,
+    next_link: LinkId,
+    tasks: BTreeMap<TaskKey, Held>,
+    /// Whose output was sent last.
+    turn: (TaskKey, StreamName),
+    /// A keeper died before its task: orphans may have become our children.
+    orphans: bool,
+    preparing: BTreeMap<String, Preparing>,
+    collector: Collector,
+    /// The files are to be removed once no keeper is left.
+    removing: Option<CleanUpSpec>,
+}
+
+/// The driver's end of a preparation.
+struct Preparing {
+    cancelled: Arc<AtomicBool>,
+    pieces: std_mpsc::SyncSender<Piece>,
+}
+
+/// Whether the loop goes on.
+enum Flow {
+    On,
+    Exit,
+}
+
+impl Driver {
+    fn new(base: Base, host: &str, listener: StdListener) -> io::Result<Driver> {
+        let (tell, happened) = mpsc::channel(HAPPENED_QUEUE);
+        let (recovered, tasks) = recovery::recover(&base, &tell);
+        let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        log!("agent of run {run}, {} tasks found", tasks.len());
+        let collector = Collector::start(base.clone(), tell.clone())?;
+        Ok(Driver {
+            core: Agent::new(run, recovered),
+            environment: Environment::of(&base, host),
+            base,
+            listener: UnixListener::from_std(listener)?,
+            alarm: crate::sys::register(Alarm::new()?)?,
+            children: signal(SignalKind::child())?,
+            happened,
+            tell,
+            links: BTreeMap::new(),
+            next_link: 1,
+            tasks,
+            turn: (TaskKey { task: 0, incarnation: 0 }, StreamName::Out),
+            orphans: false,
+            preparing: BTreeMap::new(),
+            collector,
+            removing: None,
+        })
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        loop {
+            let now = clock::now_ms();
+            for effect in self.core.decide(now) {
+                if let Flow::Exit = self.perform(effect) {
+                    return Ok(());
+                }
+            }
+            self.pump();
+            self.alarm.get_mut().set(self.core.wake_at(now))?;
+            tokio::select! {
+                happened = self.happened.recv() => {
+                    self.take(happened.expect("the driver holds a sender itself"));
+                    // What has happened meanwhile is taken up in one go.
+                    while let Ok(happened) = self.happened.try_recv() {
+                        self.take(happened);
+                    }
+                }
+                accepted = self.listener.accept() => self.accept(accepted?.0),
+                ready = self.alarm.readable_mut() => {
+                    let mut ready = ready?;
+                    ready.get_inner_mut().quiet();
+                    ready.clear_ready();
+                }
+                _ = self.children.recv() => self.reap(),
+            }
+        }
+    }
+
+    fn accept(&mut self, socket: tokio::net::UnixStream) {
+        let mine = rustix::process::geteuid().as_raw();
+        let peer = socket.peer_cred().map(|cred| cred.uid());
+        if self.links.len() >= MAX_LINKS || !peer.is_ok_and(|uid| uid == mine || uid == 0) {
+            log!("a connection was refused");
+            return;
+        }
+        let id = self.next_link;
+        self.next_link += 1;
+        self.links.insert(id, Link::serve(id, socket, self.tell.clone()));
+    }
+
+    fn take(&mut self, happened: Happened) {
+        match happened {
+            Happened::Said { link, message } => self.hear(link, message),
+            Happened::LinkClosed { link, why } => {
+                log!("link {link}: {why}");
+                self.close(link);
+            }
+            Happened::LinkWritten { link, spare } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.written(spare);
+                }
+            }
+            Happened::Keeper { key, generation, message } => {
+                self.keeper_said(key, generation, message);
+            }
+            Happened::KeeperGone { key, generation } => {
+                self.keeper_gone(key, generation);
+                self.remove_when_alone();
+            }
+            Happened::Core(event) => self.core.absorb(event),
+            Happened::Answer { link, message, permit } => {
+                if self.links.get_mut(&link).is_some_and(|open| !open.answer(&message, permit)) {
+                    self.close(link);
+                }
+            }
+            Happened::BlobWanted { cluster, want } => match self.core.link() {
+                Some(link) => self.say(link, &ToController::BlobWant(want)),
+                // Whoever connects next is asked again.
+                None => log!("{cluster} waits for a controller to send {}", want.blake3),
+            },
+            Happened::PrepareEnded { cluster, report } => {
+                self.preparing.remove(&cluster);
+                self.core.absorb(Event::PrepareEnded(report));
+            }
+        }
+    }
+
+    fn hear(&mut self, link: LinkId, message: ToAgent) {
+        let counts = self.core.link() == Some(link);
+        match message {
+            ToAgent::Hello(hello) => self.core.absorb(Event::Hello { link, hello }),
+            ToAgent::Command(number, command) => {
+                self.core.absorb(Event::Command { link, number, command });
+            }
+            ToAgent::Ack(number) => self.core.absorb(Event::Acknowledged { link, number }),
+            ToAgent::Ping(token) => self.core.absorb(Event::Ping { link, token }),
+            ToAgent::Bye(why) => {
+                log!("link {link}: the controller says good-bye: {why}");
+                self.close(link);
+            }
+            ToAgent::OutputAck(ack) if counts => self.output_acknowledged(&ack),
+            ToAgent::BlobPart(part) if counts => {
+                for preparing in self.preparing.values() {
+                    // One that has more pieces waiting than it asked for asks again for what it lacks.
+                    let _unasked = preparing.pieces.try_send(Piece::Here(part.clone()));
+                }
+            }
+            ToAgent::ListWant(want) if counts => self.ask(link, Question::List(want)),
+            ToAgent::FileWant(want) if counts => self.ask(link, Question::File(want)),
+            ToAgent::OutputAck(_)
+            | ToAgent::BlobPart(_)
+            | ToAgent::ListWant(_)
+            | ToAgent::FileWant(_) => {}
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Flow {
+        match effect {
+            Effect::SaveEpoch(epoch) => {
+                if let Err(e) = record::save_epoch(&self.base.run, epoch) {
+                    log!("save the epoch: {e}");
+                }
+            }
+            Effect::SaveLease(lease) => {
+                if let Err(e) = record::save_lease(&self.base.run, &lease) {
+                    log!("save the lease: {e}");
+                }
+            }
+            Effect::Greet { link, greeting } => {
+                self.silence_streams();
+                self.greet(link, greeting);
+                for preparing in self.preparing.values() {
+                    let _busy = preparing.pieces.try_send(Piece::Reconnected);
+                }
+            }
+            Effect::Refuse { link, greeting, why } => {
+                self.greet(link, greeting);
+                self.say(link, &ToController::Bye(why));
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.last_words = true;
+                }
+            }
+            Effect::Close { link } => {
+                self.links.remove(&link);
+            }
+            Effect::Send { link, number, report } => {
+                self.say(link, &ToController::Report(number, report));
+            }
+            Effect::Acknowledge { link, number } => self.say(link, &ToController::Ack(number)),
+            Effect::Pong { link, token } => self.say(link, &ToController::Pong(token)),
+            Effect::Start { key, spec } => self.start(key, *spec),
+            Effect::Signal { key, signal } => self.tell_keeper(key, &ToKeeper::Signal(signal)),
+            Effect::Stop { key, why } => self.tell_keeper(key, &ToKeeper::Stop { why }),
+            Effect::Prepare(spec) => self.prepare(spec),
+            Effect::CancelPrepare { cluster } => {
+                if let Some(preparing) = self.preparing.get(&cluster) {
+                    preparing.cancelled.store(true, Ordering::Relaxed);
+                }
+            }
+            Effect::Remove(spec) => self.remove(spec),
+            Effect::Exit => {
+                cleanup::remove_last(&self.base);
+                return Flow::Exit;
+            }
+        }
+        Flow::On
+    }
+
+    fn ask(&mut self, link: LinkId, question: Question) {
+        if !self.collector.ask(link, question) {
+            log!("link {link}: the controller asks too much at once");
+            self.close(link);
+        }
+    }
+
+    fn prepare(&mut self, spec: PrepareSpec) {
+        let cluster = spec.cluster.clone();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let (pieces, arriving) = std_mpsc::sync_channel(4 * pieces::WINDOW);
+        self.preparing
+            .insert(cluster.clone(), Preparing { cancelled: Arc::clone(&cancelled), pieces });
+        let preparation = Preparation {
+            base: self.base.clone(),
+            spec,
+            environment: self.environment.common(),
+            cancelled: Arc::clone(&cancelled),
+            happened: self.tell.clone(),
+            pieces: Pieces {
+                cluster: cluster.clone(),
+                arriving,
+                happened: self.tell.clone(),
+                cancelled,
+            },
+        };
+        let tell = self.tell.clone();
+        tokio::task::spawn_blocking(move || {
+            let report = prepare::run(preparation);
+            let _ended = tell.blocking_send(Happened::PrepareEnded { cluster, report });
+        });
+    }
+
+    /// Every task has ended; what strays of them are left is killed by their keepers before the files go.
+    fn remove(&mut self, spec: CleanUpSpec) {
+        for held in self.tasks.values().filter(|held| held.has_keeper()) {
+            held.tell(&ToKeeper::Stop { why: "stop".into() });
+        }
+        self.removing = Some(spec);
+        self.remove_when_alone();
+    }
+
+    /// Removes the files once no keeper is left.
+    fn remove_when_alone(&mut self) {
+        if self.tasks.values().any(Held::has_keeper) {
+            return;
+        }
+        let Some(spec) = self.removing.take() else { return };
+        self.reap();
+        self.tasks.clear();
+        let (base, environment, tell) =
+            (self.base.clone(), self.environment.common(), self.tell.clone());
+        tokio::task::spawn_blocking(move || {
+            let cleaned = cleanup::remove(&base, &spec, &environment);
+            let event =
+                Event::Removed { remainder: cleaned.remainder, failed_lines: cleaned.failed_lines };
+            let _ended = tell.blocking_send(Happened::Core(event));
+        });
+    }
+
+    fn greet(&mut self, link: LinkId, greeting: Greeting) {
+        let hello = AgentHello {
+            version: PROTOCOL_VERSION,
+            session: greeting.session,
+            received: greeting.received,
+            epoch: greeting.epoch,
+            facts: facts::measure(&self.base.run),
+        };
+        self.say(link, &ToController::Hello(Box::new(hello)));
+    }
+
+    fn say(&mut self, link: LinkId, message: &ToController) {
+        let Some(open) = self.links.get_mut(&link) else { return };
+        if !open.say(message) {
+            log!("link {link}: the controller does not read");
+            self.close(link);
+        }
+    }
+
+    fn close(&mut self, link: LinkId) {
+        if self.links.remove(&link).is_some() {
+            if self.core.link() == Some(link) {
+                self.silence_streams();
+            }
+            self.core.absorb(Event::Closed { link });
+        }
+    }
+
+    /// Nothing of a task is sent before the controller says on its new connection what it has.
+    fn silence_streams(&mut self) {
+        self.tasks.values_mut().flat_map(|t| &mut t.streams).for_each(|s| s.disconnected());
+    }
+
+    /// Hands every idle writer its next batch: messages first, then output of all streams in turn.
+    fn pump(&mut self) {
+        let counts = self.core.link();
+        let mut quiet = Vec::new();
+        for (id, link) in &mut self.links {
+            let Some(mut batch) = link.next_batch() else { continue };
+            if counts == Some(*id) {
+                fill(&mut batch, &mut self.tasks, &mut self.turn);
+            }
+            link.send(batch);
+            if link.last_words && link.is_quiet() {
+                quiet.push(*id);
+            }
+        }
+        quiet.into_iter().for_each(|id| self.close(id));
+    }
+
+    fn output_acknowledged(&mut self, ack: &OutputAck) {
+        let Some(held) = self.tasks.get_mut(&ack.key) else { return };
+        let stream = &mut held.streams[index(ack.stream)];
+        if let Some(offset) = stream.acknowledged(ack) {
+            held.tell(&ToKeeper::Durable { stream: ack.stream, offset });
+        }
+    }
+
+    fn start(&mut self, key: TaskKey, spec: TaskSpec) {
+        let name = spec.name.clone();
+        let mut held = Held::new(&self.base, key);
+        let started = self.launch(key, spec).and_then(|launch| {
+            held.start(launch, &self.tell)
+                .map_err(|e| keeper::gate::cause(&e, format!("start {name}")))
+        });
+        self.tasks.insert(key, held);
+        if let Err(cause) = started {
+            log!("{}", cause.text);
+            self.changed(key, TaskState::NotStarted(cause));
+        }
+    }
+
+    fn launch(&self, key: TaskKey, spec: TaskSpec) -> Result<Launch, Cause> {
+        let plain = |path: &str| {
+            Path::new(path)
+                .components()
+                .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+        };
+        if !crate::base::is_component(&spec.cluster) || !plain(&spec.directory) {
+            let text = Tainted::new(format!(
+                "start {}: {}/{} is not below the run's directory",
+                spec.name, spec.cluster, spec.directory
+            ));
+            return Err(Cause { kind: CauseKind::System, text });
+        }
+        let cluster = self.base.clusters().join(&spec.cluster);
+        std::fs::create_dir_all(&cluster)
+            .map_err(|e| keeper::gate::cause(&e, format!("make {}", cluster.display())))?;
+        let directory = cluster.join(&spec.directory).to_string_lossy().into_owned();
+        let environment = self.environment.task(key, &spec);
+        Ok(Launch { key, spec, environment, directory, adopt: None })
+    }
+
+    fn tell_keeper(&mut self, key: TaskKey, message: &ToKeeper) {
+        if let Some(held) = self.tasks.get(&key) {
+            held.tell(message);
+        }
+    }
+
+    fn keeper_said(&mut self, key: TaskKey, generation: u32, message: FromKeeper) {
+        let Some(held) = self.tasks.get_mut(&key).filter(|h| h.is_present(generation)) else {
+            return;
+        };
+        match message {
+            FromKeeper::Attached(_) => {}
+            FromKeeper::State(state) => self.changed(key, state),
+            FromKeeper::Grown { out, err } => {
+                held.streams[0].grown(out);
+                held.streams[1].grown(err);
+            }
+            FromKeeper::Note(text) => {
+                self.core.absorb(Event::Noted(Report::Note(Tainted::new(text))));
+            }
+        }
+    }
+
+    /// A keeper that ends has written down the end of its task first; otherwise it died, and the task may live.
+    fn keeper_gone(&mut self, key: TaskKey, generation: u32) {
+        let Some(held) = self.tasks.get_mut(&key) else { return };
+        if !held.keeper_gone(generation) {
+            return;
+        }
+        let known = self.core.task(key).map(|record| &record.state);
+        if matches!(known, Some(TaskState::Exited { .. } | TaskState::NotStarted(_))) {
+            return;
+        }
+        if let Some(end) = record::load_end(&held.directory) {
+            self.changed(key, end);
+            return;
+        }
+        self.orphans = true;
+        if record::load_value::<record::Started>(&held.directory, record::STARTED).is_none() {
+            let text = Tainted::new("start a task: its keeper died before it");
+            self.changed(key, TaskState::NotStarted(Cause { kind: CauseKind::System, text }));
+            return;
+        }
+        log!("keeper of {key:?} died: adopting the task");
+        if let Err(e) = held.adopt(&self.tell) {
+            log!("adopt {key:?}: {e}");
+        }
+        if let Some(record) = self.core.task(key).cloned() {
+            self.core.absorb(Event::Task(TaskRecord { degraded: true, ..record }));
+        }
+        self.reap();
+    }
+
+    fn changed(&mut self, key: TaskKey, state: TaskState) {
+        let Some(held) = self.tasks.get_mut(&key) else { return };
+        if let TaskState::Exited { .. } | TaskState::NotStarted(_) = state {
+            held.ended(&state);
+        }
+        let degraded = held.degraded;
+        let guarantee = Guarantee::Subreaper;
+        self.core.absorb(Event::Task(TaskRecord { key, state, guarantee, degraded }));
+    }
+
+    fn reap(&mut self) {
+        let keepers: Vec<u32> = self.tasks.values().filter_map(Held::keeper_pid).collect();
+        for (pid, result) in reaping::reap(&keepers, self.orphans) {
+            let adopted = self.tasks.values().filter(|held| held.degraded);
+            for held in adopted {
+                let started: Option<record::Started> =
+                    record::load_value(&held.directory, record::STARTED);
+                if started.is_some_and(|s| s.pid == pid) {
+                    held.tell(&ToKeeper::Reaped(result));
+                }
+            }
+        }
+    }
+}
+
+/// Fills a batch with output, each stream in its turn.
+fn fill(
+    batch: &mut Vec<u8>,
+    tasks: &mut BTreeMap<TaskKey, Held>,
+    turn: &mut (TaskKey, StreamName),
+) {
+    let mut order: Vec<(TaskKey, StreamName)> =
+        tasks.keys().flat_map(|key| [(*key, StreamName::Out), (*key, StreamName::Err)]).collect();
+    let first = order.partition_point(|candidate| candidate <= turn);
+    order.rotate_left(first);
+    let mut idle = 0;
+    for (key, stream) in order.iter().cycle() {
+        if batch.len() >= BATCH_BYTES || idle >= order.len() {
+            return;
+        }
+        let held = tasks.get_mut(key).expect("the order was made from the tasks");
+        match held.streams[index(*stream)].next() {
+            Some(message) => {
+                message.write(batch).expect("a part is far shorter than a frame");
+                *turn = (*key, *stream);
+                idle = 0;
+            }
+            None => idle += 1,
+        }
+    }
+}
+
+fn index(stream: StreamName) -> usize {
+    match stream {
+        StreamName::Out => 0,
+        StreamName::Err => 1,
+    }
+}
