@@ -29,7 +29,8 @@ fn main() {
         None => None,
     };
     let bytes = agent.map_or_else(Vec::new, |path| {
-        std::fs::read(&path).unwrap_or_else(|e| panic!("cannot read the agent {}: {e}", path.display()))
+        std::fs::read(&path)
+            .unwrap_or_else(|e| panic!("cannot read the agent {}: {e}", path.display()))
     });
     let packed = std::fs::File::create(out.join("agent.gz")).expect("OUT_DIR can be written");
     let mut packer = flate2::write::GzEncoder::new(packed, flate2::Compression::best());
@@ -38,7 +39,8 @@ fn main() {
 
 /// Builds in a target directory of its own: cargo holds the lock of the one that it runs in.
 fn build(out: &Path) -> PathBuf {
-    let target_dir = out.ancestors().nth(4).expect("OUT_DIR is four levels below target").join("agent");
+    let target_dir =
+        out.ancestors().nth(4).expect("OUT_DIR is four levels below target").join("agent");
     let architecture = variable("CARGO_CFG_TARGET_ARCH");
     let musl = format!("{architecture}-unknown-linux-musl");
     let target = if has_target(&musl) { musl } else { format!("{architecture}-unknown-linux-gnu") };

@@ -66,8 +66,5 @@ fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitC
         format!("the controller of run {} has gone before the end of the run", run.id),
     )
     .because(why.unwrap_or_else(|| "it closed the connection without a word".into()))
-    .next(format!(
-        "see {}; tasks end when their lease is out",
-        run.directory.join("controller.log").display()
-    )))
+    .next(format!("see {}; tasks end when their lease is out", run.log().display())))
 }

@@ -1,59 +1,131 @@
-//! The controller as the commands see it: plan, create, control, list, doctor.
-//! Not its shapes: everything comes from `plush_controller::front`, and only this file knows.
+//! The controller as the commands see it: plan, create, control, list, examine.
+//! Not its own words for trouble: they become what people are told.
 
+use crate::agents;
 use crate::exit::ExitCode;
 use crate::invocation::Invocation;
-use crate::language::Description;
+use crate::language::{self, Description};
+use crate::runs::Run;
 use crate::trouble::Trouble;
-use plush_protocol::view::Outcome;
-use serde::Serialize;
-use std::path::{Path, PathBuf};
+use plush_controller::transport::{Deadlines, HostAddress, SshOptions};
+use plush_controller::{ControlOptions, ControllerError, PlanProblem, RunDir};
+use plush_protocol::view::RunView;
+use std::path::Path;
 
-/// What stays on the hosts after a run.
+pub use plush_controller::transport::{
+    AgentFile, AgentShelf, Client, ConnectFailure, DoctorReport, Ssh, Stage,
+};
+pub use plush_controller::{Keep, PlanView, Planned, RunOptions, RunSummary};
+
+/// Whether the controller waits for a first front end before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    Nothing,
-    Cache,
-    All,
+pub enum Beginning {
+    /// For a few seconds, so that the front end misses nothing.
+    WhenWatched,
+    /// It begins at once.
+    AtOnce,
 }
-#[derive(Debug)]
-pub struct RunOptions {
-    pub runs_directory: PathBuf,
-    pub variables: Vec<(String, String)>,
-    pub hosts: Vec<String>,
-    pub exclude: Vec<String>,
-    pub strict: bool,
-    pub keep: Keep,
-    pub ssh_config: Option<PathBuf>,
-    pub stop_after_ms: Option<Option<u64>>,
-    pub name: Option<String>,
-}
-#[derive(Debug, Serialize)]
-pub struct RunSummary {
-    pub id: String,
-    pub project: String,
-    pub started_ms: u64,
-    pub state: String,
-    pub outcome: Option<Outcome>,
-}
-#[derive(Debug, Serialize)]
-pub struct Planned {}
 
-pub fn plan(_: &Description, _: &RunOptions, _: &Invocation) -> Result<Planned, Trouble> {
-    Err(Trouble::new(ExitCode::Internal, "none"))
+/// Plans a run of a description; everything that stands in the way is told at once.
+pub fn plan(
+    description: &Description,
+    variables: &[(String, String)],
+    options: &RunOptions,
+    invocation: &Invocation,
+) -> Result<Planned, Trouble> {
+    let parsed = language::parse_with(&description.text, &description.name, None, variables);
+    language::tell_problems(&parsed.problems, description, invocation.paint_err());
+    let project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
+    plush_controller::plan(&project, &description.path, &description.text, options).map_err(
+        |problems| {
+            let told: Vec<_> =
+                problems.iter().map(|problem| as_problem(problem, description)).collect();
+            language::tell_problems(&told, description, invocation.paint_err());
+            let few = problems.iter().all(|problem| problem.too_few_hosts);
+            Trouble::Said(if few { ExitCode::TooFewHosts } else { ExitCode::Description })
+        },
+    )
 }
-pub fn create(_: &Planned, _: &RunOptions) -> Result<PathBuf, Trouble> {
-    Err(Trouble::new(ExitCode::Internal, "none"))
+
+/// Makes the run's directory.
+pub fn create(planned: &Planned, options: &RunOptions) -> Result<Run, Trouble> {
+    let run_dir = plush_controller::create(planned, options).map_err(|error| {
+        let what = format!("cannot create run {}", planned.run());
+        Trouble::new(code_of(&error), what)
+            .caused_by(&error)
+            .next("--runs-dir names another place, --name another name")
+    })?;
+    Ok(Run::at(run_dir.path()))
 }
-pub fn remote_hosts(_: &Planned) -> Vec<String> {
-    Vec::new()
+
+/// Serves a run until it is over. How the run ended is no affair of the controller's own exit code.
+pub fn control(directory: &Path, beginning: Beginning) -> Result<ExitCode, Trouble> {
+    let options = ControlOptions {
+        await_operator: beginning == Beginning::WhenWatched,
+        agents: agents::shelf()?,
+    };
+    match plush_controller::control(&RunDir::at(directory), options) {
+        Ok(_) => Ok(ExitCode::Done),
+        Err(error) => {
+            let what = format!("cannot control the run in {}", directory.display());
+            Err(Trouble::new(code_of(&error), what).caused_by(&error))
+        }
+    }
 }
-pub fn runs(_: &Path) -> Vec<RunSummary> {
-    Vec::new()
+
+/// The runs of a directory, oldest first.
+pub fn runs(runs_dir: &Path) -> Vec<RunSummary> {
+    plush_controller::runs(runs_dir)
 }
-pub fn state_word(run: &RunSummary) -> &str {
-    &run.state
+
+/// The hosts of a plan that are other machines.
+pub fn remote_hosts(plan: &PlanView) -> Vec<String> {
+    plan.hosts.iter().filter(|host| host.remote).map(|host| host.name.clone()).collect()
 }
-pub fn control(_: &Path) -> Result<ExitCode, Trouble> {
-    Err(Trouble::new(ExitCode::Internal, "none"))
+
+/// The user's SSH.
+pub fn ssh(invocation: &Invocation) -> Ssh {
+    Ssh::new(SshOptions {
+        config_file: invocation.settings.ssh_config.clone(),
+        ..SshOptions::from_environment()
+    })
+}
+
+/// A host as an address.
+pub fn address(host: &str) -> Result<HostAddress, Trouble> {
+    HostAddress::parse(host)
+        .map_err(|error| Trouble::usage(format!("`{host}` is no host")).caused_by(&error))
+}
+
+/// Tries the way to a host.
+pub async fn examine(ssh: &Ssh, address: &HostAddress) -> Result<DoctorReport, ConnectFailure> {
+    plush_controller::transport::examine(ssh, address, &Deadlines::default()).await
+}
+
+/// The view that the controller wrote last.
+pub fn last_view(run: &Run) -> Result<RunView, Trouble> {
+    let path = RunDir::at(&run.directory).view();
+    let unreadable = |cause: String| {
+        Trouble::new(ExitCode::Internal, format!("cannot read the last view of run {}", run.id))
+            .because(format!("{}: {cause}", path.display()))
+            .next(format!("{} may say how far it came", run.log().display()))
+    };
+    let text = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))
+}
+
+fn as_problem(problem: &PlanProblem, description: &Description) -> plush_spec::Problem {
+    language::problem_at(problem.place, &problem.what, problem.hint.as_deref(), description)
+}
+
+fn code_of(error: &ControllerError) -> ExitCode {
+    match error {
+        ControllerError::Io { .. }
+        | ControllerError::Journal { .. }
+        | ControllerError::JournalBroken { .. }
+        | ControllerError::JournalGone => ExitCode::Storage,
+        ControllerError::Format { .. }
+        | ControllerError::Busy { .. }
+        | ControllerError::PackageChanged { .. } => ExitCode::Internal,
+    }
 }

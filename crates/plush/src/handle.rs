@@ -1,10 +1,10 @@
 //! The one handle that front ends have on a run: a client of its operator socket.
 //! Not the run directory's files, which outlive the socket.
 
+use plush_controller::RunDir;
 use plush_protocol::operator::{OperatorReply, OperatorRequest};
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -16,9 +16,6 @@ const REPLY_BYTES_MAX: u64 = 256 << 20;
 /// Replies read ahead of their use.
 const REPLIES_AHEAD: usize = 16;
 
-/// The longest path that fits into the address of a UNIX socket everywhere.
-const SOCKET_PATH_MAX: usize = 100;
-
 /// A connection to a run's controller.
 #[derive(Debug)]
 pub struct Handle {
@@ -29,8 +26,8 @@ pub struct Handle {
 impl Handle {
     /// Connects to the controller of the run in that directory.
     pub async fn connect(run_dir: &Path) -> io::Result<Handle> {
-        let socket = ShortPath::of(run_dir, "operator.sock")?;
-        let (reader, writer) = UnixStream::connect(&socket.path).await?.into_split();
+        let socket = RunDir::at(run_dir).operator_socket();
+        let (reader, writer) = UnixStream::connect(socket).await?.into_split();
         let (sender, replies) = mpsc::channel(REPLIES_AHEAD);
         tokio::spawn(read_replies(reader, sender));
         Ok(Handle { writer, replies })
@@ -65,27 +62,5 @@ async fn read_replies(reader: OwnedReadHalf, replies: mpsc::Sender<io::Result<Op
         if replies.send(reply).await.is_err() || failed {
             return;
         }
-    }
-}
-
-/// A path to a socket that is short enough for its address. Run directories may lie deep.
-struct ShortPath {
-    path: PathBuf,
-    /// Keeps `/proc/self/fd/N` valid.
-    _directory: Option<File>,
-}
-
-impl ShortPath {
-    fn of(directory: &Path, name: &str) -> io::Result<ShortPath> {
-        let path = directory.join(name);
-        if path.as_os_str().len() <= SOCKET_PATH_MAX || !Path::new("/proc/self/fd").exists() {
-            return Ok(ShortPath { path, _directory: None });
-        }
-        let held = File::open(directory)?;
-        let number = std::os::fd::AsRawFd::as_raw_fd(&held);
-        Ok(ShortPath {
-            path: PathBuf::from(format!("/proc/self/fd/{number}/{name}")),
-            _directory: Some(held),
-        })
     }
 }

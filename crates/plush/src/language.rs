@@ -5,7 +5,8 @@ use crate::exit::ExitCode;
 use crate::invocation::tell;
 use crate::render::text;
 use crate::trouble::Trouble;
-use plush_spec::Problem;
+use plush_spec::model::Place;
+use plush_spec::{Problem, Severity};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -63,6 +64,36 @@ pub fn tell_problems(problems: &[Problem], description: &Description, paint: cra
     ));
 }
 
+/// A problem that was found after reading, at its place in the text.
+pub fn problem_at(
+    place: Place,
+    what: &str,
+    hint: Option<&str>,
+    description: &Description,
+) -> Problem {
+    let start = offset(&description.text, place);
+    let rest = &description.text[start..];
+    let word =
+        rest.find(|c: char| c.is_whitespace() || "<>\"':,{}[]".contains(c)).unwrap_or(rest.len());
+    Problem {
+        severity: Severity::Error,
+        code: "plan",
+        place,
+        span: start..start + word,
+        message: text::guarded_line(what).into_owned(),
+        hint: hint.map(|hint| text::guarded_line(hint).into_owned()),
+    }
+}
+
+/// Where a place is in the text, in bytes.
+fn offset(text: &str, place: Place) -> usize {
+    let line = (place.line as usize).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let column = (place.column as usize).saturating_sub(1);
+    let within = text[start..].char_indices().nth(column).map_or(text.len() - start, |(at, _)| at);
+    start + within
+}
+
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match path == Path::new("-") {
@@ -70,4 +101,16 @@ fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
         false => fs::File::open(path)?.take(BYTES_MAX).read_to_end(&mut bytes)?,
     };
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_in_the_text() {
+        assert_eq!(offset("ab\nüb\n", Place::new(2, 2)), 5);
+        assert_eq!(offset("ab", Place::new(9, 9)), 2);
+        assert_eq!(offset("ab", Place::default()), 0);
+    }
 }

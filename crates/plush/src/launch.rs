@@ -2,6 +2,7 @@
 //! Not watching it.
 
 use crate::exit::ExitCode;
+use crate::front::Beginning;
 use crate::handle::Handle;
 use crate::runs::Run;
 use crate::trouble::Trouble;
@@ -20,8 +21,8 @@ const LOOK_GAP: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 const LOG_TAIL_BYTES: usize = 2_000;
 
 /// Starts the controller of a run and connects to it.
-pub async fn launch(run: &Run) -> Result<Handle, Trouble> {
-    let mut controller = spawn(run).map_err(|error| failed(run).caused_by(&error))?;
+pub async fn launch(run: &Run, beginning: Beginning) -> Result<Handle, Trouble> {
+    let mut controller = spawn(run, beginning).map_err(|error| failed(run).caused_by(&error))?;
     let deadline = Instant::now() + START_MAX;
     let mut gap = LOOK_GAP.0;
     loop {
@@ -44,11 +45,11 @@ pub async fn launch(run: &Run) -> Result<Handle, Trouble> {
     }
 }
 
-fn spawn(run: &Run) -> io::Result<Child> {
-    let log =
-        File::options().create(true).append(true).open(run.directory.join("controller.log"))?;
+fn spawn(run: &Run, beginning: Beginning) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(run.log())?;
     Command::new(std::env::current_exe()?)
         .arg("controller")
+        .args((beginning == Beginning::WhenWatched).then_some("--when-watched"))
         .arg(&run.directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -59,7 +60,7 @@ fn spawn(run: &Run) -> io::Result<Child> {
 fn ended_early(run: &Run, status: ExitStatus) -> Trouble {
     let storage = status.code() == Some(i32::from(ExitCode::Storage.number()));
     let code = if storage { ExitCode::Storage } else { ExitCode::Internal };
-    let log = std::fs::read(run.directory.join("controller.log")).unwrap_or_default();
+    let log = std::fs::read(run.log()).unwrap_or_default();
     let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]);
     let what = format!("the controller of run {} ended before it could be reached", run.id);
     Trouble::new(code, what).because(format!("{status}\n{}", tail.trim_end()))
@@ -67,5 +68,5 @@ fn ended_early(run: &Run, status: ExitStatus) -> Trouble {
 
 fn failed(run: &Run) -> Trouble {
     Trouble::new(ExitCode::Internal, format!("cannot start the controller of run {}", run.id))
-        .next(format!("see {}", run.directory.join("controller.log").display()))
+        .next(format!("see {}", run.log().display()))
 }

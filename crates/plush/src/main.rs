@@ -1,6 +1,7 @@
 //! `plush`, the command: a front end that never imports the core.
 //! Not the controller, which is a process of its own (`plush controller`).
 
+mod agents;
 mod cli;
 mod colour;
 mod commands;

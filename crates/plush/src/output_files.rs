@@ -12,7 +12,7 @@ use std::{fs, io};
 /// One stream of one start of one task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OutputFile {
-    /// The folder's name: the host's, made harmless.
+    /// The host's name in the plan.
     pub host: String,
     /// The process of the description.
     pub process: String,
@@ -87,7 +87,7 @@ fn folders(output: &Path) -> io::Result<Vec<PathBuf>> {
     }
 }
 
-/// `PROCESS.INCARNATION.STREAM`; other files are not ours.
+/// `PROCESS.INCARNATION.STREAM`, with `~TASK` after the process where a host has several of one name; other files are not ours.
 fn read_name(host: &Path, path: PathBuf) -> Option<OutputFile> {
     let name = path.file_name()?.to_str()?;
     let (rest, stream) = name.rsplit_once('.')?;
@@ -97,14 +97,23 @@ fn read_name(host: &Path, path: PathBuf) -> Option<OutputFile> {
         "err" => StreamName::Err,
         _ => return None,
     };
-    let host = host.file_name()?.to_string_lossy().into_owned();
-    Some(OutputFile {
-        host,
-        process: process.to_owned(),
-        incarnation: incarnation.parse().ok()?,
-        stream,
-        path,
-    })
+    let process = original(process.split('~').next().unwrap_or(process));
+    let host = original(&host.file_name()?.to_string_lossy());
+    Some(OutputFile { host, process, incarnation: incarnation.parse().ok()?, stream, path })
+}
+
+/// The name that became this file's name: `%XX` is a byte of it.
+fn original(file_name: &str) -> String {
+    let mut bytes = Vec::with_capacity(file_name.len());
+    let mut rest = file_name.as_bytes();
+    while let Some((&first, more)) = rest.split_first() {
+        let written = (first == b'%').then(|| more.get(..2)).flatten();
+        let byte = written
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &more[2..] } else { more };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn unlistable(folder: &Path, error: &io::Error) -> Trouble {
@@ -124,6 +133,20 @@ mod tests {
         );
         assert_eq!(read_name(Path::new("/o/n1"), "/o/n1/core".into()), None);
         assert_eq!(read_name(Path::new("/o/n1"), "/o/n1/a.x.out".into()), None);
+    }
+
+    #[test]
+    fn a_name_comes_back_from_its_file_name() {
+        for name in ["u@n1.org:22", "../x", "a b/%41", ".hidden", "ünode"] {
+            assert_eq!(original(&plush_controller::file_name(name)), name);
+        }
+    }
+
+    #[test]
+    fn a_second_task_of_one_process_has_its_number() {
+        let file = read_name(Path::new("/o/%2Ehost"), "/o/%2Ehost/demo~7.1.out".into())
+            .expect("one of ours");
+        assert_eq!((file.host.as_str(), file.process.as_str()), (".host", "demo"));
     }
 
     #[test]

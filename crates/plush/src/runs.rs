@@ -4,6 +4,7 @@
 use crate::exit::ExitCode;
 use crate::front;
 use crate::trouble::Trouble;
+use plush_controller::RunDir;
 use plush_protocol::view::RunView;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -26,21 +27,12 @@ impl Run {
 
     /// The view that the controller wrote last.
     pub fn last_view(&self) -> Result<RunView, Trouble> {
-        let path = self.directory.join("view.json");
-        let unreadable = || {
-            Trouble::new(
-                ExitCode::Internal,
-                format!("cannot read the last view of run {}", self.id),
-            )
-        };
-        let next =
-            format!("{} may say how far it came", self.directory.join("controller.log").display());
-        let text = fs::read(&path).map_err(|error| {
-            unreadable().because(format!("{}: {error}", path.display())).next(&next)
-        })?;
-        serde_json::from_slice(&text).map_err(|error| {
-            unreadable().because(format!("{}: {error}", path.display())).next(&next)
-        })
+        front::last_view(self)
+    }
+
+    /// What the controller says about itself.
+    pub fn log(&self) -> PathBuf {
+        RunDir::at(&self.directory).log()
     }
 }
 
@@ -89,10 +81,9 @@ fn at_path(directory: &Path) -> Result<Run, Trouble> {
 }
 
 fn last(runs_dir: &Path) -> Result<Run, Trouble> {
-    let runs = front::runs(runs_dir);
-    let last = runs
+    let last = front::runs(runs_dir)
         .into_iter()
-        .max_by_key(|run| run.started_ms)
+        .max_by_key(|run| run.started_unix_ms)
         .ok_or_else(|| unknown("last", runs_dir))?;
     Ok(Run { directory: runs_dir.join(&last.id), id: last.id })
 }

@@ -109,7 +109,7 @@ fn over_already(
             .because(format!("its controller does not answer ({error}), and the run is not over"))
             .next(format!(
                 "see {}; `plush status {}` shows how far it came",
-                run.directory.join("controller.log").display(),
+                run.log().display(),
                 run.id
             ))),
     }

@@ -16,7 +16,7 @@ pub struct Choice {
     /// The description, XML or YAML
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Use these hosts instead of the description's: a set, `-` for standard input, `^FILE` for a file
+    /// Only these of the description's hosts: a set, `-` for standard input, `^FILE` for a file
     #[arg(short = 'w', long = "hosts", value_name = "SET")]
     pub hosts: Vec<String>,
     /// Leave these hosts out
@@ -26,7 +26,7 @@ pub struct Choice {
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     pub variables: Vec<(String, String)>,
     /// Call the run so; otherwise the project's name and the time do
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
     pub name: Option<String>,
     /// The SSH configuration to use instead of ~/.ssh/config
     #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -61,7 +61,6 @@ impl Choice {
         let settings = &invocation.settings;
         Ok(RunOptions {
             runs_directory: absolute(&settings.runs_dir)?,
-            variables: self.variables.clone(),
             hosts: host_arguments::texts(&self.hosts)?,
             exclude: host_arguments::texts(&self.exclude)?,
             strict: settings.missing == Missing::Refused,
@@ -88,5 +87,33 @@ pub fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+/// The name becomes a folder's, and hosts see it.
+fn run_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    match starts_well && text.chars().all(plain) && text.len() <= NAME_MAX && text != "last" {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a run's name has letters, digits, `-`, `_` and `.`, begins with a letter or digit, is no longer than {NAME_MAX}, and is not `last`"
+        )),
+    }
+}
+
+/// Longest name of a run that somebody gives.
+const NAME_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_folder_of_runs() {
+        for bad in ["", "..", ".x", "a/b", "-x", "a b", "last", "a\u{1b}"] {
+            assert!(run_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(run_name("try-2.b"), Ok("try-2.b".to_owned()));
     }
 }

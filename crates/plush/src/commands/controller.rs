@@ -2,7 +2,7 @@
 //! Not for people.
 
 use crate::exit::ExitCode;
-use crate::front;
+use crate::front::{self, Beginning};
 use crate::invocation::Invocation;
 use crate::trouble::Trouble;
 use clap::Args;
@@ -14,6 +14,9 @@ pub struct Arguments {
     /// The run directory
     #[arg(value_name = "RUN_DIR")]
     directory: PathBuf,
+    /// Begin when a front end watches
+    #[arg(long)]
+    when_watched: bool,
 }
 
 /// Controls the run until it is over.
@@ -31,5 +34,6 @@ pub fn controller(arguments: &Arguments, invocation: &Invocation) -> Result<Exit
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    front::control(&arguments.directory)
+    let beginning = if arguments.when_watched { Beginning::WhenWatched } else { Beginning::AtOnce };
+    front::control(&arguments.directory, beginning)
 }

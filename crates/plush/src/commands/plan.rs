@@ -4,8 +4,9 @@
 use super::choice::Choice;
 use crate::exit::ExitCode;
 use crate::front;
-use crate::invocation::{Invocation, print_json};
+use crate::invocation::{Invocation, print, print_json};
 use crate::language;
+use crate::render::plan;
 use crate::trouble::Trouble;
 use clap::Args;
 
@@ -30,7 +31,10 @@ Nothing is left to choose after the plan: `plush run` does what it says.";
 pub fn plan(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let options = arguments.choice.options(invocation)?;
     let description = language::read(&arguments.choice.file)?;
-    let planned = front::plan(&description, &options, invocation)?;
-    print_json(&planned)?;
+    let planned = front::plan(&description, &arguments.choice.variables, &options, invocation)?;
+    match invocation.is_for_programs() {
+        true => print_json(&plan::value(&planned.view()))?,
+        false => print(&plan::page(&planned.view(), invocation.paint_out()))?,
+    }
     Ok(ExitCode::Done)
 }

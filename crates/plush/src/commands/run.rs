@@ -5,7 +5,7 @@ use super::attach::Watching;
 use super::choice::Choice;
 use crate::ending;
 use crate::exit::ExitCode;
-use crate::front;
+use crate::front::{self, Beginning, PlanView};
 use crate::invocation::{Invocation, Results, print, print_json, tell};
 use crate::language;
 use crate::launch;
@@ -63,10 +63,11 @@ impl Arguments {
 pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let options = arguments.choice.options(invocation)?;
     let description = language::read(&arguments.choice.file)?;
-    let planned = front::plan(&description, &options, invocation)?;
-    confirm(&planned, invocation)?;
-    let run = Run::at(&front::create(&planned, &options)?);
-    let handle = launch::launch(&run).await?;
+    let planned = front::plan(&description, &arguments.choice.variables, &options, invocation)?;
+    confirm(&planned.view(), invocation)?;
+    let run = front::create(&planned, &options)?;
+    let beginning = if arguments.detach { Beginning::AtOnce } else { Beginning::WhenWatched };
+    let handle = launch::launch(&run, beginning).await?;
     if arguments.detach {
         return detached(&run, invocation);
     }
@@ -96,7 +97,7 @@ fn detached(run: &Run, invocation: &Invocation) -> Result<ExitCode, Trouble> {
 }
 
 /// Asks where somebody is there to answer, naming the hosts.
-fn confirm(planned: &front::Planned, invocation: &Invocation) -> Result<(), Trouble> {
+fn confirm(planned: &PlanView, invocation: &Invocation) -> Result<(), Trouble> {
     let somebody = io::stdin().is_terminal() && io::stderr().is_terminal();
     if invocation.settings.confirm == Confirm::Never || !somebody {
         return Ok(());

@@ -23,14 +23,14 @@ const EXAMPLES: &str = "\
 Examples:
   plush runs
   plush runs -n 5
-  plush runs --json | jq -r '.runs[] | select(.state == \"running\") | .id'";
+  plush runs --json | jq -r '.runs[] | select(.is_served) | .id'";
 
 /// Lists, the newest first.
 pub fn runs(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     // What cannot be read is not an empty list.
     crate::runs::ids(&invocation.settings.runs_dir)?;
     let mut runs = front::runs(&invocation.settings.runs_dir);
-    runs.sort_by_key(|run| std::cmp::Reverse(run.started_ms));
+    runs.sort_by_key(|run| std::cmp::Reverse(run.started_unix_ms));
     runs.truncate(arguments.newest.unwrap_or(usize::MAX));
     if invocation.is_for_programs() {
         print_json(&serde_json::json!({ "version": 1, "runs": runs }))?;
@@ -46,10 +46,18 @@ fn row(run: &RunSummary) -> Vec<String> {
     vec![
         text::shown(&run.id),
         text::shown(&run.project),
-        started(run.started_ms),
-        front::state_word(run).to_owned(),
+        started(run.started_unix_ms),
+        state(run).to_owned(),
         run.outcome.as_ref().map_or("-", words::outcome).to_owned(),
     ]
+}
+
+fn state(run: &RunSummary) -> &'static str {
+    match (run.is_served, &run.outcome) {
+        (true, _) => "running",
+        (false, Some(_)) => "over",
+        (false, None) => "dead",
+    }
 }
 
 fn started(unix_ms: u64) -> String {

@@ -114,7 +114,9 @@ fn entry(
         toml::Value::String(text) => text,
         toml::Value::Boolean(flag) => flag.to_string(),
         _ => {
-            return Err(unusable(path).because(format!("`{name}` must be a text, or true or false")));
+            return Err(
+                unusable(path).because(format!("`{name}` must be a text, or true or false"))
+            );
         }
     };
     Ok((key, Sourced { text, origin: Origin::File(path.to_owned()) }))
