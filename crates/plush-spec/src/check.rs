@@ -19,6 +19,7 @@ pub(crate) fn check(root: &Node, scope: &Scope<'_>, report: &mut Report<'_>) {
         variables: names("variables").collect(),
         clusters: names("clusters").chain(project).collect(),
         in_workflow: false,
+        repeats: 0,
     };
     let mut checker = Checker { report, scope, known };
     if !matches!(root.shape, Shape::Map(_)) {
@@ -38,11 +39,18 @@ fn first_line(span: &Span) -> Span {
     span.start..span.start.saturating_add(1).min(span.end.max(span.start))
 }
 
+/// How deep foreign content may be, so that what fits into one syntax fits into the other.
+const FOREIGN_DEPTH_MAX: usize = 16;
+/// How often `repeat` may stand within `repeat`, for the same reason.
+const REPEAT_DEPTH_MAX: usize = 8;
+
 /// The names that variables may have.
 struct Known {
     variables: Vec<String>,
     clusters: Vec<String>,
     in_workflow: bool,
+    /// How many `repeat`s are around.
+    repeats: usize,
 }
 
 struct Checker<'r, 's> {
@@ -112,6 +120,11 @@ impl Checker<'_, '_> {
                     Some(hint.to_string()),
                 );
             }
+            self.foreign_texts(&entry.value, &entry.key, &entry.key_span);
+            if depth(&entry.value) > FOREIGN_DEPTH_MAX {
+                let message = format!("foreign content is at most {FOREIGN_DEPTH_MAX} deep");
+                self.report.error("too-deep", &entry.key_span, message, None);
+            }
             return;
         }
         if let Some(field) = record.field(&entry.key) {
@@ -136,6 +149,23 @@ impl Checker<'_, '_> {
         }
         let words = record.fields.iter().map(|f| f.key);
         self.unknown_key(entry, record, words.collect());
+    }
+
+    /// Foreign texts are not understood, but must fit into both syntaxes.
+    fn foreign_texts(&mut self, node: &Node, key: &str, at: &Span) {
+        let text = node.as_text().unwrap_or_default();
+        for text in [key, text] {
+            if let Err(fault) = value::check(Scalar::Raw, text) {
+                self.fault(fault, at);
+            }
+        }
+        match &node.shape {
+            Shape::Null | Shape::Text(_) => {}
+            Shape::List(items) => items.iter().for_each(|item| self.foreign_texts(item, "", at)),
+            Shape::Map(entries) => {
+                entries.iter().for_each(|e| self.foreign_texts(&e.value, &e.key, &e.key_span));
+            }
+        }
     }
 
     fn unknown_key(&mut self, entry: &Entry, record: &'static Record, words: Vec<&'static str>) {
@@ -335,7 +365,14 @@ impl Checker<'_, '_> {
                         hint,
                     );
                 }
+                self.known.repeats += 1;
+                if self.known.repeats == REPEAT_DEPTH_MAX + 1 {
+                    let message =
+                        format!("`repeat` stands at most {REPEAT_DEPTH_MAX} times within itself");
+                    self.report.error("too-deep", &tag.key_span, message, None);
+                }
                 self.record(&tag.value, record, &tag.key_span);
+                self.known.repeats -= 1;
             }
             StepHead::Steps => {
                 self.record(&rest, &STEP_COMMON, &tag.key_span);
@@ -366,8 +403,10 @@ impl Checker<'_, '_> {
                     self.fault(fault, span);
                 }
             }
-            None if matches!(scalar, Scalar::Path | Scalar::Within | Scalar::Url)
-                && text.starts_with('-') =>
+            None if matches!(
+                scalar,
+                Scalar::Path | Scalar::Word | Scalar::Within | Scalar::Url
+            ) && text.starts_with('-') =>
             {
                 self.fault(
                     Fault::new(format!(
@@ -377,7 +416,12 @@ impl Checker<'_, '_> {
                     span,
                 );
             }
-            None => {}
+            None => {
+                // What stands around the variables is known already.
+                if let Err(fault) = value::check(Scalar::Raw, text) {
+                    self.fault(fault, span);
+                }
+            }
         }
     }
 
@@ -457,6 +501,15 @@ impl Checker<'_, '_> {
             Some(hint),
         );
     }
+}
+
+fn depth(node: &Node) -> usize {
+    let inner = match &node.shape {
+        Shape::Null | Shape::Text(_) => return 1,
+        Shape::List(items) => items.iter().map(depth).max(),
+        Shape::Map(entries) => entries.iter().map(|e| depth(&e.value)).max(),
+    };
+    1 + inner.unwrap_or(0)
 }
 
 /// What a missing field is called, and how it could be written.
