@@ -166,4 +166,28 @@ mod tests {
             assert!(after.contains("Examples:"), "plush {} --help has no examples", sub.get_name());
         }
     }
+
+    #[test]
+    fn the_guide_has_every_command() {
+        let guide = include_str!("../../../docs/src/commands.md");
+        let command = Cli::command();
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let row = format!("| `plush {}", sub.get_name());
+            assert!(
+                guide.contains(&row),
+                "docs/src/commands.md has no row for `{}`",
+                sub.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn the_guide_has_every_setting() {
+        let guide = include_str!("../../../docs/src/configuration.md");
+        for key in Key::ALL {
+            let row = format!("| `{}` |", key.name());
+            let line = guide.lines().find(|line| line.starts_with(&row));
+            assert!(line.is_some_and(|line| line.contains(&key.variable())), "{}", key.name());
+        }
+    }
 }
