@@ -78,9 +78,10 @@ pub(crate) enum Scalar {
 
 /// Checks a value.
 pub(crate) fn check(scalar: Scalar, text: &str) -> Result<(), Fault> {
+    printable(text)?;
     match scalar {
         Scalar::Name => name(text).map(drop),
-        Scalar::Text | Scalar::Raw => printable(text),
+        Scalar::Text | Scalar::Raw => Ok(()),
         Scalar::Path => path(text),
         Scalar::Word => path(text).map_err(|fault| Fault {
             hint: None,
@@ -293,6 +294,10 @@ pub(crate) fn choice(text: &str, words: &[&'static str]) -> Result<&'static str,
 pub(crate) fn hosts(text: &str) -> Result<(), Fault> {
     if text.is_empty() {
         return Err(Fault::new("a host set cannot be empty"));
+    }
+    let is_good = |c: char| c.is_alphanumeric() || c == ' ' || "_-.:@[],!&^*?/%+".contains(c);
+    if let Some(bad) = text.chars().find(|c| !is_good(*c)) {
+        return Err(Fault::new(format!("a host set cannot hold `{}`", bad.escape_debug())));
     }
     Ok(())
 }

@@ -296,6 +296,9 @@ impl Lower<'_, '_> {
 
     fn run_step(&mut self, run: &Node, name: &Name) -> Option<Step> {
         let place = self.place(&run.span);
+        if run.as_text().is_some_and(|line| line.trim().is_empty()) {
+            self.report.error("missing", &run.span, "`run` is empty", None);
+        }
         let command = Command::Shell { line: run.as_text()?.to_string(), place };
         let process = Process { place, ..Process::new(name.clone(), command) };
         Some(Step {
