@@ -62,7 +62,7 @@ pub(super) fn opens(policy: &Entry, census: &Census, now: Millis) -> Option<Open
 
 /// When time alone may open it.
 pub(super) fn wake_at(policy: &Entry, census: &Census) -> Option<Millis> {
-    let first = census.first_entry?;
+    let first = census.first_entry.filter(|_| census.entered > 0)?;
     let share = policy.percent.filter(|p| census.entered >= enough(p.percent, census.expected));
     let waits = [share.map(|p| p.min_wait_ms), policy.timeout_ms];
     waits.into_iter().flatten().min().map(|wait| first + wait)

@@ -17,9 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Who enters a barrier: a number that its owner chooses (a host's, in a run).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Entrant(pub u32);
 
 /// One barrier in one generation.
@@ -125,7 +123,8 @@ impl Barrier {
     pub fn decide(&mut self, now: Millis) -> Vec<Verdict> {
         self.expire(now);
         if self.opening.is_none() {
-            self.opening = entry::opens(&self.policy.entry, &self.census, now).map(|why| (now, why));
+            self.opening =
+                entry::opens(&self.policy.entry, &self.census, now).map(|why| (now, why));
         }
         let Some((opened_at, _)) = self.opening else { return Vec::new() };
         let waiting = self.waiting();
@@ -180,12 +179,18 @@ impl Barrier {
     /// Members that have been let go.
     pub fn released(&self) -> u32 {
         let gone = |s: &&Stand| matches!(s, Stand::Released { .. } | Stand::Left);
-        u32::try_from(self.members.values().filter(gone).count()).expect("members are counted in 32 bits")
+        u32::try_from(self.members.values().filter(gone).count())
+            .expect("members are counted in 32 bits")
     }
 
     /// Members that are still expected.
     pub fn missing(&self) -> impl Iterator<Item = Entrant> {
         self.members.iter().filter(|(_, s)| **s == Stand::Expected).map(|(e, _)| *e)
+    }
+
+    /// It was let go.
+    pub fn has_let_go(&self, entrant: Entrant) -> bool {
+        matches!(self.members.get(&entrant), Some(Stand::Released { .. } | Stand::Left))
     }
 
     fn has_waiting(&self) -> bool {

@@ -52,10 +52,8 @@ fn a_barrier_that_everybody_failed_at_never_opens() {
 
 #[test]
 fn the_paper_s_ten_arrivals_open_at_eighty_percent_after_23_seconds() {
-    let share = Entry {
-        percent: Some(Percent { percent: 80.0, min_wait_ms: 0 }),
-        ..Default::default()
-    };
+    let share =
+        Entry { percent: Some(Percent { percent: 80.0, min_wait_ms: 0 }), ..Default::default() };
     let mut b = barrier(share, Release::All, Late::Admit, 10);
     let arrivals = [7, 7, 8, 9, 13, 15, 19, 23, 37, 95].map(|s| s * 1000);
     for (n, at) in arrivals.into_iter().enumerate() {
@@ -67,12 +65,8 @@ fn the_paper_s_ten_arrivals_open_at_eighty_percent_after_23_seconds() {
 
 #[test]
 fn a_timeout_counts_from_the_first_entry() {
-    let mut b = barrier(
-        Entry { timeout_ms: Some(100), ..Default::default() },
-        Release::All,
-        Late::Drop,
-        2,
-    );
+    let mut b =
+        barrier(Entry { timeout_ms: Some(100), ..Default::default() }, Release::All, Late::Drop, 2);
     assert_eq!(b.wake_at(), None);
     b.enter(Entrant(0), 50);
     assert_eq!(b.wake_at(), Some(150));
@@ -107,7 +101,11 @@ fn a_leave_after_the_time_limit_does_not_free_a_second_place() {
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
-    (proptest::option::of(1u32..6), proptest::option::of(0u64..50), proptest::option::of(0f64..100.0))
+    (
+        proptest::option::of(1u32..6),
+        proptest::option::of(0u64..50),
+        proptest::option::of(0f64..100.0),
+    )
         .prop_map(|(count, timeout_ms, percent)| Entry {
             count,
             timeout_ms,

@@ -48,6 +48,11 @@ impl Run {
             let Some((cluster, place)) = self.places[place] else { continue };
             self.wind_down_member(cluster, place);
         }
+        let now = self.now;
+        self.hosts
+            .iter_mut()
+            .filter(|h| h.is_unvisited())
+            .for_each(|h| h.close(Ending::OutOfReach, now));
         for task in self.tasks.iter_mut().filter(|t| !t.is_over() && !t.stop_sent) {
             task.stop_sent = true;
             let stop = Command::Stop { key: task.key, why: "stop".into() };
@@ -88,11 +93,8 @@ impl Run {
         let now = self.now;
         let host = &mut self.hosts[number];
         match (host.ending, host.link) {
-            // Nobody is there, or an attempt is still under way whose outcome has to be known.
-            (Ending::Serving, Link::Idle) => host.close(Ending::OutOfReach, now),
-            (Ending::Serving, Link::Waiting { .. }) if !host.was_reached() => {
-                host.close(Ending::OutOfReach, now);
-            }
+            // Where an attempt is under way its outcome has to be known; where none is, nobody is there.
+            _ if host.is_unvisited() => host.close(Ending::OutOfReach, now),
             (Ending::Serving, Link::Up) => self.begin_collecting(number, 1, effects),
             (Ending::CollectAgain { attempt }, Link::Up) => {
                 self.begin_collecting(number, attempt, effects);
@@ -101,11 +103,23 @@ impl Run {
             (Ending::Cleaning { since }, _) if since + CLEANING_LIMIT_MS <= now => {
                 let cause =
                     Tainted::new("did not finish in time; its agent will when its lease is out");
-                self.give_up(HostId(number as u32), "clean up", cause, None);
+                let up = host.is_up();
+                let host = host.id;
+                self.give_up(host, "clean up", cause, None);
+                if up {
+                    effects.push(Effect::Disconnect { host });
+                }
             }
             (Ending::Cleaned, Link::Up) => {
                 // The acknowledgement of the last report goes first: the agent waits for it.
                 host.decide_session(effects);
+                effects.push(Effect::Disconnect { host: host.id });
+                host.link = Link::Closed;
+            }
+            // Its agent leaves by itself when nobody acknowledges its last word.
+            (Ending::Cleaned, Link::Waiting { .. }) => host.link = Link::Closed,
+            // It came back after it was given up; its agent's lease sees to the rest.
+            (Ending::OutOfReach, Link::Up) => {
                 effects.push(Effect::Disconnect { host: host.id });
                 host.link = Link::Closed;
             }
@@ -209,8 +223,9 @@ impl Run {
             Some(Stopping::TooFewHosts(_)) => return Outcome::TooFewHosts,
             Some(Stopping::ProcessFailed(_)) | None => {}
         }
+        let whole = |host: HostId| self.hosts[host.index()].trouble.is_none();
         let full = |(plan, cluster): (&crate::plan::PlannedCluster, &ClusterRun)| {
-            cluster.live() >= plan.wanted
+            cluster.live() >= plan.wanted && cluster.members.iter().all(|m| whole(m.host))
         };
         match code {
             Some(code) => Outcome::TasksFailed { code },

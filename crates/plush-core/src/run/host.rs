@@ -102,16 +102,24 @@ impl HostRun {
         self.session != 0
     }
 
+    /// No agent was ever there, and none is being sent.
+    pub fn is_unvisited(&self) -> bool {
+        let idle = matches!(self.link, Link::Idle | Link::Waiting { .. });
+        idle && !self.was_reached() && self.ending == Ending::Serving
+    }
+
     /// Takes a new link. True when the agent is another process than before: its inventory will follow, and
     /// commands that the old one had taken may have come to nothing.
     pub fn connected(&mut self, hello: AgentHello, client: String, now: Millis) -> bool {
         let fresh = hello.session != self.session;
         if fresh {
-            let mut again = Outbox::default();
-            self.outbox.unacknowledged().for_each(|c| again.push(c.clone()));
-            self.outbox = again;
+            self.number_anew(|_| true);
             self.inbox = Inbox::default();
             self.session = hello.session;
+            if self.ending == Ending::Cleaned {
+                // Connecting has brought an agent to a host that was clean.
+                self.ending = Ending::Collected;
+            }
         }
         self.outbox.reconnected(if fresh { 0 } else { hello.received });
         self.facts = Some(hello.facts);
@@ -149,8 +157,13 @@ impl HostRun {
         self.link = Link::Waiting { until: now, attempt: 0 };
     }
 
-    /// A new controller has none of the links that the old one had.
+    /// A new controller has none of the links that the old one had. While there was none nobody listened: the silence
+    /// of a host counts from now.
     pub fn controller_restarted(&mut self, now: Millis) {
+        if self.lost_at.is_some() && self.link != Link::Closed {
+            self.lost_at = Some(now);
+            self.link = Link::Waiting { until: now, attempt: 0 };
+        }
         match self.link {
             Link::Up => self.link_lost(now),
             Link::Connecting { attempt } => {
@@ -182,6 +195,11 @@ impl HostRun {
         session == self.session && self.inbox.takes(number)
     }
 
+    /// One report of the present session has been taken.
+    pub fn is_at_first_report(&self) -> bool {
+        self.inbox.received() == 1
+    }
+
     pub fn taken(&mut self, session: u64, number: u64) {
         if session == self.session {
             self.outbox.acknowledge(number);
@@ -206,9 +224,18 @@ impl HostRun {
         })
     }
 
-    /// Sends what waits and acknowledges what came.
+    /// Keeps those of the commands that nobody has acknowledged, under new numbers. Only at the beginning of a session,
+    /// before any of them is sent in it.
+    pub fn number_anew(&mut self, keeps: impl Fn(&Command) -> bool) {
+        let mut again = Outbox::default();
+        self.outbox.unacknowledged().filter(|c| keeps(c)).for_each(|c| again.push(c.clone()));
+        self.outbox = again;
+    }
+
+    /// Sends what waits and acknowledges what came. Nothing is sent before the session's inventory is here: what an
+    /// agent has forgotten must not be asked of it a second time (P1).
     pub fn decide_session(&mut self, effects: &mut Vec<Effect>) {
-        if !self.is_up() {
+        if !self.is_up() || self.inbox.received() == 0 {
             return;
         }
         if let Some(number) = self.inbox.acknowledgement() {

@@ -4,7 +4,7 @@
 use crate::barrier::{Barrier, Entrant};
 use crate::plan::{HostId, PlannedCluster};
 use plush_protocol::Tainted;
-use plush_spec::model::{Action, BarrierPolicy, Entry, On};
+use plush_spec::model::{Action, BarrierPolicy, Entry, Late, Name, On};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -97,7 +97,12 @@ impl ClusterRun {
 
     /// Every member is finished or out.
     pub fn is_over(&self) -> bool {
-        self.members.iter().all(|m| matches!(m.stage, Stage::Finished | Stage::Out(_)))
+        self.through() == self.members.len()
+    }
+
+    /// Members that are finished or out.
+    pub fn through(&self) -> usize {
+        self.members.iter().filter(|m| matches!(m.stage, Stage::Finished | Stage::Out(_))).count()
     }
 
     /// Lets members begin their steps; ranks follow the order of the places.
@@ -105,6 +110,9 @@ impl ClusterRun {
         places.sort_unstable();
         for place in places {
             let member = &mut self.members[place];
+            if member.stage != Stage::Prepared {
+                continue;
+            }
             let rank = *member.rank.get_or_insert_with(|| {
                 self.next_rank += 1;
                 self.next_rank - 1
@@ -137,6 +145,30 @@ impl Member {
         !matches!(self.stage, Stage::Out(_))
     }
 
+    /// It has not begun this step and may yet.
+    pub fn awaits(&self, step: usize) -> bool {
+        matches!(&self.stage, Stage::Executing(stands) if stands[step] == StepStand::Pending)
+    }
+
+    /// It has done this step, and those right after it are over.
+    pub fn is_past(&self, step: usize, plan: &PlannedCluster) -> bool {
+        let steps = &plan.spec.execution;
+        let follows =
+            |n: &usize| steps[*n].after.iter().any(|before| before.name == steps[step].id);
+        match &self.stage {
+            Stage::Executing(stands) => {
+                stands[step] == StepStand::Done
+                    && (0..steps.len()).filter(follows).all(|n| stands[n].is_over())
+            }
+            Stage::Finished => true,
+            Stage::Joining
+            | Stage::Queued
+            | Stage::Preparing { .. }
+            | Stage::Prepared
+            | Stage::Out(_) => false,
+        }
+    }
+
     /// Skips what has not begun.
     pub fn skip_rest(&mut self) {
         if let Stage::Executing(steps) = &mut self.stage {
@@ -148,6 +180,24 @@ impl Member {
             }
         }
     }
+}
+
+impl StepStand {
+    /// Nothing more happens in it.
+    pub fn is_over(&self) -> bool {
+        match self {
+            StepStand::Done | StepStand::Skipped => true,
+            StepStand::Pending | StepStand::AtBarrier | StepStand::Task(_) => false,
+        }
+    }
+}
+
+/// The steps of a cluster that are barriers, and which.
+pub(super) fn barrier_steps(plan: &PlannedCluster) -> impl Iterator<Item = (usize, &Name)> {
+    plan.spec.execution.iter().enumerate().filter_map(|(number, step)| match &step.action {
+        Action::Barrier(reference) => Some((number, &reference.name)),
+        Action::Process(_) | Action::Workflow(_) | Action::Repeat(_) => None,
+    })
 }
 
 /// The steps of a cluster as a member of this rank begins them.
@@ -178,10 +228,14 @@ pub(super) fn startable(plan: &PlannedCluster, stands: &[StepStand]) -> Vec<usiz
     (0..steps.len()).filter(ready).collect()
 }
 
-/// Preparation begins as hosts come, unless the description says when.
+/// Preparation begins as hosts come, unless the description says when; nobody is late for what has no time.
 fn at_once_unless_said(policy: BarrierPolicy) -> BarrierPolicy {
     if policy.entry == Entry::default() {
-        BarrierPolicy { entry: Entry { count: Some(1), ..policy.entry }, ..policy }
+        BarrierPolicy {
+            entry: Entry { count: Some(1), ..policy.entry },
+            late: Late::Admit,
+            ..policy
+        }
     } else {
         policy
     }

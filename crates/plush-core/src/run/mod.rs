@@ -17,7 +17,7 @@ pub use event::{ConnectFailure, Effect, Event, LinkAccount};
 use crate::Millis;
 use crate::barrier::{Barrier, Entrant, Verdict};
 use crate::plan::{HostId, RunPlan};
-use host::{Ending, HostRun, Patience};
+use host::{Ending, HostRun, Link, Patience};
 use member::{ClusterRun, Stage, StepStand};
 use plush_protocol::{
     Cause, Command, Outcome, Problem, Report, RunView, Tainted, TaskKey, TaskRecord, TaskState,
@@ -159,14 +159,7 @@ impl Run {
         if self.outcome.is_some() {
             return effects;
         }
-        self.replace_lost_members();
-        self.check_numbers();
-        if self.stopping.is_some() {
-            self.wind_down();
-        }
-        self.admit_to_preparation();
-        self.admit_to_execution();
-        self.advance_execution();
+        self.move_members();
         self.finish_hosts(&mut effects);
         self.connect(&mut effects);
         self.hosts.iter_mut().for_each(|h| h.decide_session(&mut effects));
@@ -182,6 +175,7 @@ impl Run {
         let links = self.hosts.iter().filter_map(HostRun::wake_at);
         let phases = self.clusters.iter().flat_map(|c| [&c.prepare, &c.ready]);
         let barriers = phases.chain(&self.barriers).filter_map(Barrier::wake_at);
+        let barriers = barriers.filter(|_| self.stopping.is_none());
         let limits = self.hosts.iter().filter_map(HostRun::cleaning_limit);
         links.chain(barriers).chain(limits).map(|at| at.max(now + 1)).min()
     }
@@ -191,7 +185,36 @@ impl Run {
         view::of(self)
     }
 
+    /// Moves every member as far as it can go now. One that goes out or comes to its end may free a place for
+    /// another, so this goes on until none does; members are finite, and none comes back.
+    fn move_members(&mut self) {
+        loop {
+            self.replace_lost_members();
+            self.check_numbers();
+            let before = (self.members_through(), self.stopping.is_some());
+            if self.stopping.is_some() {
+                self.wind_down();
+            } else {
+                self.admit_to_preparation();
+                self.admit_to_execution();
+            }
+            self.advance_execution();
+            if before == (self.members_through(), self.stopping.is_some()) {
+                return;
+            }
+        }
+    }
+
+    fn members_through(&self) -> usize {
+        self.clusters.iter().map(ClusterRun::through).sum()
+    }
+
     fn connect_failed(&mut self, host: HostId, failure: ConnectFailure) {
+        if self.hosts[host.index()].ending == Ending::Cleaned {
+            // It is clean, and nobody need go there again.
+            self.hosts[host.index()].link = Link::Closed;
+            return;
+        }
         match self.hosts[host.index()].connect_failed(&failure, self.now) {
             Patience::TryAgain => {}
             Patience::GiveUp => {
@@ -203,7 +226,12 @@ impl Run {
 
     fn reported(&mut self, host: HostId, report: Report) {
         match report {
-            Report::Inventory { tasks, prepared } => self.reconcile(host, tasks, &prepared),
+            Report::Inventory { tasks, prepared } => {
+                // It opens a session; elsewhere it is a hostile agent's word.
+                if self.hosts[host.index()].is_at_first_report() {
+                    self.reconcile(host, tasks, &prepared);
+                }
+            }
             Report::Preparing { cluster, step, done_bytes, total_bytes } => {
                 self.preparing(host, &cluster, step, done_bytes, total_bytes);
             }
@@ -229,53 +257,100 @@ impl Run {
         }
     }
 
-    /// A new agent process tells what it knows: what it does not know has to be asked for again (fault F04).
+    /// A new agent process tells what it knows: what it does not know has to be asked for again (fault F04), and what
+    /// it should know and does not is lost with the host's disk (F03).
     fn reconcile(&mut self, host: HostId, known: Vec<TaskRecord>, prepared: &[String]) {
-        let host_run = &self.hosts[host.index()];
-        let asked: Vec<Command> = host_run.unacknowledged().cloned().collect();
         for record in &known {
             self.task_reported(host, record);
         }
-        let mut again = Vec::new();
-        if let Some((cluster, place)) = self.places[host.index()] {
-            let name = self.plan.clusters[cluster].name().to_owned();
-            match self.clusters[cluster].members[place].stage {
-                Stage::Preparing { .. } if prepared.contains(&name) => self.prepared(host, &name),
-                Stage::Preparing { .. } => {
-                    if let Ok(spec) = self.seat(cluster, place, &self.peers()).preparation() {
-                        again.push(Command::Prepare(spec));
-                    }
-                }
-                Stage::Joining
-                | Stage::Queued
-                | Stage::Prepared
-                | Stage::Executing(_)
-                | Stage::Finished
-                | Stage::Out(_) => {}
+        let mut again = Vec::from_iter(self.reconcile_preparation(host, prepared));
+        self.lose_forgotten(host, &known);
+        again.extend(self.reconcile_tasks(host, &known));
+        if let Ending::Cleaning { .. } = self.hosts[host.index()].ending {
+            again.push(self.clean_up_command(host));
+        }
+        let host_run = &mut self.hosts[host.index()];
+        let is_over = |key: TaskKey| self.tasks.get(key.task as usize).is_none_or(TaskRun::is_over);
+        host_run.number_anew(|c| !matches!(c, Command::Start { key, .. } if is_over(*key)));
+        let asked: Vec<Command> = host_run.unacknowledged().cloned().collect();
+        again.into_iter().filter(|c| !asked.contains(c)).for_each(|c| host_run.command(c));
+    }
+
+    /// A task that has run and of which no record is left: its end or the rest of its output will never be known, and
+    /// it must not be started a second time under its key (P1).
+    fn lose_forgotten(&mut self, host: HostId, known: &[TaskRecord]) {
+        for number in 0..self.tasks.len() {
+            let task = &mut self.tasks[number];
+            let is_known = known.iter().any(|record| record.key == task.key);
+            if task.host != host || is_known || !task.has_run() {
+                continue;
+            }
+            let was_over = task.is_over();
+            task.lose();
+            if !was_over {
+                let (cluster, step, text) = (task.cluster, task.step, task.failure());
+                self.problem(Some(host), "run", text.clone(), None);
+                self.step_over(host, cluster, step, true, &text);
             }
         }
-        let is_known = |key: TaskKey| known.iter().any(|r| r.key == key);
+    }
+
+    fn reconcile_preparation(&mut self, host: HostId, prepared: &[String]) -> Option<Command> {
+        let (cluster, place) = self.places[host.index()]?;
+        let name = self.plan.clusters[cluster].name().to_owned();
+        let is_there = prepared.contains(&name);
+        match self.clusters[cluster].members[place].stage {
+            Stage::Preparing { .. } if is_there => self.prepared(host, &name),
+            Stage::Preparing { .. } => {
+                return self
+                    .seat(cluster, place, &self.peers())
+                    .preparation()
+                    .ok()
+                    .map(Command::Prepare);
+            }
+            Stage::Prepared | Stage::Executing(_) if !is_there => {
+                // What was started there may have run: it is not started a second time.
+                self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::lose);
+                self.leave(host, "run", Tainted::new("the run's files are gone from it"), None);
+            }
+            Stage::Joining
+            | Stage::Queued
+            | Stage::Prepared
+            | Stage::Executing(_)
+            | Stage::Finished
+            | Stage::Out(_) => {}
+        }
+        None
+    }
+
+    fn reconcile_tasks(&mut self, host: HostId, known: &[TaskRecord]) -> Vec<Command> {
+        let mut again = Vec::new();
         for number in 0..self.tasks.len() {
             let task = &self.tasks[number];
             if task.host != host || task.is_over() {
                 continue;
             }
-            if !is_known(task.key) {
+            if known.iter().all(|record| record.key != task.key) {
                 match self.start_command(number) {
                     Ok(start) => again.push(start),
-                    Err(cause) => self.tasks[number].stand = Stand::NotStarted(cause),
+                    Err(cause) => self.never_started(number, cause),
                 }
             }
             let task = &self.tasks[number];
-            if task.stop_sent {
+            if task.stop_sent && !task.is_over() {
                 again.push(Command::Stop { key: task.key, why: "stop".into() });
             }
         }
-        if let Ending::Cleaning { .. } = self.hosts[host.index()].ending {
-            again.push(self.clean_up_command(host));
-        }
-        let host_run = &mut self.hosts[host.index()];
-        again.into_iter().filter(|c| !asked.contains(c)).for_each(|c| host_run.command(c));
+        again
+    }
+
+    /// A task that cannot even be described to its host has failed like one that could not be started there.
+    fn never_started(&mut self, number: usize, cause: Cause) {
+        let task = &mut self.tasks[number];
+        let (host, cluster, step, text) = (task.host, task.cluster, task.step, cause.text.clone());
+        task.stand = Stand::NotStarted(cause);
+        self.problem(Some(host), "start", text.clone(), None);
+        self.step_over(host, cluster, step, true, &text);
     }
 
     fn preparing(
@@ -428,6 +503,11 @@ impl Run {
                     moved |= self.advance_member(cluster, place, &peers);
                 }
             }
+            if self.stopping.is_some() {
+                // Nobody is let go any more: those who wait have been told to skip what is left.
+                return;
+            }
+            self.leave_passed_barriers();
             for number in 0..self.barriers.len() {
                 for verdict in self.barriers[number].decide(self.now) {
                     moved = true;
@@ -440,17 +520,36 @@ impl Run {
         }
     }
 
+    /// A member is inside a barrier until the steps right after it are over there.
+    fn leave_passed_barriers(&mut self) {
+        for (plan, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
+            for (step, name) in member::barrier_steps(plan) {
+                let Some(number) = self.plan.project.barriers.iter().position(|b| b.name == *name)
+                else {
+                    continue;
+                };
+                for member in cluster.members.iter().filter(|m| m.is_past(step, plan)) {
+                    self.barriers[number].leave(Entrant(member.host.0));
+                }
+            }
+        }
+    }
+
     fn advance_member(&mut self, cluster: usize, place: usize, peers: &Peers) -> bool {
         let member = &self.clusters[cluster].members[place];
         let Stage::Executing(stands) = &member.stage else { return false };
         let host = member.host;
-        let over = |s: &StepStand| matches!(s, StepStand::Done | StepStand::Skipped);
-        if stands.iter().all(over) {
+        if stands.iter().all(StepStand::is_over) {
             self.clusters[cluster].members[place].stage = Stage::Finished;
+            self.clusters[cluster].ready.leave(Entrant(host.0));
             return true;
         }
         let startable = member::startable(&self.plan.clusters[cluster], stands);
         for step in &startable {
+            if !self.clusters[cluster].members[place].awaits(*step) {
+                // A step before it failed at once, and the reaction was to begin nothing more here.
+                continue;
+            }
             let stand = self.begin_step(host, cluster, place, *step, peers);
             if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
                 stands[*step] = stand;
@@ -473,6 +572,9 @@ impl Run {
                 let number =
                     self.plan.project.barriers.iter().position(|b| b.name == reference.name);
                 let number = number.expect("the parser has checked that every barrier exists");
+                if self.barriers[number].has_let_go(Entrant(host.0)) {
+                    return StepStand::Done;
+                }
                 self.barriers[number].enter(Entrant(host.0), self.now);
                 return StepStand::AtBarrier;
             }
@@ -493,9 +595,8 @@ impl Run {
                 StepStand::Task(number)
             }
             Err(cause) => {
-                self.problem(Some(host), "start", cause.text.clone(), None);
-                self.tasks[number].stand = Stand::NotStarted(cause);
-                StepStand::Skipped
+                self.never_started(number, cause);
+                StepStand::Done
             }
         }
     }
@@ -600,18 +701,29 @@ impl Run {
         }
     }
 
-    /// The host does not take part any more; its agent, if there is one, is still cleaned up.
+    /// The host does not take part any more: what runs there is ended, and its agent, if there is one, is cleaned up
+    /// with the others. A member that was through stays so.
     fn leave(&mut self, host: HostId, operation: &str, cause: Tainted, hint: Option<String>) {
         self.problem(Some(host), operation, cause.clone(), hint);
         self.hosts[host.index()].trouble.get_or_insert(cause.clone());
+        self.stop_tasks_on(host);
         let Some((cluster, place)) = self.places[host.index()] else { return };
         let cluster = &mut self.clusters[cluster];
-        if !matches!(cluster.members[place].stage, Stage::Out(_)) {
+        if !matches!(cluster.members[place].stage, Stage::Out(_) | Stage::Finished) {
             cluster.members[place].stage = Stage::Out(cause);
         }
         cluster.prepare.fail(Entrant(host.0));
         cluster.ready.fail(Entrant(host.0));
         self.leave_named_barriers(host);
+    }
+
+    fn stop_tasks_on(&mut self, host: HostId) {
+        for task in self.tasks.iter_mut().filter(|t| t.host == host && !t.is_over() && !t.stop_sent)
+        {
+            task.stop_sent = true;
+            let stop = Command::Stop { key: task.key, why: "stop".into() };
+            self.hosts[host.index()].command(stop);
+        }
     }
 
     fn leave_named_barriers(&mut self, host: HostId) {

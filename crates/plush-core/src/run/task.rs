@@ -90,6 +90,14 @@ impl TaskRun {
         }
     }
 
+    /// A program was seen to run under its key, and not everything is known of it.
+    pub fn has_run(&self) -> bool {
+        match self.stand {
+            Stand::Running | Stand::Ended { .. } => true,
+            Stand::Starting | Stand::NotStarted(_) | Stand::Lost => false,
+        }
+    }
+
     /// It will not run any more.
     pub fn is_over(&self) -> bool {
         match self.stand {
@@ -111,6 +119,10 @@ impl TaskRun {
     pub fn success(&self) -> Option<bool> {
         match &self.stand {
             Stand::Starting | Stand::Running => None,
+            // Whoever asked a task to stop does not want to read that it was never started.
+            Stand::NotStarted(Cause { kind: CauseKind::Cancelled, .. }) if self.stop_sent => {
+                Some(true)
+            }
             Stand::NotStarted(_) | Stand::Lost => Some(false),
             Stand::Ended { exit: Exit::Code(code), .. } => Some(self.success_codes.contains(code)),
             // Whoever asked a task to stop does not want to read that it failed.
