@@ -1,0 +1,101 @@
+//! What must hold on hosts: starts, records, ends, output, epochs.
+
+use super::Checks;
+use crate::world::Host;
+use plush_core::Millis;
+use plush_core::agent::Effect;
+use plush_core::plan::HostId;
+use plush_protocol::{Exit, OutputAck, TaskKey};
+
+impl Checks {
+    /// The agent has decided, was asked a second time, and says when it wants to be asked again.
+    pub fn agent_decided(
+        &mut self,
+        at: Millis,
+        host: HostId,
+        again: &[Effect],
+        wake: Option<Millis>,
+        clock: Millis,
+    ) {
+        self.demand(again.is_empty(), "decide-once (agent)", at, || format!("{host:?}: {again:?}"));
+        let later = wake.is_none_or(|wake| wake > clock);
+        self.demand(later, "wake-later (agent)", at, || format!("{host:?}: {wake:?} at {clock}"));
+    }
+
+    /// A start reached a host: whoever bears a rank keeps it alone.
+    pub fn forked(
+        &mut self,
+        at: Millis,
+        host: HostId,
+        key: TaskKey,
+        words: &[String],
+        cluster: &str,
+        process: &str,
+    ) {
+        let Some(rank) = words.get(6) else { return };
+        let seat = (format!("{cluster}/{process}"), rank.clone());
+        let holder = *self.ranks.entry(seat).or_insert(host);
+        self.demand(holder == host, "ranks (one bearer)", at, || {
+            format!("{key:?}: rank {rank} of {cluster}/{process} is {holder:?}'s and {host:?}'s")
+        });
+    }
+
+    /// P1, P2, P5: a program begins.
+    pub fn executed(
+        &mut self,
+        at: Millis,
+        hosts: &[Host],
+        host: HostId,
+        key: TaskKey,
+        recorded: bool,
+    ) {
+        self.demand(recorded, "P2", at, || format!("{key:?} runs on {host:?} without a record"));
+        let count = self.executions.entry(key).or_default();
+        *count += 1;
+        let count = *count;
+        self.demand(count == 1, "P1", at, || format!("{key:?} ran {count} times, now on {host:?}"));
+        let twins = hosts.iter().flat_map(Host::live).filter(|k| k.task == key.task).count();
+        self.demand(twins <= 1, "P5", at, || {
+            format!("{twins} live processes of task {}", key.task)
+        });
+    }
+
+    /// A program ended, in truth.
+    pub fn ended(&mut self, key: TaskKey, exit: &Exit) {
+        self.ended.insert(key, exit.clone());
+    }
+
+    /// E1: an agent's epoch is saved.
+    pub fn epoch_saved(&mut self, at: Millis, host: HostId, before: u64, now: u64) {
+        self.demand(now > before, "E1", at, || format!("{host:?}: {before} then {now}"));
+    }
+
+    /// A report was handed to a link.
+    pub fn report_sent(&mut self, host: HostId, (session, number): (u64, u64)) {
+        let newest = self.sent.entry((host, session)).or_default();
+        *newest = (*newest).max(number);
+    }
+
+    /// O4: the agent is told what it may forget.
+    pub fn acknowledged_output(&mut self, at: Millis, ack: &OutputAck, durable: u64) {
+        self.demand(ack.durable <= durable, "O4", at, || {
+            format!("{:?}: {} acknowledged, {durable} durable", ack.key, ack.durable)
+        });
+    }
+
+    /// O1, O2: output is stored.
+    pub fn stored_output(
+        &mut self,
+        at: Millis,
+        key: TaskKey,
+        right: bool,
+        end: u64,
+        total: Option<u64>,
+    ) {
+        self.demand(right, "O1", at, || format!("{key:?}: other bytes than were written"));
+        // A host that lost unsynced output declares a total below what had been sent.
+        let lost = !self.ended.contains_key(&key);
+        let tiles = lost || total.is_none_or(|total| end <= total);
+        self.demand(tiles, "O2", at, || format!("{key:?}: {end} bytes of {total:?}"));
+    }
+}

@@ -1,0 +1,240 @@
+//! What is run: projects of one to three clusters with barriers, spares and reactions, made from a seed.
+//! Not what goes wrong meanwhile: that is `faults`.
+//!
+//! A process is `sim MS OUT ERR FAIL IGNORE RANK COUNT`: how long it runs, how much it writes, how often of a hundred it fails,
+//! whether it ignores the first signal, and who it believes to be.
+
+use crate::random::Chance;
+use plush_core::plan::{self, Keep, Offer, PlannedHost, Route, RunPlan, Settings};
+use plush_spec::model::{
+    Action, Application, Barrier, BarrierPolicy, Cluster, Command, Entry, FailurePolicy, Late,
+    Name, NumHosts, On, Output, Percent, Place, Process, Project, Reaction, Reference, Release,
+    Requirement, Step, Stop, Wanted,
+};
+
+/// The barrier that every description of the simulator has.
+pub const MEETING: &str = "meeting";
+/// The process that comes after the barrier on a host.
+pub const AFTER_MEETING: &str = "after";
+
+/// A plan for `hosts` hosts.
+pub fn plan(chance: &mut Chance, hosts: usize) -> RunPlan {
+    let clusters = if hosts < 10 { 1 } else { chance.between(1, 3) as usize };
+    let share = hosts / clusters;
+    let specs: Vec<Cluster> = (0..clusters).map(|n| cluster(chance, n, share as u32)).collect();
+    let offer = |n: usize| Offer {
+        hosts: (0..share).map(|h| planned_host(n, h)).collect(),
+        ..Offer::default()
+    };
+    let offers = (0..clusters).map(offer).collect();
+    let settings = Settings {
+        run: "simulated".into(),
+        keep: *chance.pick(&[Keep::Nothing, Keep::Nothing, Keep::Cache]),
+        stop_after_ms: Some(chance.between(60, 300) * 1_000),
+        strict: chance.percent(10),
+    };
+    plan::assign(&project(chance, specs), offers, settings)
+        .expect("the simulator's descriptions can be planned")
+}
+
+fn planned_host(cluster: usize, number: usize) -> PlannedHost {
+    PlannedHost { name: format!("c{cluster}-{number:03}"), route: Route::Ssh }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("the simulator's names are good")
+}
+
+fn reference(text: &str) -> Reference {
+    Reference { name: name(text), place: Place::default() }
+}
+
+fn project(chance: &mut Chance, clusters: Vec<Cluster>) -> Project {
+    let meeting = Barrier {
+        name: name(MEETING),
+        place: Place::default(),
+        policy: BarrierPolicy { late: late(chance), ..meeting_policy(chance) },
+    };
+    let application = Application {
+        name: name("simulated"),
+        place: Place::default(),
+        clusters: Vec::new(),
+        service: None,
+        on_failure: FailurePolicy::default(),
+        foreign: Vec::new(),
+    };
+    Project {
+        name: name("simulated"),
+        place: Place::default(),
+        variables: Vec::new(),
+        resources: Vec::new(),
+        software: Vec::new(),
+        clusters,
+        barriers: vec![meeting],
+        applications: vec![application],
+        callbacks: Vec::new(),
+        foreign: Vec::new(),
+    }
+}
+
+fn late(chance: &mut Chance) -> Late {
+    *chance.pick(&[Late::Admit, Late::Admit, Late::Drop])
+}
+
+fn meeting_policy(chance: &mut Chance) -> BarrierPolicy {
+    match chance.between(0, 4) {
+        0 => BarrierPolicy {
+            entry: Entry { timeout_ms: Some(chance.between(1_000, 30_000)), ..Entry::default() },
+            ..BarrierPolicy::default()
+        },
+        1 => BarrierPolicy {
+            release: Release::Inside { max: chance.between(1, 20) as u32, timeout_ms: None },
+            ..BarrierPolicy::default()
+        },
+        2 => BarrierPolicy {
+            entry: share(chance.between(50, 90) as f64, chance.between(0, 5_000)),
+            release: Release::Inside { max: 5, timeout_ms: Some(chance.between(100, 3_000)) },
+            ..BarrierPolicy::default()
+        },
+        _ => BarrierPolicy::default(),
+    }
+}
+
+fn share(percent: f64, min_wait_ms: u64) -> Entry {
+    Entry { percent: Some(Percent { percent, min_wait_ms }), ..Entry::default() }
+}
+
+/// A few inside at a time would wait for ever at a meeting for those who are not let in yet: only where there is none.
+fn ready_policy(chance: &mut Chance, hosts: u32, steps: &[Step]) -> BarrierPolicy {
+    let meets = steps.iter().any(|s| matches!(s.action, Action::Barrier(_)));
+    let entry = match chance.between(0, 3) {
+        0 => share(chance.between(50, 95) as f64, chance.between(0, 3_000)),
+        1 => Entry { count: Some((hosts / 2).max(1)), ..Entry::default() },
+        2 => Entry { timeout_ms: Some(chance.between(500, 20_000)), ..Entry::default() },
+        _ => Entry::default(),
+    };
+    let release = match chance.percent(20) && !meets {
+        true => Release::Inside { max: chance.between(1, 30) as u32, timeout_ms: None },
+        false => Release::All,
+    };
+    BarrierPolicy { entry, release, late: late(chance), ..BarrierPolicy::default() }
+}
+
+fn prepare_policy(chance: &mut Chance) -> BarrierPolicy {
+    if chance.percent(60) {
+        return BarrierPolicy::default();
+    }
+    let max = chance.between(2, 40) as u32;
+    BarrierPolicy { release: Release::Inside { max, timeout_ms: None }, ..BarrierPolicy::default() }
+}
+
+fn cluster(chance: &mut Chance, number: usize, hosts: u32) -> Cluster {
+    let spare = if hosts > 4 { chance.between(0, 3) as u32 } else { 0 };
+    let wanted = hosts - spare;
+    let execution = steps(chance);
+    let min = match chance.between(0, 2) {
+        0 => None,
+        1 => Some(1),
+        _ => Some((wanted / 2).max(1)),
+    };
+    Cluster {
+        name: name(&format!("cluster{number}")),
+        place: Place::default(),
+        configuration: None,
+        num_hosts: NumHosts {
+            wanted: Wanted::Count(wanted),
+            min,
+            max: None,
+            spare,
+            place: Place::default(),
+        },
+        requirement: Requirement::default(),
+        software: Vec::new(),
+        resources: Vec::new(),
+        env: Vec::new(),
+        prepare: prepare_policy(chance),
+        ready: ready_policy(chance, hosts, &execution),
+        after: Vec::new(),
+        execution,
+        on_failure: FailurePolicy { process: reaction(chance), ..FailurePolicy::default() },
+        service: None,
+        outputs: match chance.percent(50) {
+            true => vec![Output { glob: "*.txt".into(), place: Place::default() }],
+            false => Vec::new(),
+        },
+        cleanup: vec![Command::Shell { line: "true".into(), place: Place::default() }],
+        foreign: Vec::new(),
+    }
+}
+
+fn reaction(chance: &mut Chance) -> Option<Reaction> {
+    chance
+        .pick(&[
+            None,
+            None,
+            None,
+            Some(Reaction::Continue),
+            Some(Reaction::Continue),
+            Some(Reaction::Drop),
+            Some(Reaction::Fail),
+        ])
+        .clone()
+}
+
+fn steps(chance: &mut Chance) -> Vec<Step> {
+    let work = process(chance, "work", On::All);
+    match chance.between(0, 4) {
+        0 => vec![step("work", &[], work)],
+        1 => vec![
+            step("work", &[], work),
+            step("meet", &["work"], Action::Barrier(reference(MEETING))),
+            step("after", &["meet"], process(chance, AFTER_MEETING, On::All)),
+        ],
+        2 => vec![
+            step("meet", &[], Action::Barrier(reference(MEETING))),
+            step("after", &["meet"], process(chance, AFTER_MEETING, On::All)),
+            step("side", &[], process(chance, "side", On::Count(1))),
+            step("last", &["after", "side"], process(chance, "last", On::All)),
+        ],
+        3 => {
+            let count = chance.between(1, 3) as u32;
+            vec![
+                step("lead", &[], process(chance, "lead", On::Count(count))),
+                step("work", &["lead"], work),
+                step("meet", &["lead"], Action::Barrier(reference(MEETING))),
+                step("after", &["meet"], process(chance, AFTER_MEETING, On::Count(count))),
+            ]
+        }
+        _ => {
+            vec![step("work", &[], work), step("more", &["work"], process(chance, "more", On::All))]
+        }
+    }
+}
+
+fn step(id: &str, after: &[&str], action: Action) -> Step {
+    Step {
+        id: name(id),
+        place: Place::default(),
+        after: after.iter().map(|before| reference(before)).collect(),
+        action,
+    }
+}
+
+fn process(chance: &mut Chance, text: &str, on: On) -> Action {
+    let ms = *chance.pick(&[0, 5, 300, 2_000, 9_000]);
+    let (out, err) = (chance.between(0, 300), *chance.pick(&[0, 0, 40]));
+    let fail = *chance.pick(&[0, 0, 0, 5, 30]);
+    let ignore = u8::from(chance.percent(10));
+    let args = [ms, out, err, fail, u64::from(ignore)].map(|n| n.to_string());
+    let who = ["${rank}".to_owned(), "${count}".to_owned()];
+    let command = Command::Program {
+        path: "sim".into(),
+        args: args.into_iter().chain(who).collect(),
+        place: Place::default(),
+    };
+    let mut process = Process::new(name(text), command);
+    process.on = on;
+    process.stop = Stop { signal: "TERM".into(), grace_ms: chance.between(100, 3_000) };
+    process.time_limit_ms = chance.percent(10).then_some(5_000);
+    Action::Process(Box::new(process))
+}

@@ -1,0 +1,400 @@
+//! The agent's driver on a host: performs what the agent's rules decide.
+//! Not those rules: they are the core's.
+
+use super::World;
+use super::host::{AgentProcess, Host, ProcessStage, Record, Refusal};
+use super::link::End;
+use super::queue::{Happening, OnHost, TaskStep};
+use crate::faults::Sabotage;
+use plush_core::Millis;
+use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, Recovered};
+use plush_core::plan::HostId;
+use plush_protocol::{
+    AgentHello, Cause, CauseKind, ControllerHello, Exit, Facts, Guarantee, PROTOCOL_VERSION,
+    Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent, ToController,
+};
+use std::collections::BTreeSet;
+
+/// How long the removal of everything takes.
+const REMOVE_MS: Millis = 40;
+
+impl Host {
+    /// Whether a connection is refused, and if so whether trying again may help.
+    pub fn refuses(&mut self) -> Option<bool> {
+        match self.refusal {
+            None | Some(Refusal::Times(0)) => None,
+            Some(Refusal::ForGood) => Some(false),
+            Some(Refusal::Times(left)) => {
+                self.refusal = Some(Refusal::Times(left - 1));
+                Some(true)
+            }
+        }
+    }
+}
+
+/// What an agent says of a task.
+pub(crate) fn task_record(key: TaskKey, state: TaskState, degraded: bool) -> TaskRecord {
+    TaskRecord { key, state, guarantee: Guarantee::Subreaper, degraded }
+}
+
+impl World {
+    /// A controller speaks to the agent, which is started if it is not there.
+    pub(crate) fn greet_agent(&mut self, host: HostId, link: u64, hello: ControllerHello) {
+        if self.hosts[host.index()].agent.is_none() {
+            self.start_agent(host);
+        }
+        let there = self.links.get_mut(&link).expect("the link was just made");
+        there.at_agent = End::Open;
+        self.tell_agent(host, Event::Hello { link, hello });
+    }
+
+    /// An agent process begins with what it finds.
+    fn start_agent(&mut self, host: HostId) {
+        let (life, session) = (self.number(), self.chance.draw() | 1);
+        let run = self.controller.plan.run.clone();
+        let tasks = self.recover_tasks(host);
+        let there = &mut self.hosts[host.index()];
+        there.disk.directory = true;
+        there.disk.making.clear();
+        let lease = there.disk.lease.clone().filter(|(boot, _)| *boot == there.boot);
+        let found = Recovered {
+            session,
+            epoch: there.disk.epoch,
+            lease: lease.map(|(_, lease)| lease).unwrap_or_default(),
+            tasks,
+            prepared: there.disk.prepared.iter().cloned().collect(),
+        };
+        there.agent = Some(AgentProcess {
+            agent: Agent::new(run, found),
+            life,
+            wake_set: None,
+            cancelled: BTreeSet::new(),
+            sent: (0, 0),
+        });
+    }
+
+    /// Every key with a directory: its record, its keeper, or an end that nobody saw.
+    fn recover_tasks(&mut self, host: HostId) -> Vec<TaskRecord> {
+        let there = &mut self.hosts[host.index()];
+        let mut found = Vec::new();
+        let unkept: Vec<TaskKey> =
+            there.processes.iter().filter(|(_, p)| !p.kept).map(|(key, _)| *key).collect();
+        for key in unkept {
+            there.processes.remove(&key);
+        }
+        for (key, process) in &there.processes {
+            let state = match process.stage {
+                ProcessStage::Forked | ProcessStage::Recorded => TaskState::Starting,
+                ProcessStage::Running | ProcessStage::Ended => TaskState::Running { pid: key.task },
+            };
+            found.push(task_record(*key, state, false));
+        }
+        let keys: Vec<TaskKey> = there.disk.records.keys().copied().collect();
+        for key in keys {
+            if there.processes.contains_key(&key) {
+                continue;
+            }
+            let length = |s| there.disk.spools.get(&(key, s)).map_or(0, |s| s.length);
+            let (out_bytes, err_bytes) = (length(StreamName::Out), length(StreamName::Err));
+            let record = there.disk.records.get_mut(&key).expect("the key was just listed");
+            if *record == Record::Started {
+                let exit = Exit::Lost;
+                *record = Record::Over(TaskState::Exited { exit, out_bytes, err_bytes, ran_ms: 0 });
+            }
+            let Record::Over(state) = record else { continue };
+            found.push(task_record(key, state.clone(), false));
+        }
+        found.sort_by_key(|r| r.key);
+        found
+    }
+
+    /// Something happened that the agent has to know; nothing if there is none.
+    pub(crate) fn tell_agent(&mut self, host: HostId, event: Event) {
+        if let Some(process) = &mut self.hosts[host.index()].agent {
+            process.agent.absorb(event);
+            self.ask_agent(host);
+        }
+    }
+
+    fn ask_agent(&mut self, host: HostId) {
+        let there = &mut self.hosts[host.index()];
+        let clock = there.clock(self.now);
+        let Some(process) = &mut there.agent else { return };
+        let life = process.life;
+        let effects = process.agent.decide(clock);
+        let again = process.agent.decide(clock);
+        let wake = process.agent.wake_at(clock);
+        self.checks.agent_decided(self.now, host, &again, wake, clock);
+        for effect in effects {
+            self.note(life);
+            self.perform_on_host(host, effect);
+        }
+        self.wake_agent_later(host, wake);
+    }
+
+    fn wake_agent_later(&mut self, host: HostId, wake: Option<Millis>) {
+        let there = &mut self.hosts[host.index()];
+        let (boot, Some(wake)) = (there.boot, wake) else { return };
+        let at = there.world_time(wake).max(self.now + 1);
+        let Some(process) = &mut there.agent else { return };
+        if process.wake_set.is_none_or(|set| set > at || set <= self.now) {
+            process.wake_set = Some(at);
+            let what = OnHost::AgentWake { life: process.life };
+            self.queue.add(at, Happening::OnHost { host, boot, what });
+        }
+    }
+
+    pub(crate) fn agent_wake(&mut self, host: HostId, life: u64) {
+        if self.is_agent(host, life) {
+            self.hosts[host.index()].agent.as_mut().expect("it was just there").wake_set = None;
+            self.ask_agent(host);
+        }
+    }
+
+    fn is_agent(&self, host: HostId, life: u64) -> bool {
+        self.hosts[host.index()].agent.as_ref().is_some_and(|a| a.life == life)
+    }
+
+    pub(crate) fn at_agent(&mut self, link: u64, message: ToAgent) {
+        let Some(there) = self.links.get(&link) else { return };
+        let host = there.host;
+        if self.holds_to_agent(link, &message) || !self.hosts[host.index()].is_on() {
+            return;
+        }
+        if self.hosts[host.index()].paused_until > self.now {
+            let until = self.hosts[host.index()].paused_until;
+            self.queue.add(until, Happening::AtAgent { link, message });
+            return;
+        }
+        if self.links[&link].at_agent != End::Open || self.hosts[host.index()].agent.is_none() {
+            return;
+        }
+        self.note(u64::from(host.0));
+        match message {
+            ToAgent::Command(number, command) => {
+                self.tell_agent(host, Event::Command { link, number, command });
+            }
+            ToAgent::Ack(number) => self.tell_agent(host, Event::Acknowledged { link, number }),
+            ToAgent::Ping(token) => self.tell_agent(host, Event::Ping { link, token }),
+            ToAgent::OutputAck(ack) => self.output_acknowledged(host, link, &ack),
+            ToAgent::Hello(_)
+            | ToAgent::BlobPart(_)
+            | ToAgent::ListWant(_)
+            | ToAgent::FileWant(_)
+            | ToAgent::Bye(_) => {}
+        }
+    }
+
+    pub(crate) fn closed_at_agent(&mut self, link: u64) {
+        let Some(there) = self.links.get_mut(&link) else { return };
+        let host = there.host;
+        if self.hosts[host.index()].deaf || there.at_agent == End::Closed {
+            return;
+        }
+        there.at_agent = End::Closed;
+        there.streams.clear();
+        self.tell_agent(host, Event::Closed { link });
+    }
+
+    fn perform_on_host(&mut self, host: HostId, effect: Effect) {
+        let there = &mut self.hosts[host.index()];
+        match effect {
+            Effect::SaveEpoch(epoch) => {
+                let before = std::mem::replace(&mut there.disk.epoch, epoch);
+                self.checks.epoch_saved(self.now, host, before, epoch);
+            }
+            Effect::SaveLease(lease) => {
+                there.disk.lease = Some((there.boot, lease));
+                self.lease_saved(host);
+            }
+            Effect::Greet { link, greeting } => {
+                let hello = Box::new(agent_hello(there, greeting));
+                self.send_to_controller(link, ToController::Hello(hello));
+            }
+            Effect::Refuse { link, .. } | Effect::Close { link } => self.close_from_agent(link),
+            Effect::Send { link, number, report } => {
+                let process = there.agent.as_mut().expect("the agent has just decided");
+                process.sent = (process.agent.view().session, number);
+                self.checks.report_sent(host, process.sent);
+                self.send_to_controller(link, ToController::Report(number, report));
+            }
+            Effect::Acknowledge { link, number } => {
+                self.send_to_controller(link, ToController::Ack(number));
+            }
+            Effect::Pong { link, token } => {
+                self.send_to_controller(link, ToController::Pong(token))
+            }
+            Effect::Prepare(spec) => self.begin_preparation(host, spec.cluster),
+            Effect::CancelPrepare { cluster } => {
+                let process = there.agent.as_mut().expect("the agent has just decided");
+                process.cancelled.insert(cluster);
+            }
+            Effect::Start { key, spec } => self.fork(host, key, &spec),
+            Effect::Signal { key, signal } => self.signal(host, key, signal),
+            Effect::Stop { key, why } => self.stop_task(host, key, &why),
+            Effect::Remove(spec) => self.begin_removal(host, &spec),
+            Effect::Exit => self.agent_exits(host),
+        }
+    }
+
+    fn on_host_later(&mut self, host: HostId, ms: Millis, what: OnHost) {
+        let there = &self.hosts[host.index()];
+        let (boot, ms) = (there.boot, ms * there.slowness);
+        self.after(ms, Happening::OnHost { host, boot, what });
+    }
+
+    fn begin_preparation(&mut self, host: HostId, cluster: String) {
+        let there = &mut self.hosts[host.index()];
+        there.disk.making.insert(cluster.clone());
+        let life = there.agent.as_ref().expect("the agent has just decided").life;
+        let fails = there.prepare_fails;
+        let long = self.chance.between(20, 3_000);
+        let report = match fails {
+            true => Report::PrepareFailed {
+                cluster: cluster.clone(),
+                cause: Cause { kind: CauseKind::DiskFull, text: Tainted::new("disk full") },
+            },
+            false => Report::Prepared {
+                cluster: cluster.clone(),
+                fetched_bytes: 100,
+                cached: 0,
+                took_ms: long,
+                digests: Vec::new(),
+            },
+        };
+        if long > 1_500 {
+            let step = "fetch it".into();
+            let half = Report::Preparing { cluster, step, done_bytes: 50, total_bytes: Some(100) };
+            self.on_host_later(host, long / 2, OnHost::Prepare { life, report: half });
+        }
+        self.on_host_later(host, long, OnHost::Prepare { life, report });
+    }
+
+    pub(crate) fn preparation_goes_on(&mut self, host: HostId, life: u64, report: Report) {
+        if !self.is_agent(host, life) {
+            return;
+        }
+        let there = &mut self.hosts[host.index()];
+        let process = there.agent.as_mut().expect("it was just there");
+        let ended = match report {
+            Report::Prepared { ref cluster, .. } if process.cancelled.contains(cluster) => {
+                let cause = Cause { kind: CauseKind::Cancelled, text: Tainted::new("cancelled") };
+                Report::PrepareFailed { cluster: cluster.clone(), cause }
+            }
+            other => other,
+        };
+        match &ended {
+            Report::Prepared { cluster, .. } => {
+                there.disk.making.remove(cluster);
+                there.disk.prepared.insert(cluster.clone());
+            }
+            Report::PrepareFailed { cluster, .. } => {
+                there.disk.making.remove(cluster);
+                process.cancelled.remove(cluster);
+            }
+            _ => {
+                self.tell_agent(host, Event::Preparing(ended));
+                return;
+            }
+        }
+        self.tell_agent(host, Event::PrepareEnded(ended));
+    }
+
+    fn begin_removal(&mut self, host: HostId, spec: &CleanUpSpec) {
+        let life =
+            self.hosts[host.index()].agent.as_ref().expect("the agent has just decided").life;
+        let what = OnHost::Removed { life, keep_work: spec.keep_work };
+        self.on_host_later(host, REMOVE_MS, what);
+    }
+
+    pub(crate) fn removed(&mut self, host: HostId, life: u64, keep_work: bool) {
+        if !self.is_agent(host, life) {
+            return;
+        }
+        let there = &mut self.hosts[host.index()];
+        there.disk.records.clear();
+        there.disk.making.clear();
+        if self.sabotage != Sabotage::LeaveFiles {
+            there.disk.spools.clear();
+        }
+        if !keep_work {
+            there.disk.prepared.clear();
+        }
+        self.tell_agent(host, Event::Removed { remainder: Vec::new(), failed_lines: Vec::new() });
+    }
+
+    fn agent_exits(&mut self, host: HostId) {
+        for link in self.open_links_of(host) {
+            self.close_from_agent(link);
+        }
+        let there = &mut self.hosts[host.index()];
+        there.agent = None;
+        there.disk.directory = false;
+        there.disk.epoch = 0;
+        there.disk.lease = None;
+    }
+
+    /// The agent is killed; keepers and programs do not notice.
+    pub(crate) fn kill_agent(&mut self, host: HostId) {
+        if self.hosts[host.index()].agent.is_none() {
+            return;
+        }
+        for link in self.open_links_of(host) {
+            self.close_from_agent(link);
+        }
+        let there = &mut self.hosts[host.index()];
+        there.agent = None;
+        there.agent_killed = true;
+        there.harmed = true;
+    }
+
+    /// A keeper dies; the agent, if it lives, adopts the program.
+    pub(crate) fn kill_keeper(&mut self, host: HostId, lot: u64) {
+        let there = &mut self.hosts[host.index()];
+        let kept: Vec<TaskKey> =
+            there.processes.iter().filter(|(_, p)| p.kept).map(|(key, _)| *key).collect();
+        if kept.is_empty() {
+            return;
+        }
+        there.harmed = true;
+        let key = kept[(lot % kept.len() as u64) as usize];
+        let process = there.processes.get_mut(&key).expect("the key was just listed");
+        process.kept = false;
+        match process.stage {
+            ProcessStage::Forked => {
+                there.processes.remove(&key);
+                let cause =
+                    Cause { kind: CauseKind::Resource, text: Tainted::new("the keeper died") };
+                let state = TaskState::NotStarted(cause);
+                self.tell_agent(host, Event::Task(task_record(key, state, false)));
+            }
+            ProcessStage::Recorded => {
+                there.processes.remove(&key);
+                let exit = Exit::Lost;
+                let state = TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms: 0 };
+                if there.agent.is_some() {
+                    there.disk.records.insert(key, Record::Over(state.clone()));
+                }
+                self.tell_agent(host, Event::Task(task_record(key, state, false)));
+            }
+            ProcessStage::Running | ProcessStage::Ended => {
+                let state = TaskState::Running { pid: key.task };
+                self.tell_agent(host, Event::Task(task_record(key, state, true)));
+            }
+        }
+    }
+
+    pub(crate) fn task_later(&mut self, host: HostId, ms: Millis, key: TaskKey, step: TaskStep) {
+        self.on_host_later(host, ms, OnHost::Task { key, step });
+    }
+}
+
+fn agent_hello(host: &Host, greeting: Greeting) -> AgentHello {
+    AgentHello {
+        version: PROTOCOL_VERSION,
+        session: greeting.session,
+        received: greeting.received,
+        epoch: greeting.epoch,
+        facts: Facts { boot_id: host.boot.to_string(), ..Facts::default() },
+    }
+}

@@ -1,0 +1,476 @@
+//! The controller's driver: journal first, then absorb and decide, then perform.
+//! Not a rule: those are the core's, and this is what performs them here.
+
+use super::World;
+use super::journal::{Journal, Record};
+use super::link::{End, Link};
+use super::output::Store;
+use super::queue::Happening;
+use crate::faults::{FaultKind, Sabotage};
+use plush_core::Millis;
+use plush_core::plan::{HostId, RunPlan};
+use plush_core::run::{ConnectFailure, Effect, Event, LinkAccount, Run};
+use plush_protocol::{
+    AgentHello, Command, ControllerHello, PROTOCOL_VERSION, StreamName, Tainted, TaskKey, ToAgent,
+    ToController,
+};
+use std::collections::BTreeMap;
+
+/// Time that the controller's disk needs for a record.
+const SYNC_MS: (Millis, Millis) = (1, 8);
+/// A connection that has not said hello by then has failed.
+const CONNECT_LIMIT_MS: Millis = 15_000;
+const TICK_MS: Millis = 5_000;
+/// A link that says nothing for so long is given up.
+const SILENT_MS: Millis = 20_000;
+/// How long results take.
+const FETCH_MS: (Millis, Millis) = (20, 400);
+
+/// A controller process and its disk.
+pub(crate) struct Controller {
+    pub run: Run,
+    pub plan: RunPlan,
+    pub alive: bool,
+    /// Which process it is.
+    pub life: u64,
+    pub journal: Journal,
+    pub pending: Vec<Event>,
+    pub stores: BTreeMap<(TaskKey, StreamName), Store>,
+    pub storing: bool,
+    /// The host of each task that has been spoken of.
+    pub owners: BTreeMap<TaskKey, HostId>,
+    /// When it is to die.
+    pub crash: Option<(usize, CrashPoint)>,
+    pub crashes: u64,
+    committing: bool,
+    wake_set: Option<Millis>,
+    links: BTreeMap<HostId, u64>,
+}
+
+/// Where in the life of a record the controller dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CrashPoint {
+    /// It is written and not durable: it may be there afterwards.
+    BeforeSync,
+    /// It is durable and nothing came of it.
+    AfterSync,
+    /// Half of what was decided is done.
+    Midway,
+}
+
+impl CrashPoint {
+    pub const ALL: [CrashPoint; 3] =
+        [CrashPoint::BeforeSync, CrashPoint::AfterSync, CrashPoint::Midway];
+}
+
+impl Controller {
+    pub fn new(plan: RunPlan) -> Self {
+        Controller {
+            run: Run::new(plan.clone()),
+            plan,
+            alive: true,
+            life: 0,
+            journal: Journal::default(),
+            pending: Vec::new(),
+            stores: BTreeMap::new(),
+            storing: false,
+            owners: BTreeMap::new(),
+            crash: None,
+            crashes: 0,
+            committing: false,
+            wake_set: None,
+            links: BTreeMap::new(),
+        }
+    }
+
+    /// The link to a host over which can be spoken.
+    pub fn open_link(&self, host: HostId, links: &BTreeMap<u64, Link>) -> Option<u64> {
+        let link = *self.links.get(&host)?;
+        (links.get(&link)?.at_controller == End::Open).then_some(link)
+    }
+}
+
+impl World {
+    pub(crate) fn begin_controller(&mut self) {
+        self.controller.life = self.number();
+        let life = self.controller.life;
+        self.after(TICK_MS, Happening::Tick { life });
+        self.commit(true);
+    }
+
+    /// Something happened that the run has to know.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.controller.pending.push(event);
+        self.commit_soon();
+    }
+
+    pub(crate) fn commit_soon(&mut self) {
+        self.commit(false);
+    }
+
+    /// Writes what is pending to the journal; an empty record is a wake-up.
+    fn commit(&mut self, even_empty: bool) {
+        let controller = &mut self.controller;
+        let nothing = controller.pending.is_empty() && !even_empty;
+        if nothing || controller.committing || !controller.alive {
+            return;
+        }
+        let events = std::mem::take(&mut controller.pending);
+        controller.journal.records.push(Record { at: self.now, events, effects: None });
+        controller.committing = true;
+        let (life, index) = (controller.life, controller.journal.records.len() - 1);
+        let sync = self.chance.between(SYNC_MS.0, SYNC_MS.1);
+        self.after(sync, Happening::Synced { life });
+        if self.sabotage == Sabotage::PerformBeforeSync {
+            self.take_record(index);
+        }
+        if self.controller.crash == Some((index, CrashPoint::BeforeSync)) {
+            self.crash_controller();
+        }
+    }
+
+    pub(crate) fn synced(&mut self, life: u64) {
+        if life != self.controller.life || !self.controller.alive {
+            return;
+        }
+        let index = self.controller.journal.records.len() - 1;
+        self.controller.journal.durable = index + 1;
+        self.controller.committing = false;
+        if self.controller.crash == Some((index, CrashPoint::AfterSync)) {
+            self.crash_controller();
+            return;
+        }
+        if self.sabotage != Sabotage::PerformBeforeSync {
+            self.take_record(index);
+        }
+        self.commit_soon();
+        self.wake_later();
+    }
+
+    /// Absorbs a record, decides, performs.
+    fn take_record(&mut self, index: usize) {
+        let record = self.controller.journal.records[index].clone();
+        for event in &record.events {
+            self.controller.run.absorb(record.at, event.clone());
+        }
+        let effects = self.controller.run.decide(record.at);
+        self.checks.decided(&mut self.controller.run, &record, &effects);
+        self.note(effects.len() as u64);
+        self.controller.journal.records[index].effects = Some(effects.clone());
+        for event in &record.events {
+            match event {
+                Event::Connected { host, .. } => {
+                    if let Some(link) = self.controller.open_link(*host, &self.links) {
+                        self.open_streams_again(*host, link);
+                    }
+                }
+                Event::Reported { host, report, .. } => self.learn_totals(*host, report),
+                _ => {}
+            }
+        }
+        self.perform_all(index, effects);
+        self.check_left_hosts();
+    }
+
+    fn perform_all(&mut self, index: usize, effects: Vec<Effect>) {
+        self.checks.performing(self.now, index, self.controller.journal.durable, &effects);
+        let half = effects.len() / 2;
+        for (number, effect) in effects.into_iter().enumerate() {
+            if number == half && self.controller.crash == Some((index, CrashPoint::Midway)) {
+                break;
+            }
+            self.perform(effect);
+        }
+        if self.controller.crash == Some((index, CrashPoint::Midway)) {
+            self.crash_controller();
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { host, session, received } => self.connect(host, session, received),
+            Effect::Send { host, number, command } => {
+                let Some(link) = self.controller.open_link(host, &self.links) else { return };
+                let started = match &command {
+                    Command::Start { key, .. } => Some(*key),
+                    _ => None,
+                };
+                self.send_to_agent(link, ToAgent::Command(number, command));
+                if let Some(key) = started {
+                    self.controller.owners.insert(key, host);
+                    self.open_streams(link, key);
+                }
+            }
+            Effect::Acknowledge { host, number } => {
+                if let Some(link) = self.controller.open_link(host, &self.links) {
+                    self.send_to_agent(link, ToAgent::Ack(number));
+                }
+            }
+            Effect::Collect { host, .. } => {
+                let link = self.controller.open_link(host, &self.links).unwrap_or(0);
+                let life = self.controller.life;
+                let long = self.chance.between(FETCH_MS.0, FETCH_MS.1);
+                self.after(long, Happening::Fetched { life, host, link });
+            }
+            Effect::Disconnect { host } => {
+                if let Some(link) = self.controller.links.remove(&host) {
+                    self.close_from_controller(link);
+                }
+            }
+            Effect::Finish { .. } => self.finished_at = Some(self.now),
+        }
+    }
+
+    fn connect(&mut self, host: HostId, session: u64, received: u64) {
+        let there = &self.hosts[host.index()];
+        let (latency, connect) = (there.latency_ms, there.connect_ms * there.slowness);
+        let link = self.number();
+        self.links.insert(link, Link::new(host, self.controller.life, latency));
+        self.controller.links.insert(host, link);
+        let spread = self.chance.between(0, connect);
+        self.after(connect + spread, Happening::Knock { link, session, received });
+        self.after(CONNECT_LIMIT_MS, Happening::ConnectOver { link, refused: None });
+    }
+
+    /// An attempt arrives at its host, where an agent is started if there is none.
+    pub(crate) fn knock(&mut self, link: u64, session: u64, received: u64) {
+        let Some(host) = self.links.get(&link).map(|l| l.host) else { return };
+        let there = &mut self.hosts[host.index()];
+        if !there.is_on() || there.deaf || there.mute || there.paused_until > self.now {
+            return;
+        }
+        if let Some(refused) = there.refuses() {
+            let latency = there.latency_ms;
+            self.after(latency, Happening::ConnectOver { link, refused: Some(refused) });
+            return;
+        }
+        if self.links[&link].at_controller == End::Closed {
+            return;
+        }
+        let stop_after_ms = self.controller.plan.stop_after_ms;
+        let hello = ControllerHello {
+            version: PROTOCOL_VERSION,
+            run: self.controller.plan.run.clone(),
+            epoch: self.controller.crashes + 1,
+            session,
+            received,
+            stop_after_ms,
+            host: self.controller.plan.host_name(host).to_owned(),
+        };
+        self.greet_agent(host, link, hello);
+    }
+
+    pub(crate) fn connect_over(&mut self, link: u64, refused: Option<bool>) {
+        let Some(there) = self.links.get_mut(&link) else { return };
+        if there.at_controller != End::Opening || there.life != self.controller.life {
+            return;
+        }
+        let host = there.host;
+        self.note(u64::from(host.0));
+        self.close_from_controller(link);
+        let failure = match refused {
+            Some(retry) => ConnectFailure {
+                stage: "authentication".into(),
+                cause: Tainted::new("refused"),
+                hint: None,
+                retry,
+            },
+            None => ConnectFailure {
+                stage: "hello".into(),
+                cause: Tainted::new("no answer"),
+                hint: None,
+                retry: true,
+            },
+        };
+        if self.controller.alive {
+            self.event(Event::ConnectFailed { host, failure });
+        }
+    }
+
+    pub(crate) fn at_controller(&mut self, link: u64, message: ToController) {
+        if self.holds_to_controller(link, &message) {
+            return;
+        }
+        let there = self.links.get_mut(&link).expect("a link is kept as long as anything is on it");
+        if there.life != self.controller.life || !self.controller.alive {
+            return;
+        }
+        let (host, session, end) = (there.host, there.session, there.at_controller);
+        there.heard_at = self.now;
+        self.note(u64::from(host.0));
+        match (message, end) {
+            (ToController::Hello(hello), End::Opening) => self.connected(host, link, hello),
+            (ToController::Report(number, report), End::Open | End::Closed) => {
+                if self.still_heard(end) {
+                    self.event(Event::Reported { host, session, number, report });
+                }
+            }
+            (ToController::Ack(number), End::Open | End::Closed) => {
+                if self.still_heard(end) {
+                    self.event(Event::Taken { host, session, number });
+                }
+            }
+            (ToController::OutputPart(part), End::Open) => self.output_part(&part),
+            (ToController::OutputGap(gap), End::Open) => self.output_gap(&gap),
+            _ => {}
+        }
+    }
+
+    /// What comes from a link that is gone is mostly dropped, and sometimes stands in a channel until then.
+    fn still_heard(&mut self, end: End) -> bool {
+        end == End::Open || (self.with(FaultKind::Stale) && self.chance.percent(40))
+    }
+
+    fn connected(&mut self, host: HostId, link: u64, hello: Box<AgentHello>) {
+        let there = self.links.get_mut(&link).expect("the message came over it");
+        there.at_controller = End::Open;
+        there.session = hello.session;
+        let account = LinkAccount { client: "simulated".into(), ..LinkAccount::default() };
+        self.event(Event::Connected { host, hello, account });
+    }
+
+    pub(crate) fn closed_at_controller(&mut self, link: u64) {
+        let Some(there) = self.links.get_mut(&link) else { return };
+        if self.hosts[there.host.index()].mute || there.life != self.controller.life {
+            return;
+        }
+        let (host, end) = (there.host, there.at_controller);
+        there.at_controller = End::Closed;
+        if !self.controller.alive {
+            return;
+        }
+        match end {
+            End::Closed => {}
+            End::Opening => {
+                let failure = ConnectFailure {
+                    stage: "hello".into(),
+                    cause: Tainted::new("closed"),
+                    hint: None,
+                    retry: true,
+                };
+                self.event(Event::ConnectFailed { host, failure });
+            }
+            End::Open => self.event(Event::LinkLost { host, cause: Tainted::new("closed") }),
+        }
+    }
+
+    pub(crate) fn fetched(&mut self, life: u64, host: HostId, link: u64) {
+        if life != self.controller.life || !self.controller.alive {
+            return;
+        }
+        let here = self.controller.open_link(host, &self.links) == Some(link);
+        let event = match here && !(self.with(FaultKind::Collect) && self.chance.percent(30)) {
+            true => Event::Collected { host, files: 1, bytes: 9, skipped: Vec::new() },
+            false => Event::CollectFailed { host, cause: Tainted::new("interrupted") },
+        };
+        self.event(event);
+    }
+
+    /// Pings, and gives up links that are silent.
+    pub(crate) fn tick(&mut self, life: u64) {
+        if life != self.controller.life || !self.controller.alive || self.finished_at.is_some() {
+            return;
+        }
+        let open: Vec<(HostId, u64)> = self
+            .controller
+            .links
+            .iter()
+            .map(|(host, link)| (*host, *link))
+            .filter(|(_, link)| self.links[link].at_controller == End::Open)
+            .collect();
+        for (host, link) in open {
+            if self.links[&link].heard_at + SILENT_MS < self.now {
+                self.close_from_controller(link);
+                self.event(Event::LinkLost { host, cause: Tainted::new("silent") });
+            } else {
+                self.send_to_agent(link, ToAgent::Ping(self.now));
+            }
+        }
+        self.after(TICK_MS, Happening::Tick { life });
+    }
+
+    fn wake_later(&mut self) {
+        let controller = &mut self.controller;
+        if !controller.alive {
+            return;
+        }
+        let asked_at = controller.journal.records.last().map_or(0, |r| r.at);
+        let Some(at) = controller.run.wake_at(asked_at) else { return };
+        let at = at.max(self.now);
+        if controller.wake_set.is_none_or(|set| set > at || set < self.now) {
+            controller.wake_set = Some(at);
+            let life = controller.life;
+            self.queue.add(at, Happening::Wake { life });
+        }
+    }
+
+    pub(crate) fn controller_wake(&mut self, life: u64) {
+        let controller = &mut self.controller;
+        if life != controller.life || !controller.alive || controller.wake_set != Some(self.now) {
+            return;
+        }
+        controller.wake_set = None;
+        self.commit(true);
+    }
+
+    /// The controller's process dies; what is not durable is lost, or by luck is not.
+    pub(crate) fn crash_controller(&mut self) {
+        let lucky = self.chance.percent(50);
+        let controller = &mut self.controller;
+        if !controller.alive || self.finished_at.is_some() {
+            return;
+        }
+        controller.alive = false;
+        controller.crash = None;
+        controller.crashes += 1;
+        controller.pending.clear();
+        controller.committing = false;
+        controller.storing = false;
+        controller.wake_set = None;
+        let keep =
+            if lucky { controller.journal.records.len() } else { controller.journal.durable };
+        controller.journal.records.truncate(keep);
+        if self.sabotage == Sabotage::ReplayWithoutLast {
+            controller.journal.records.pop();
+        }
+        controller.journal.durable = controller.journal.records.len();
+        for store in controller.stores.values_mut() {
+            *store = Store { durable: store.durable, received: store.durable, ..Store::default() };
+        }
+        controller.links.clear();
+        let dying: Vec<u64> = self
+            .links
+            .iter()
+            .filter(|(_, l)| l.at_controller != End::Closed)
+            .map(|(number, _)| *number)
+            .collect();
+        dying.into_iter().for_each(|link| self.close_from_controller(link));
+        let away = *self.chance.pick(&[10, 500, 3_000, 20_000]);
+        self.after(away, Happening::Takeover);
+    }
+
+    /// A new controller process replays the journal and takes over.
+    pub(crate) fn takeover(&mut self) {
+        let controller = &mut self.controller;
+        controller.alive = true;
+        match controller.journal.replay(&controller.plan) {
+            Ok(run) => {
+                self.checks.replayed(self.now, &controller.journal, &controller.run, &run);
+                controller.run = run;
+            }
+            Err(record) => self.checks.replay_differs(self.now, record),
+        }
+        if let Some(outcome) = self.controller.run.outcome().cloned() {
+            self.perform(Effect::Finish { outcome });
+        } else {
+            self.controller.pending.push(Event::Restarted);
+            self.begin_controller();
+        }
+        let records = self.controller.journal.records.clone();
+        for event in records.into_iter().flat_map(|r| r.events) {
+            if let Event::Reported { host, report, .. } = event {
+                self.learn_totals(host, &report);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A host: its power, its disk, its processes.
+//! Not what its agent decides.
+
+use crate::random::Chance;
+use plush_core::Millis;
+use plush_core::agent::{Agent, Ending, Lease};
+use plush_protocol::{StreamName, TaskKey, TaskState};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A machine.
+pub(crate) struct Host {
+    pub power: Power,
+    /// Counts the starts of the machine.
+    pub boot: u64,
+    pub booted_at: Millis,
+    pub disk: Disk,
+    pub agent: Option<AgentProcess>,
+    pub processes: BTreeMap<TaskKey, Process>,
+    /// Everything on the host takes so many times longer.
+    pub slowness: u64,
+    pub paused_until: Millis,
+    pub latency_ms: Millis,
+    pub connect_ms: Millis,
+    pub refusal: Option<Refusal>,
+    /// Nothing arrives from the controller.
+    pub deaf: bool,
+    /// Nothing arrives at the controller.
+    pub mute: bool,
+    pub prepare_fails: bool,
+    pub exec_fails: bool,
+    /// Something was done to it: what is promised to the others is not promised to it.
+    pub harmed: bool,
+    /// Its agent was killed: files that only the agent removes may stay.
+    pub agent_killed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Power {
+    On,
+    Off,
+}
+
+/// How a host refuses a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// For ever.
+    ForGood,
+    /// So many times.
+    Times(u32),
+}
+
+/// What survives a process, and what is durable a reboot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    /// The run's directory with the agent's socket and log.
+    pub directory: bool,
+    pub epoch: u64,
+    pub lease: Option<(u64, Lease)>,
+    pub records: BTreeMap<TaskKey, Record>,
+    pub prepared: BTreeSet<String>,
+    pub making: BTreeSet<String>,
+    pub spools: BTreeMap<(TaskKey, StreamName), Spool>,
+}
+
+/// The durable word about a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// It may run or have run.
+    Started,
+    /// It is over.
+    Over(TaskState),
+}
+
+/// Output that is kept until the controller has it durably.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spool {
+    /// First byte that is still here.
+    pub base: u64,
+    /// Bytes written.
+    pub length: u64,
+    /// Bytes that survive a reboot.
+    pub synced: u64,
+}
+
+/// A running agent.
+pub(crate) struct AgentProcess {
+    pub agent: Agent,
+    pub life: u64,
+    pub wake_set: Option<Millis>,
+    /// Preparations that were told to stop.
+    pub cancelled: BTreeSet<String>,
+    /// The newest report that was sent, and the newest acknowledgement said, by session.
+    pub sent: (u64, u64),
+}
+
+/// A task's processes.
+pub(crate) struct Process {
+    pub stage: ProcessStage,
+    /// Its keeper lives.
+    pub kept: bool,
+    pub ending: Ending,
+    pub wake_set: Option<Millis>,
+    pub script: Script,
+    pub began_at: Millis,
+}
+
+/// How far a task's process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessStage {
+    /// The child waits for the go.
+    Forked,
+    /// The start record is durable.
+    Recorded,
+    /// The program runs.
+    Running,
+    /// The program has ended; its record is being written.
+    Ended,
+}
+
+/// What a program does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Script {
+    pub runs_ms: Millis,
+    pub out_bytes: u64,
+    pub err_bytes: u64,
+    pub code: i32,
+    pub ignores_signals: bool,
+}
+
+impl Host {
+    pub fn new(chance: &mut Chance) -> Self {
+        Host {
+            power: Power::On,
+            boot: 1,
+            booted_at: 0,
+            disk: Disk::default(),
+            agent: None,
+            processes: BTreeMap::new(),
+            slowness: 1,
+            paused_until: 0,
+            latency_ms: chance.between(1, 80),
+            connect_ms: chance.between(50, 600),
+            refusal: None,
+            deaf: false,
+            mute: false,
+            prepare_fails: false,
+            exec_fails: false,
+            harmed: false,
+            agent_killed: false,
+        }
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.power == Power::On
+    }
+
+    /// The host's own clock: time since it was switched on, which never begins at 0.
+    pub fn clock(&self, now: Millis) -> Millis {
+        now - self.booted_at + 1_000
+    }
+
+    /// A time of the host's clock on the world's.
+    pub fn world_time(&self, clock: Millis) -> Millis {
+        (clock + self.booted_at).saturating_sub(1_000)
+    }
+
+    /// Programs that run.
+    pub fn live(&self) -> impl Iterator<Item = TaskKey> {
+        let alive = |p: &Process| p.stage != ProcessStage::Ended;
+        self.processes.iter().filter(move |(_, p)| alive(p)).map(|(k, _)| *k)
+    }
+}
+
+impl Disk {
+    /// Nothing of the run's work is there.
+    pub fn is_clean(&self) -> bool {
+        self.records.is_empty()
+            && self.prepared.is_empty()
+            && self.making.is_empty()
+            && self.spools.is_empty()
+    }
+
+    /// What a power failure leaves.
+    pub fn lose_unsynced(&mut self) {
+        for spool in self.spools.values_mut() {
+            spool.length = spool.synced.max(spool.base);
+        }
+        self.lease = None;
+    }
+}
+
+impl Script {
+    /// The words of `scenario`'s processes; `lot` decides whether it fails.
+    pub fn read(words: &[String], lot: u64) -> Self {
+        let number = |n: usize| words.get(n).and_then(|w| w.parse::<u64>().ok()).unwrap_or(0);
+        let fails = lot % 100 < number(4);
+        Script {
+            runs_ms: number(1),
+            out_bytes: number(2),
+            err_bytes: number(3),
+            code: if fails { 1 + (lot % 7) as i32 } else { 0 },
+            ignores_signals: number(5) == 1,
+        }
+    }
+}
+
+impl Host {
+    /// Everything that ran is gone, and what was not on the disk yet.
+    pub fn power_off(&mut self) {
+        self.power = Power::Off;
+        self.harmed = true;
+        self.agent = None;
+        self.processes.clear();
+        self.disk.lose_unsynced();
+    }
+
+    pub fn power_on(&mut self, now: Millis) {
+        self.power = Power::On;
+        self.boot += 1;
+        self.booted_at = now;
+        self.paused_until = 0;
+    }
+}

@@ -1,0 +1,195 @@
+//! Links: two directions that deliver in order, late, not at all, or after the link is gone.
+//! Not what is said over them.
+
+use super::World;
+use super::queue::Happening;
+use crate::faults::FaultKind;
+use plush_core::Millis;
+use plush_core::plan::HostId;
+use plush_protocol::{StreamName, TaskKey, ToAgent, ToController};
+use std::collections::BTreeMap;
+
+/// A frame that is lost on the way is sent again by TCP after so long.
+const RESEND_MS: (Millis, Millis) = (200, 1_200);
+
+/// One connection, or an attempt at one.
+pub(crate) struct Link {
+    pub host: HostId,
+    /// The controller process that made it.
+    pub life: u64,
+    /// The agent's session that was named on it.
+    pub session: u64,
+    pub at_agent: End,
+    pub at_controller: End,
+    /// When the controller heard something last.
+    pub heard_at: Millis,
+    /// Streams that the controller has opened on it, and the next byte to send of each.
+    pub streams: BTreeMap<(TaskKey, StreamName), u64>,
+    latency_ms: Millis,
+    to_agent: Lane<ToAgent>,
+    to_controller: Lane<ToController>,
+}
+
+/// One end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Opening,
+    Open,
+    Closed,
+}
+
+/// One direction: when the last frame arrives, and what a partition holds up.
+struct Lane<T> {
+    last: Millis,
+    held: Vec<T>,
+}
+
+impl<T> Lane<T> {
+    fn new() -> Self {
+        Lane { last: 0, held: Vec::new() }
+    }
+
+    fn arrival(&mut self, at: Millis) -> Millis {
+        self.last = self.last.max(at);
+        self.last
+    }
+}
+
+impl Link {
+    pub fn new(host: HostId, life: u64, latency_ms: Millis) -> Self {
+        Link {
+            host,
+            life,
+            session: 0,
+            at_agent: End::Opening,
+            at_controller: End::Opening,
+            heard_at: 0,
+            streams: BTreeMap::new(),
+            latency_ms,
+            to_agent: Lane::new(),
+            to_controller: Lane::new(),
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn send_to_agent(&mut self, link: u64, message: ToAgent) {
+        let travel = self.travel(link);
+        let Some(there) = self.links.get_mut(&link) else { return };
+        if there.at_controller == End::Closed {
+            return;
+        }
+        let at = there.to_agent.arrival(travel);
+        let again =
+            matches!(message, ToAgent::Command(..) | ToAgent::Ack(_) | ToAgent::OutputAck(_));
+        if again && self.doubled() {
+            let late = at + self.chance.between(0, 3_000);
+            self.queue.add(late, Happening::AtAgent { link, message: message.clone() });
+        }
+        self.queue.add(at, Happening::AtAgent { link, message });
+    }
+
+    pub(crate) fn send_to_controller(&mut self, link: u64, message: ToController) {
+        let travel = self.travel(link);
+        let Some(there) = self.links.get_mut(&link) else { return };
+        if there.at_agent == End::Closed {
+            return;
+        }
+        let at = there.to_controller.arrival(travel);
+        let again = matches!(
+            message,
+            ToController::Report(..) | ToController::Ack(_) | ToController::OutputPart(_)
+        );
+        if again && self.doubled() {
+            let late = at + self.chance.between(0, 3_000);
+            self.queue.add(late, Happening::AtController { link, message: message.clone() });
+        }
+        self.queue.add(at, Happening::AtController { link, message });
+    }
+
+    /// When a frame that is sent now is there.
+    fn travel(&mut self, link: u64) -> Millis {
+        let latency = self.links.get(&link).map_or(0, |l| l.latency_ms);
+        let lost = self.with(FaultKind::Loss) && self.chance.percent(5);
+        let resend = if lost { self.chance.between(RESEND_MS.0, RESEND_MS.1) } else { 0 };
+        self.now + latency + self.chance.between(0, latency / 4) + resend
+    }
+
+    fn doubled(&mut self) -> bool {
+        self.with(FaultKind::Stale) && self.chance.percent(4)
+    }
+
+    /// Holds up a frame that cannot pass now; true if it did.
+    pub(crate) fn holds_to_agent(&mut self, link: u64, message: &ToAgent) -> bool {
+        let Some(there) = self.links.get_mut(&link) else { return true };
+        let deaf = self.hosts[there.host.index()].deaf;
+        if deaf {
+            there.to_agent.held.push(message.clone());
+        }
+        deaf
+    }
+
+    /// As above, the other way.
+    pub(crate) fn holds_to_controller(&mut self, link: u64, message: &ToController) -> bool {
+        let Some(there) = self.links.get_mut(&link) else { return true };
+        let mute = self.hosts[there.host.index()].mute;
+        if mute {
+            there.to_controller.held.push(message.clone());
+        }
+        mute
+    }
+
+    /// What was held up passes, in order, before anything that was sent later.
+    pub(crate) fn release_held(&mut self, host: HostId) {
+        let links: Vec<u64> =
+            self.links.iter().filter(|(_, l)| l.host == host).map(|(n, _)| *n).collect();
+        for link in links {
+            let there = self.links.get_mut(&link).expect("the link was just listed");
+            let (down, up) = (
+                std::mem::take(&mut there.to_agent.held),
+                std::mem::take(&mut there.to_controller.held),
+            );
+            down.into_iter().for_each(|m| self.at_agent(link, m));
+            up.into_iter().for_each(|m| self.at_controller(link, m));
+        }
+    }
+
+    /// Both ends notice, each after its own time; what is on its way is lost.
+    pub(crate) fn cut(&mut self, link: u64) {
+        let Some(there) = self.links.get_mut(&link) else { return };
+        let host = &self.hosts[there.host.index()];
+        let latency = there.latency_ms;
+        let (deaf, mute) = (host.deaf, host.mute);
+        if !deaf {
+            let late = latency + self.chance.between(0, 500);
+            self.after(late, Happening::ClosedAtAgent { link });
+        }
+        if !mute {
+            let late = latency + self.chance.between(0, 500);
+            self.after(late, Happening::ClosedAtController { link });
+        }
+    }
+
+    /// The controller ends a link; the agent hears of it after all that was sent before.
+    pub(crate) fn close_from_controller(&mut self, link: u64) {
+        let travel = self.travel(link);
+        let Some(there) = self.links.get_mut(&link) else { return };
+        there.at_controller = End::Closed;
+        let at = there.to_agent.arrival(travel);
+        self.queue.add(at, Happening::ClosedAtAgent { link });
+    }
+
+    /// The agent's end goes; the controller hears of it after all that was sent before.
+    pub(crate) fn close_from_agent(&mut self, link: u64) {
+        let travel = self.travel(link);
+        let Some(there) = self.links.get_mut(&link) else { return };
+        there.at_agent = End::Closed;
+        let at = there.to_controller.arrival(travel);
+        self.queue.add(at, Happening::ClosedAtController { link });
+    }
+
+    pub(crate) fn open_links_of(&self, host: HostId) -> Vec<u64> {
+        let open = |l: &Link| l.host == host && l.at_agent != End::Closed;
+        self.links.iter().filter(|(_, l)| open(l)).map(|(n, _)| *n).collect()
+    }
+}

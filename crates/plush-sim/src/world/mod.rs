@@ -1,0 +1,161 @@
+//! The world: a controller, hosts and the network between them, on virtual time in one thread.
+//! Not what goes wrong in it (`faults`), and not what must hold in it (`checkers`).
+
+mod agent;
+mod controller;
+mod host;
+mod journal;
+mod keeper;
+mod link;
+mod output;
+mod queue;
+
+pub(crate) use controller::{Controller, CrashPoint};
+pub(crate) use host::{Host, Refusal};
+pub(crate) use journal::{Journal, Record as JournalRecord};
+pub(crate) use queue::Happening;
+
+use crate::checkers::{Breach, Checks};
+use crate::faults::{FaultKind, FaultSet, Sabotage};
+use crate::random::Chance;
+use link::Link;
+use plush_core::Millis;
+use plush_core::plan::{HostId, RunPlan};
+use queue::{OnHost, Queue};
+use std::collections::BTreeMap;
+
+/// A run that is not over at this time after the last fault was healed has got stuck.
+pub(crate) const PROGRESS_LIMIT_MS: Millis = 600_000;
+/// After the run hosts are watched for so long: longer than any lease and what follows it.
+const AFTERWARDS_MS: Millis = 3 * 3_600_000;
+
+/// Everything there is.
+pub(crate) struct World {
+    pub now: Millis,
+    pub queue: Queue,
+    pub chance: Chance,
+    pub controller: Controller,
+    pub hosts: Vec<Host>,
+    pub links: BTreeMap<u64, Link>,
+    pub faults: FaultSet,
+    pub sabotage: Sabotage,
+    pub checks: Checks,
+    /// When everything is healed.
+    pub healed_at: Millis,
+    pub finished_at: Option<Millis>,
+    numbers: u64,
+    trace: u64,
+    happenings: u64,
+}
+
+impl World {
+    /// A world at its beginning; a controller has just been started.
+    pub fn new(plan: RunPlan, mut chance: Chance, faults: FaultSet, sabotage: Sabotage) -> Self {
+        let hosts = plan.hosts.iter().map(|_| Host::new(&mut chance));
+        let mut world = World {
+            now: 0,
+            queue: Queue::default(),
+            hosts: hosts.collect(),
+            controller: Controller::new(plan),
+            chance,
+            links: BTreeMap::new(),
+            faults,
+            sabotage,
+            checks: Checks::default(),
+            healed_at: 0,
+            finished_at: None,
+            numbers: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+            happenings: 0,
+        };
+        world.schedule_faults();
+        world.begin_controller();
+        world
+    }
+
+    /// Lets happen what happens until the run is over and the hosts are quiet, or a rule is broken.
+    pub fn play(&mut self) -> Result<(), Breach> {
+        while let Some((at, happening)) = self.queue.take() {
+            if self.finished_at.is_some_and(|end| at > end + AFTERWARDS_MS) {
+                break;
+            }
+            self.now = at;
+            self.happenings += 1;
+            self.happen(happening);
+            if let Some(breach) = self.checks.breach.take() {
+                return Err(breach);
+            }
+            if self.finished_at.is_none() && at > self.healed_at + PROGRESS_LIMIT_MS {
+                return Err(self.stuck());
+            }
+        }
+        self.check_end()
+    }
+
+    /// What happened, as a number: two plays of one seed have the same.
+    pub fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    /// How much happened.
+    pub fn happenings(&self) -> u64 {
+        self.happenings
+    }
+
+    pub(crate) fn with(&self, kind: FaultKind) -> bool {
+        self.faults.has(kind)
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    pub(crate) fn after(&mut self, ms: Millis, happening: Happening) {
+        self.queue.add(self.now + ms, happening);
+    }
+
+    /// Adds a word to the trace.
+    pub(crate) fn note(&mut self, word: u64) {
+        self.trace = (self.trace ^ word).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        self.note(self.now);
+        match happening {
+            Happening::AtAgent { link, message } => self.at_agent(link, message),
+            Happening::AtController { link, message } => self.at_controller(link, message),
+            Happening::ClosedAtAgent { link } => self.closed_at_agent(link),
+            Happening::ClosedAtController { link } => self.closed_at_controller(link),
+            Happening::Knock { link, session, received } => self.knock(link, session, received),
+            Happening::ConnectOver { link, refused } => self.connect_over(link, refused),
+            Happening::Synced { life } => self.synced(life),
+            Happening::Wake { life } => self.controller_wake(life),
+            Happening::Stored { life } => self.stored(life),
+            Happening::Fetched { life, host, link } => self.fetched(life, host, link),
+            Happening::Tick { life } => self.tick(life),
+            Happening::Takeover => self.takeover(),
+            Happening::OnHost { host, boot, what } => self.on_host(host, boot, what),
+            Happening::Fault(fault) => self.apply(fault),
+        }
+    }
+
+    fn on_host(&mut self, host: HostId, boot: u64, what: OnHost) {
+        self.note(u64::from(host.0));
+        let there = &self.hosts[host.index()];
+        if there.boot != boot || !there.is_on() {
+            return;
+        }
+        if there.paused_until > self.now {
+            let until = there.paused_until;
+            self.queue.add(until, Happening::OnHost { host, boot, what });
+            return;
+        }
+        match what {
+            OnHost::AgentWake { life } => self.agent_wake(host, life),
+            OnHost::Prepare { life, report } => self.preparation_goes_on(host, life, report),
+            OnHost::Removed { life, keep_work } => self.removed(host, life, keep_work),
+            OnHost::Task { key, step } => self.task_step(host, key, step),
+        }
+    }
+}

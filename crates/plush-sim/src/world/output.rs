@@ -1,0 +1,220 @@
+//! Output: from a task's spool on a host to the controller's files, by offset.
+//! Not what the bytes mean; each follows from task, stream and offset, so that a wrong one is seen.
+
+use super::World;
+use super::queue::Happening;
+use crate::faults::Sabotage;
+use plush_core::plan::HostId;
+use plush_core::run::Event;
+use plush_protocol::bulk::{OUTPUT_WINDOW_BYTES, PART_BYTES};
+use plush_protocol::{
+    OutputAck, OutputGap, OutputPart, Report, StreamName, TaskKey, TaskState, ToAgent, ToController,
+};
+
+/// Time that the controller's disk needs for output.
+const STORE_MS: u64 = 4;
+
+/// One stream as the controller has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Store {
+    pub received: u64,
+    pub syncing: u64,
+    pub durable: u64,
+    pub gap_bytes: u64,
+    pub total: Option<u64>,
+    pub told: bool,
+}
+
+/// The byte that a task writes at an offset.
+pub(crate) fn byte_at(key: TaskKey, stream: StreamName, offset: u64) -> u8 {
+    let salt = u64::from(key.task) * 31 + u64::from(stream == StreamName::Err) * 17;
+    (offset.wrapping_mul(7).wrapping_add(salt) % 251) as u8
+}
+
+impl World {
+    /// The controller opens both streams of a task on its host's link.
+    pub(crate) fn open_streams(&mut self, link: u64, key: TaskKey) {
+        for stream in [StreamName::Out, StreamName::Err] {
+            self.acknowledge_output(link, key, stream);
+        }
+    }
+
+    pub(crate) fn acknowledge_output(&mut self, link: u64, key: TaskKey, stream: StreamName) {
+        let store = self.controller.stores.entry((key, stream)).or_default();
+        let durable = if self.sabotage == Sabotage::AckBeforeDurable {
+            store.received
+        } else {
+            store.durable
+        };
+        let ack = OutputAck { key, stream, received: store.received, durable };
+        self.send_to_agent(link, ToAgent::OutputAck(ack));
+    }
+
+    /// The agent is told what the controller has.
+    pub(crate) fn output_acknowledged(&mut self, host: HostId, link: u64, ack: &OutputAck) {
+        let place = (ack.key, ack.stream);
+        let durable = self.controller.stores.get(&place).map_or(0, |s| s.durable);
+        self.checks.acknowledged_output(self.now, ack, durable);
+        if let Some(there) = self.links.get_mut(&link) {
+            there.streams.entry(place).or_insert(ack.received);
+        }
+        if let Some(spool) = self.hosts[host.index()].disk.spools.get_mut(&place) {
+            spool.base = spool.base.max(ack.durable).min(spool.length.max(ack.durable));
+            spool.length = spool.length.max(spool.base);
+            spool.synced = spool.synced.max(spool.base);
+        }
+        self.pump(host, link, ack.key, ack.stream, ack.received + OUTPUT_WINDOW_BYTES);
+    }
+
+    /// The program has written: every link that has the stream open is served.
+    pub(crate) fn pump_links(&mut self, host: HostId, key: TaskKey, stream: StreamName) {
+        if self.hosts[host.index()].agent.is_none() {
+            return;
+        }
+        for link in self.open_links_of(host) {
+            if self.links[&link].streams.contains_key(&(key, stream)) {
+                self.pump(host, link, key, stream, u64::MAX);
+            }
+        }
+    }
+
+    fn pump(&mut self, host: HostId, link: u64, key: TaskKey, stream: StreamName, limit: u64) {
+        let Some(spool) = self.hosts[host.index()].disk.spools.get(&(key, stream)) else { return };
+        let (base, length) = (spool.base, spool.length);
+        let Some(there) = self.links.get_mut(&link) else { return };
+        let Some(next) = there.streams.get_mut(&(key, stream)) else { return };
+        let mut messages = Vec::new();
+        if *next < base {
+            messages.push(ToController::OutputGap(OutputGap {
+                key,
+                stream,
+                from: *next,
+                to: base,
+            }));
+            *next = base;
+        }
+        while *next < length.min(limit) {
+            let end = length.min(limit).min(*next + PART_BYTES as u64);
+            let bytes = (*next..end).map(|offset| byte_at(key, stream, offset)).collect();
+            messages.push(ToController::OutputPart(OutputPart {
+                key,
+                stream,
+                offset: *next,
+                bytes,
+            }));
+            *next = end;
+        }
+        messages.into_iter().for_each(|m| self.send_to_controller(link, m));
+    }
+
+    /// A piece arrives at the controller.
+    pub(crate) fn output_part(&mut self, part: &OutputPart) {
+        let store = self.controller.stores.entry((part.key, part.stream)).or_default();
+        let end = part.offset + part.bytes.len() as u64;
+        if part.offset > store.received || end <= store.received {
+            return;
+        }
+        let fresh = store.received;
+        let right = (fresh..end).all(|offset| {
+            part.bytes[(offset - part.offset) as usize] == byte_at(part.key, part.stream, offset)
+        });
+        store.received = end;
+        let total = store.total;
+        self.checks.stored_output(self.now, part.key, right, end, total);
+        self.store_soon();
+    }
+
+    /// A piece that will never come is declared.
+    pub(crate) fn output_gap(&mut self, gap: &OutputGap) {
+        let store = self.controller.stores.entry((gap.key, gap.stream)).or_default();
+        if gap.from <= store.received && store.received < gap.to {
+            store.gap_bytes += gap.to - store.received;
+            store.received = gap.to;
+            self.store_soon();
+        }
+    }
+
+    fn store_soon(&mut self) {
+        if self.controller.storing || !self.controller.alive {
+            return;
+        }
+        self.controller.storing = true;
+        self.controller.stores.values_mut().for_each(|s| s.syncing = s.received);
+        let life = self.controller.life;
+        self.after(STORE_MS, Happening::Stored { life });
+    }
+
+    /// What was being written is durable.
+    pub(crate) fn stored(&mut self, life: u64) {
+        if life != self.controller.life || !self.controller.alive {
+            return;
+        }
+        self.controller.storing = false;
+        let (mut moved, mut more) = (Vec::new(), false);
+        for (place, store) in &mut self.controller.stores {
+            if store.syncing > store.durable {
+                store.durable = store.syncing;
+                moved.push(*place);
+            }
+            more |= store.received > store.syncing;
+        }
+        for (key, stream) in moved {
+            let host = self.controller.owners.get(&key).copied();
+            if let Some(link) = host.and_then(|h| self.controller.open_link(h, &self.links)) {
+                self.acknowledge_output(link, key, stream);
+            }
+            self.tell_stored(key, stream);
+        }
+        if more {
+            self.store_soon();
+        }
+    }
+
+    /// The lengths that a report says are those of the complete streams.
+    pub(crate) fn learn_totals(&mut self, host: HostId, report: &Report) {
+        let records = match report {
+            Report::Inventory { tasks, .. } => tasks.as_slice(),
+            Report::Task(record) => std::slice::from_ref(record),
+            Report::Preparing { .. }
+            | Report::Prepared { .. }
+            | Report::PrepareFailed { .. }
+            | Report::Cleaned { .. }
+            | Report::Note(_) => return,
+        };
+        for record in records {
+            let TaskState::Exited { out_bytes, err_bytes, .. } = record.state else { continue };
+            if self.controller.run.tasks_on(host).iter().all(|(key, _)| *key != record.key) {
+                continue;
+            }
+            self.controller.owners.insert(record.key, host);
+            for (stream, total) in [(StreamName::Out, out_bytes), (StreamName::Err, err_bytes)] {
+                self.controller.stores.entry((record.key, stream)).or_default().total = Some(total);
+                self.tell_stored(record.key, stream);
+            }
+        }
+    }
+
+    fn tell_stored(&mut self, key: TaskKey, stream: StreamName) {
+        let Some(store) = self.controller.stores.get_mut(&(key, stream)) else { return };
+        if store.told || store.total.is_none_or(|total| store.durable < total) {
+            return;
+        }
+        store.told = true;
+        let gap_bytes = store.gap_bytes;
+        self.controller.pending.push(Event::OutputStored { key, stream, gap_bytes });
+        self.commit_soon();
+    }
+
+    /// Streams of a host's tasks that are not complete are opened on its new link.
+    pub(crate) fn open_streams_again(&mut self, host: HostId, link: u64) {
+        for (key, _) in self.controller.run.tasks_on(host) {
+            self.controller.owners.insert(key, host);
+            for stream in [StreamName::Out, StreamName::Err] {
+                let told = self.controller.stores.get(&(key, stream)).is_some_and(|s| s.told);
+                if !told {
+                    self.acknowledge_output(link, key, stream);
+                }
+            }
+        }
+    }
+}
