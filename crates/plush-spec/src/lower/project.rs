@@ -192,8 +192,14 @@ impl Lower<'_, '_> {
         self.package_path(kind, &path, installer, &at);
         let last = path.trim_end_matches('/').rsplit(['/', ':']).next().unwrap_or(&path);
         let last = last.split(['?', '#']).next().filter(|l| !l.is_empty()).unwrap_or(&path);
+        let name = self.text(node, "name").unwrap_or_else(|| last.trim().to_string());
+        if name.starts_with('-') || name.contains('/') || matches!(name.as_str(), "" | "." | "..") {
+            let message = format!("`{}` is no name of a file", value::shown(&name));
+            let hint = "give the package another `name`";
+            self.report.error("value", &at, message, Some(hint.to_string()));
+        }
         Some(Package {
-            name: self.text(node, "name").unwrap_or_else(|| last.to_string()),
+            name,
             place,
             kind,
             dest_path: self.text(node, "dest_path"),
