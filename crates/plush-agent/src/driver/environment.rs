@@ -26,6 +26,8 @@ impl Environment {
         let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
         common.insert("PLUSH_RUN".into(), run);
         common.insert("PLUSH_HOST".into(), host.to_owned());
+        let directory = base.run.to_string_lossy().into_owned();
+        common.insert("PLUSH_RUN_DIR".into(), directory);
         Environment { common }
     }
 

@@ -3,7 +3,7 @@
 
 use super::is_childless;
 use super::wire::Launch;
-use crate::processes::{self, Process};
+use crate::processes::{self, Process, Scan};
 use crate::record::Started;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeSet;
@@ -104,7 +104,7 @@ impl Marks {
     pub fn find(&self) -> Vec<Process> {
         let scan = processes::scan();
         let mut found: Vec<Process> =
-            scan.values().filter(|p| self.is_marked(p)).copied().collect();
+            scan.values().filter(|p| self.is_marked(p, &scan)).copied().collect();
         let roots = found.iter().map(|p| p.pid).collect();
         found.extend(processes::descendants(&scan, &roots));
         found.retain(|p| !p.zombie && p.pid != std::process::id());
@@ -112,16 +112,23 @@ impl Marks {
     }
 
     /// Processes among `scan` that bear a mark.
-    fn is_marked(&self, process: &Process) -> bool {
+    fn is_marked(&self, process: &Process, scan: &Scan) -> bool {
         if process.zombie || process.start_ticks < self.start_ticks {
             return false;
         }
         let is_main =
             self.main.is_some_and(|m| m.pid == process.pid && m.start_ticks == process.start_ticks);
         is_main
-            || process.session == self.session
+            || self.is_in_session(process, scan)
             || (!self.variables.is_empty() && processes::carries(process.pid, &self.variables))
             || self.holds_pipe(process)
+    }
+
+    /// A session keeps its number as long as it has members, also without its leader; a leader of another start
+    /// time shows that the number is a stranger's by now (P8).
+    fn is_in_session(&self, process: &Process, scan: &Scan) -> bool {
+        let stranger = scan.get(&self.session).is_some_and(|l| l.start_ticks != self.start_ticks);
+        process.session == self.session && !stranger
     }
 
     /// Whether the process has the task's output open for writing.

@@ -88,10 +88,11 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Variables that every process of the task inherits, unless it throws them away.
+    /// Variables that every process of the task inherits, unless it throws them away. Together no other task of
+    /// this host has them.
     pub fn marks(&self) -> Vec<String> {
         let marks = self.environment.iter().filter(|(name, _)| {
-            matches!(name.as_str(), "PLUSH_RUN" | "PLUSH_TASK" | "PLUSH_INCARNATION")
+            matches!(name.as_str(), "PLUSH_RUN_DIR" | "PLUSH_TASK" | "PLUSH_INCARNATION")
         });
         marks.map(|(name, value)| format!("{name}={value}")).collect()
     }

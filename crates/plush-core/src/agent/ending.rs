@@ -80,9 +80,7 @@ impl Ending {
     /// When [`Ending::decide`] has something to say although nobody asks.
     pub fn wake_at(&self, now: Millis) -> Option<Millis> {
         let at = match &self.stage {
-            Stage::Running => {
-                [self.time_limit_at, self.lease_until].into_iter().flatten().min()
-            }
+            Stage::Running => [self.time_limit_at, self.lease_until].into_iter().flatten().min(),
             Stage::Asked { .. } => Some(now),
             Stage::Signalled { kill_at, .. } => Some(*kill_at),
             Stage::Killed { .. } => None,

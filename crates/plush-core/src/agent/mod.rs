@@ -243,19 +243,14 @@ impl Agent {
 
     fn command(&mut self, command: Command) {
         let answer = match command {
-            Command::Start { key, spec } => {
-                self.tasks.start(key, spec, self.leaving.has_begun())
-            }
-            Command::Stop { key, why } => Some(self.tasks.stop(key, why)).flatten(),
+            Command::Start { key, spec } => self.tasks.start(key, spec, self.leaving.has_begun()),
+            Command::Stop { key, why } => self.tasks.stop(key, why),
             Command::Signal { key, signal } => {
                 self.tasks.signal(key, signal);
                 None
             }
             Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),
-            Command::CancelPrepare { cluster } => {
-                self.clusters.cancel(&cluster);
-                None
-            }
+            Command::CancelPrepare { cluster } => self.clusters.cancel(&cluster),
             Command::CleanUp { lines, keep_work, keep_cache, line_limit_ms } => {
                 self.leaving.begin(CleanUpSpec { lines, keep_work, keep_cache, line_limit_ms });
                 self.leaving.last_word().cloned()

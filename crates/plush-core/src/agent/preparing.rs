@@ -52,9 +52,18 @@ impl Clusters {
         }
     }
 
-    pub fn cancel(&mut self, cluster: &str) {
-        if let Some(Cluster::Making(cancel @ Cancel::No)) = self.clusters.get_mut(cluster) {
-            *cancel = Cancel::Wanted;
+    /// A preparation is not wanted any more: the answer, where nobody has begun it.
+    pub fn cancel(&mut self, cluster: &str) -> Option<Report> {
+        match self.clusters.get_mut(cluster) {
+            Some(Cluster::Asked(_)) => {
+                self.clusters.remove(cluster);
+                Some(cancelled(cluster.to_owned(), "it was cancelled"))
+            }
+            Some(Cluster::Making(cancel @ Cancel::No)) => {
+                *cancel = Cancel::Wanted;
+                None
+            }
+            Some(Cluster::Making(_) | Cluster::Prepared) | None => None,
         }
     }
 

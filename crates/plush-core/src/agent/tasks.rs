@@ -98,8 +98,7 @@ impl Tasks {
         for (key, task) in &mut self.tasks {
             let key = *key;
             if let (Some(_), Stop::Wanted(why)) = (&task.start, &task.stop) {
-                task.record.state =
-                    never(&format!("it was stopped before it was started: {why}"));
+                task.record.state = never(&format!("it was stopped before it was started: {why}"));
                 task.start = None;
                 task.stop = Stop::Asked;
                 reports.push(Report::Task(task.record.clone()));
@@ -131,12 +130,8 @@ impl Tasks {
 
     /// Gives a key its end before it had a beginning, so that it never gets one.
     fn bury(&mut self, key: TaskKey, why: &str) -> Report {
-        let record = TaskRecord {
-            key,
-            state: never(why),
-            guarantee: Guarantee::default(),
-            degraded: false,
-        };
+        let record =
+            TaskRecord { key, state: never(why), guarantee: Guarantee::default(), degraded: false };
         let task = Task { record: record.clone(), start: None, stop: Stop::Asked };
         self.tasks.insert(key, task);
         Report::Task(record)

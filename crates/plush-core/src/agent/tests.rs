@@ -124,7 +124,9 @@ fn a_controller_without_memory_gets_a_new_session() {
     assert!(effects.contains(&Effect::Close { link: 1 }));
     let greeting = Greeting { session: 8, received: 0, epoch: 2 };
     assert!(effects.contains(&Effect::Greet { link: 2, greeting }));
-    assert!(matches!(reports(&effects)[..], [Report::Inventory { ref tasks, .. }] if tasks.len() == 1));
+    assert!(
+        matches!(reports(&effects)[..], [Report::Inventory { ref tasks, .. }] if tasks.len() == 1)
+    );
 }
 
 #[test]
@@ -137,7 +139,9 @@ fn e2_a_stale_controller_is_told_and_changes_nothing() {
     agent.absorb(Event::Command { link: 3, number: 1, command: clean_up() });
     agent.absorb(Event::Ping { link: 3, token: 1 });
     let effects = agent.decide(30_000);
-    assert!(matches!(&effects[..], [Effect::Refuse { link: 3, greeting, .. }] if greeting.epoch == 5));
+    assert!(
+        matches!(&effects[..], [Effect::Refuse { link: 3, greeting, .. }] if greeting.epoch == 5)
+    );
     assert_eq!((agent.view().lease_until, agent.link()), (until, Some(2)));
 }
 
@@ -266,6 +270,15 @@ fn a_second_preparation_of_a_cluster_waits_for_the_first() {
     assert!(!effects.iter().any(|e| matches!(e, Effect::Prepare(_))));
     let effects = command(&mut agent, 3, Command::CancelPrepare { cluster: "c".into() });
     assert_eq!(effects[0], Effect::CancelPrepare { cluster: "c".into() });
+}
+
+#[test]
+fn a_preparation_that_is_cancelled_before_it_begins_never_begins() {
+    let mut agent = connected();
+    agent.absorb(Event::Command { link: 1, number: 1, command: prepare("c") });
+    let effects = command(&mut agent, 2, Command::CancelPrepare { cluster: "c".into() });
+    assert!(matches!(reports(&effects)[..], [Report::PrepareFailed { .. }]));
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Prepare(_))));
 }
 
 #[test]

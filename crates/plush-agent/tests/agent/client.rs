@@ -1,8 +1,6 @@
 //! A small controller for tests: starts the real agent through its bridge and speaks the protocol with it.
 //! Not the product's controller, so that a mistake is not made twice.
 
-#![allow(dead_code, clippy::unwrap_used)]
-
 use plush_protocol::*;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -1,13 +1,8 @@
-//! The real agent and its keepers, through a bridge, against a small controller.
+//! How a task starts and what it finds.
 
-#![allow(clippy::unwrap_used)]
-
-mod client;
-
-use client::*;
+use crate::client::*;
 use plush_protocol::*;
 use std::fs;
-use std::time::{Duration, Instant};
 
 #[test]
 fn p9_codes_and_signals_come_as_they_were() {
@@ -129,48 +124,5 @@ fn p1_a_key_is_never_started_twice() {
     let reports = client.memory.reports.len();
     client.until("an answer", |memory| memory.reports.len() > reports);
     assert_eq!(fs::read_to_string(host.cluster_dir().join("started")).unwrap(), "x\n");
-    client.clean_up(false);
-}
-
-#[test]
-fn f60_a_task_that_ignores_the_signal_is_killed_after_the_grace() {
-    let host = Host::new();
-    let mut client = host.connect();
-    client.start(key(1), shell("trap '' TERM; echo ready; while :; do sleep 0.05; done"));
-    client.until("ready", |m| !m.streams[&(key(1), StreamName::Out)].bytes.is_empty());
-    let pid = client.running(key(1));
-    let asked = Instant::now();
-    client.stop(key(1));
-    assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
-    assert!(asked.elapsed() < Duration::from_millis(500 + 2_000));
-    assert!(asked.elapsed() >= Duration::from_millis(500));
-    assert!(!is_alive(pid));
-    client.clean_up(false);
-}
-
-#[test]
-fn a_task_that_obeys_the_signal_ends_before_the_grace() {
-    let host = Host::new();
-    let mut client = host.connect();
-    let mut spec = shell("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done");
-    spec.stop.grace_ms = 20_000;
-    client.start(key(1), spec);
-    client.until("ready", |m| !m.streams[&(key(1), StreamName::Out)].bytes.is_empty());
-    let asked = Instant::now();
-    client.stop(key(1));
-    assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
-    assert_eq!(client.out(key(1)), b"ready\nbye\n");
-    assert!(asked.elapsed() < Duration::from_secs(5));
-    client.clean_up(false);
-}
-
-#[test]
-fn a_time_limit_stops_and_says_so() {
-    let host = Host::new();
-    let mut client = host.connect();
-    let mut spec = shell("sleep 100");
-    spec.time_limit_ms = Some(300);
-    client.start(key(1), spec);
-    assert_eq!(client.finished(key(1)), Exit::Stopped { why: "time-limit".into() });
     client.clean_up(false);
 }

@@ -1,0 +1,151 @@
+//! Leaving a host: no process, no file.
+
+use crate::client::*;
+use plush_protocol::*;
+use std::path::Path;
+
+fn is_clean(report: &Report) -> bool {
+    matches!(report, Report::Cleaned { remainder, failed_lines } if remainder.is_empty() && failed_lines.is_empty())
+}
+
+/// The agent ends by itself once its last report is acknowledged.
+fn leave(client: Client) {
+    let agent = client.hello.facts.agent_pid;
+    gone(agent);
+}
+
+#[test]
+fn c1_c2_after_a_clean_up_no_process_and_no_file_is_left() {
+    let host = Host::new();
+    let before: Vec<_> = std::fs::read_dir(host.dir.path()).unwrap().collect();
+    assert!(before.is_empty());
+    let mut client = host.connect();
+    client.start(key(1), shell("mkdir -p a/b; echo x > a/b/c; chmod 000 a/b; sleep 7654"));
+    client.start(key(2), shell("echo done"));
+    client.finished(key(2));
+    client.running(key(1));
+    let report = client.clean_up(false);
+    assert!(is_clean(&report), "{report:?}");
+    assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
+    leave(client);
+    let after: Vec<_> = std::fs::read_dir(host.dir.path()).unwrap().flatten().collect();
+    assert!(after.is_empty(), "{after:?}");
+    assert_eq!(processes_with(host.dir.path().to_str().unwrap()), Vec::<u32>::new());
+}
+
+#[test]
+fn c3_a_clean_up_that_is_asked_for_again_is_answered_again() {
+    let host = Host::new();
+    let mut client = host.connect();
+    assert!(is_clean(&client.clean_up(false)));
+    leave(client);
+    let mut client = host.connect_with(Memory { epoch: 2, ..Memory::default() });
+    assert!(is_clean(&client.clean_up(false)));
+    leave(client);
+    assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_cache_and_the_working_directories_stay_where_that_was_asked_for() {
+    let host = Host::new();
+    let mut client = host.connect();
+    client.start(key(1), shell("echo kept > result"));
+    client.finished(key(1));
+    client.command(Command::CleanUp {
+        lines: Vec::new(),
+        keep_work: true,
+        keep_cache: true,
+        line_limit_ms: 1_000,
+    });
+    client.cleaned();
+    leave(client);
+    assert_eq!(std::fs::read_to_string(host.cluster_dir().join("result")).unwrap(), "kept\n");
+    let left: Vec<_> = std::fs::read_dir(host.run_dir()).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn clean_up_lines_run_in_their_clusters_directory_and_a_failed_one_is_told() {
+    let host = Host::new();
+    let mut client = host.connect();
+    client.start(key(1), shell("true"));
+    client.finished(key(1));
+    let outside = host.dir.path().join("outside");
+    client.command(Command::CleanUp {
+        lines: vec![
+            ("c".into(), format!("pwd > {}; echo $PLUSH_RUN >> {0}", outside.display())),
+            ("c".into(), "echo no such thing >&2; exit 5".into()),
+        ],
+        keep_work: false,
+        keep_cache: false,
+        line_limit_ms: 10_000,
+    });
+    let Report::Cleaned { remainder, failed_lines } = client.cleaned() else { panic!() };
+    assert!(remainder.is_empty());
+    assert_eq!(failed_lines.len(), 1);
+    assert!(failed_lines[0].raw().contains("no such thing"), "{failed_lines:?}");
+    let said = std::fs::read_to_string(&outside).unwrap();
+    assert_eq!(said, format!("{}\nrun1\n", host.cluster_dir().display()));
+    leave(client);
+}
+
+#[test]
+fn f26_two_runs_on_one_base_do_not_disturb_each_other() {
+    let host = Host::new();
+    let open = |run| Client::open(Path::new(AGENT), &host.base(), run, Memory::default());
+    let (mut one, mut two) = (open("run1"), open("run2"));
+    assert_ne!(one.hello.facts.agent_pid, two.hello.facts.agent_pid);
+    one.start(key(1), shell("sleep 8765"));
+    two.start(key(1), shell("sleep 8765"));
+    let (first, second) = (one.running(key(1)), two.running(key(1)));
+    assert!(is_clean(&one.clean_up(false)));
+    leave(one);
+    assert!(!is_alive(first) && is_alive(second));
+    assert!(host.base().join("runs/run2").exists() && !host.base().join("runs/run1").exists());
+    two.stop(key(1));
+    assert_eq!(two.finished(key(1)), Exit::Stopped { why: "stop".into() });
+    assert!(is_clean(&two.clean_up(false)));
+    leave(two);
+    assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn many_bridges_at_once_find_one_agent() {
+    let host = Host::new();
+    let (dir, run) = (host.base(), host.run.clone());
+    let bridges: Vec<_> = (1..=6)
+        .map(|epoch| {
+            let (dir, run) = (dir.clone(), run.clone());
+            std::thread::spawn(move || {
+                let mut bridge = std::process::Command::new(AGENT);
+                bridge.args(["bridge", "--run", &run, "--host", "h1", "--base"]).arg(&dir);
+                bridge.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+                let _ = epoch;
+                assert!(bridge.status().unwrap().success());
+            })
+        })
+        .collect();
+    bridges.into_iter().for_each(|bridge| bridge.join().unwrap());
+    let serving: Vec<u32> = processes_with(host.dir.path().to_str().unwrap());
+    assert_eq!(serving.len(), 1, "{serving:?}");
+    let mut client = host.connect();
+    assert_eq!(client.hello.facts.agent_pid, serving[0]);
+    client.clean_up(false);
+}
+
+#[test]
+fn a_wrong_owner_or_mode_of_the_runs_directory_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let host = Host::new();
+    std::fs::create_dir_all(host.run_dir()).unwrap();
+    std::fs::set_permissions(host.run_dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let output = std::process::Command::new(AGENT)
+        .args(["bridge", "--run", "run1", "--host", "h1", "--base"])
+        .arg(host.base())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("runs/run1") && said.contains("777"), "{said}");
+}
