@@ -26,7 +26,11 @@ pub fn run(base: &Base, host: &str) -> io::Result<()> {
         let _gone = to_agent.shutdown(Shutdown::Write);
     });
     let stdout = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
-    carry(&mut from_agent, &mut fs::File::from(stdout))
+    match carry(&mut from_agent, &mut fs::File::from(stdout)) {
+        // The agent has closed with something of ours unread: that too is its end of the connection.
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+        other => other,
+    }
 }
 
 /// Carries bytes by read and write. Not by splice(2), as `io::copy` would: waiting for the socket it holds the lock

@@ -231,7 +231,7 @@ impl Held {
     fn listen(&self) -> io::Result<UnixListener> {
         let path = self.short_path(KEEPER_SOCKET);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => UnixListener::bind(path),
         }
     }

@@ -62,6 +62,9 @@ pub fn serve(base: Base, host: &str) -> io::Result<()> {
     served
 }
 
+/// Streams that may be opened before their tasks are held; a peer that opens more has to open them again.
+const OPENED_EARLY: usize = 4096;
+
 struct Driver {
     base: Base,
     core: Agent,
@@ -74,6 +77,8 @@ struct Driver {
     links: BTreeMap<LinkId, Link>,
     next_link: LinkId,
     tasks: BTreeMap<TaskKey, Held>,
+    /// Streams that the controller has opened and whose task, told of just before, is not held yet.
+    opened_early: Vec<OutputAck>,
     /// Whose output was sent last.
     turn: (TaskKey, StreamName),
     /// A keeper died before its task: orphans may have become our children.
@@ -115,6 +120,7 @@ impl Driver {
             links: BTreeMap::new(),
             next_link: 1,
             tasks,
+            opened_early: Vec::new(),
             turn: (TaskKey { task: 0, incarnation: 0 }, StreamName::Out),
             orphans: false,
             preparing: BTreeMap::new(),
@@ -372,6 +378,7 @@ impl Driver {
 
     /// Nothing of a task is sent before the controller says on its new connection what it has.
     fn silence_streams(&mut self) {
+        self.opened_early.clear();
         self.tasks.values_mut().flat_map(|t| &mut t.streams).for_each(|s| s.disconnected());
     }
 
@@ -393,7 +400,12 @@ impl Driver {
     }
 
     fn output_acknowledged(&mut self, ack: &OutputAck) {
-        let Some(held) = self.tasks.get_mut(&ack.key) else { return };
+        let Some(held) = self.tasks.get_mut(&ack.key) else {
+            if self.opened_early.len() < OPENED_EARLY {
+                self.opened_early.push(ack.clone());
+            }
+            return;
+        };
         let stream = &mut held.streams[index(ack.stream)];
         if let Some(offset) = stream.acknowledged(ack) {
             held.tell(&ToKeeper::Durable { stream: ack.stream, offset });
@@ -412,6 +424,9 @@ impl Driver {
             log!("{}", cause.text);
             self.changed(key, TaskState::NotStarted(cause));
         }
+        let early: Vec<OutputAck> =
+            self.opened_early.extract_if(.., |ack| ack.key == key).collect();
+        early.iter().for_each(|ack| self.output_acknowledged(ack));
     }
 
     fn launch(&self, key: TaskKey, spec: TaskSpec) -> Result<Launch, Cause> {

@@ -23,6 +23,9 @@ pub enum Piece {
     Reconnected,
 }
 
+/// Takes pieces and how many bytes are there with each; a cause ends the transfer.
+pub type Sink<'a> = dyn FnMut(&[u8], u64) -> Result<(), Cause> + 'a;
+
 /// The preparation's end.
 pub struct Pieces {
     pub cluster: String,
@@ -44,12 +47,7 @@ pub enum PiecesError {
 impl Pieces {
     /// Asks for a whole package; `sink` is given each piece and how many bytes are there with it, and is asked
     /// with an empty piece from time to time whether to go on.
-    pub fn pull(
-        &self,
-        blake3: &str,
-        bytes: u64,
-        sink: &mut dyn FnMut(&[u8], u64) -> Result<(), Cause>,
-    ) -> Result<(), PiecesError> {
+    pub fn pull(&self, blake3: &str, bytes: u64, sink: &mut Sink<'_>) -> Result<(), PiecesError> {
         let (mut received, mut asked) = (0, 0);
         while received < bytes {
             while asked < bytes && asked - received < (WINDOW * PART_BYTES) as u64 {

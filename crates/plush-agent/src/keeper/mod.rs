@@ -246,7 +246,12 @@ impl Keeper {
             Source::Listener => self.accept(),
             Source::Agent => self.hear(),
             Source::Gate => self.gate_spoke(),
-            Source::Watch => self.main = Main::Gone { since_ms: clock::now_ms() },
+            Source::Watch => {
+                // The agent may have said how a moment ago.
+                if let Main::Adopted { .. } = self.main {
+                    self.main = Main::Gone { since_ms: clock::now_ms() };
+                }
+            }
             Source::Stream(index) => self.streams[index].read()?,
         }
         Ok(())

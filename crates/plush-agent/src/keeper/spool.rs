@@ -310,7 +310,7 @@ mod tests {
         reader.forget(3 * SEGMENT_BYTES, None).unwrap();
         assert_eq!(starts(dir.path(), StreamName::Out).unwrap(), [2 * SEGMENT_BYTES]);
         reader.forget(3 * SEGMENT_BYTES, Some(3 * SEGMENT_BYTES)).unwrap();
-        assert_eq!(starts(dir.path(), StreamName::Out).unwrap(), []);
+        assert!(starts(dir.path(), StreamName::Out).unwrap().is_empty());
     }
 
     #[test]

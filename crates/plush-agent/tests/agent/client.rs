@@ -342,6 +342,12 @@ impl Client {
         self.memory.reports.iter().rfind(is_cleaned).unwrap().clone()
     }
 
+    /// After a clean-up: the agent ends by itself once its last report is acknowledged, and the bridge with it.
+    pub fn leave(mut self) {
+        assert!(self.bridge.wait().unwrap().success());
+        gone(self.hello.facts.agent_pid);
+    }
+
     /// Cuts the connection; what the controller knows remains.
     pub fn cut(mut self) -> Memory {
         self.bridge.kill().unwrap();

@@ -18,6 +18,7 @@ fn f60_a_task_that_ignores_the_signal_is_killed_after_the_grace() {
     assert!(asked.elapsed() >= Duration::from_millis(500));
     assert!(!is_alive(pid));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -34,6 +35,7 @@ fn a_task_that_obeys_the_signal_ends_before_the_grace() {
     assert_eq!(client.out(key(1)), b"ready\nbye\n");
     assert!(asked.elapsed() < Duration::from_secs(5));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -45,6 +47,7 @@ fn a_time_limit_stops_and_says_so() {
     client.start(key(1), spec);
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "time-limit".into() });
     client.clean_up(false);
+    client.leave();
 }
 
 /// A line that starts a process which leaves session, group, environment and pipes behind, and says its pid.
@@ -67,6 +70,7 @@ fn f61_a_process_that_has_left_everything_is_found_and_killed() {
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
     assert!(!is_alive(runaway));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -85,11 +89,10 @@ fn c1_a_runaway_of_a_task_that_ended_by_itself_ends_with_the_clean_up() {
 fn f62_a_fork_bomb_is_ended() {
     let host = Host::new();
     let mut client = host.connect();
-    let mut bomb = shell(
+    let bomb = shell(
         "trap '' TERM; f() { (f) & (f) & sleep 0.05; wait; }; echo go; \
          while :; do (sleep 0.3) & (sleep 0.4) & sleep 0.002; done",
     );
-    bomb.limits.processes = Some(100_000);
     client.start(key(1), bomb);
     first_line(&mut client, key(1));
     let pid = client.running(key(1));
@@ -99,6 +102,7 @@ fn f62_a_fork_bomb_is_ended() {
     assert!(asked.elapsed() < Duration::from_secs(10));
     assert_eq!(sessions(pid), Vec::<u32>::new());
     client.clean_up(false);
+    client.leave();
 }
 
 /// Living processes of a session.
@@ -128,6 +132,7 @@ fn f64_adopted_children_do_not_stay_zombies() {
     client.stop(key(1));
     client.finished(key(1));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -138,6 +143,7 @@ fn f67_output_of_a_child_that_outlives_its_parent_is_not_lost() {
     assert_eq!(client.finished(key(1)), Exit::Code(7));
     assert_eq!(client.out(key(1)), b"early\nlate\n");
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -145,10 +151,13 @@ fn o5_a_stop_closes_the_output_that_a_child_still_holds() {
     let host = Host::new();
     let mut client = host.connect();
     client.start(key(1), shell("sleep 3213 & echo early; exit 7"));
+    let pid = client.running(key(1));
     first_line(&mut client, key(1));
+    gone(pid);
     let asked = Instant::now();
     client.stop(key(1));
     assert_eq!(client.finished(key(1)), Exit::Code(7));
     assert!(asked.elapsed() < Duration::from_secs(3));
     client.clean_up(false);
+    client.leave();
 }

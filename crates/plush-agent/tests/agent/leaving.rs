@@ -8,12 +8,6 @@ fn is_clean(report: &Report) -> bool {
     matches!(report, Report::Cleaned { remainder, failed_lines } if remainder.is_empty() && failed_lines.is_empty())
 }
 
-/// The agent ends by itself once its last report is acknowledged.
-fn leave(client: Client) {
-    let agent = client.hello.facts.agent_pid;
-    gone(agent);
-}
-
 #[test]
 fn c1_c2_after_a_clean_up_no_process_and_no_file_is_left() {
     let host = Host::new();
@@ -27,7 +21,7 @@ fn c1_c2_after_a_clean_up_no_process_and_no_file_is_left() {
     let report = client.clean_up(false);
     assert!(is_clean(&report), "{report:?}");
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
-    leave(client);
+    client.leave();
     let after: Vec<_> = std::fs::read_dir(host.dir.path()).unwrap().flatten().collect();
     assert!(after.is_empty(), "{after:?}");
     assert_eq!(processes_with(host.dir.path().to_str().unwrap()), Vec::<u32>::new());
@@ -38,10 +32,10 @@ fn c3_a_clean_up_that_is_asked_for_again_is_answered_again() {
     let host = Host::new();
     let mut client = host.connect();
     assert!(is_clean(&client.clean_up(false)));
-    leave(client);
+    client.leave();
     let mut client = host.connect_with(Memory { epoch: 2, ..Memory::default() });
     assert!(is_clean(&client.clean_up(false)));
-    leave(client);
+    client.leave();
     assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
 }
 
@@ -58,7 +52,7 @@ fn the_cache_and_the_working_directories_stay_where_that_was_asked_for() {
         line_limit_ms: 1_000,
     });
     client.cleaned();
-    leave(client);
+    client.leave();
     assert_eq!(std::fs::read_to_string(host.cluster_dir().join("result")).unwrap(), "kept\n");
     let left: Vec<_> = std::fs::read_dir(host.run_dir()).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");
@@ -86,7 +80,7 @@ fn clean_up_lines_run_in_their_clusters_directory_and_a_failed_one_is_told() {
     assert!(failed_lines[0].raw().contains("no such thing"), "{failed_lines:?}");
     let said = std::fs::read_to_string(&outside).unwrap();
     assert_eq!(said, format!("{}\nrun1\n", host.cluster_dir().display()));
-    leave(client);
+    client.leave();
 }
 
 #[test]
@@ -99,13 +93,13 @@ fn f26_two_runs_on_one_base_do_not_disturb_each_other() {
     two.start(key(1), shell("sleep 8765"));
     let (first, second) = (one.running(key(1)), two.running(key(1)));
     assert!(is_clean(&one.clean_up(false)));
-    leave(one);
+    one.leave();
     assert!(!is_alive(first) && is_alive(second));
     assert!(host.base().join("runs/run2").exists() && !host.base().join("runs/run1").exists());
     two.stop(key(1));
     assert_eq!(two.finished(key(1)), Exit::Stopped { why: "stop".into() });
     assert!(is_clean(&two.clean_up(false)));
-    leave(two);
+    two.leave();
     assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
 }
 
@@ -131,6 +125,7 @@ fn many_bridges_at_once_find_one_agent() {
     let mut client = host.connect();
     assert_eq!(client.hello.facts.agent_pid, serving[0]);
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn o1_a_hundred_megabytes_of_anything_arrive_as_they_were_and_memory_stays_flat(
     assert!(most <= AGENT_RSS_KIB, "the agent took {most} KiB");
     println!("agent under flood: {most} KiB");
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -61,6 +62,7 @@ fn nothing_is_sent_before_it_is_asked_for_and_no_more_than_the_window() {
     client.acknowledge(key(1), StreamName::Err);
     assert_eq!(client.finished(key(1)), Exit::Code(0));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -81,6 +83,7 @@ fn o10_a_flood_does_not_keep_another_tasks_line_waiting() {
         assert_eq!(client.finished(key(task)), Exit::Stopped { why: "stop".into() });
     }
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -108,6 +111,7 @@ fn a_task_waits_when_nobody_takes_its_output_and_loses_nothing() {
     assert!(client.out(key(1)).chunks(8).all(|line| line == b"0123456\n"));
     assert_eq!(client.out(key(1)).len(), 8_000_000);
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -130,4 +134,5 @@ fn o2_with_the_gap_policy_a_task_goes_on_and_gaps_and_bytes_tile_its_output() {
     assert_eq!(stream.bytes.len() as u64 + missing, 8_000_000);
     assert!(missing > 6_000_000 && !stream.gaps.is_empty());
     client.clean_up(false);
+    client.leave();
 }

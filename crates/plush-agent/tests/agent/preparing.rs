@@ -69,6 +69,7 @@ fn a_pushed_archive_is_unpacked_and_its_program_runs() {
         assert_eq!(std::fs::read_to_string(host.cluster_dir().join("etc/host")).unwrap(), "h1\n");
     }
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -90,6 +91,7 @@ fn a_package_crosses_the_line_once_and_is_found_in_the_cache_by_the_next_run() {
     let report = prepare(&mut client, order);
     assert!(matches!(report, Report::Prepared { fetched_bytes: 0, cached: 1, .. }), "{report:?}");
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -111,6 +113,7 @@ fn a_push_goes_on_over_a_new_connection() {
     assert!(matches!(report, Report::Prepared { .. }), "{report:?}");
     assert_eq!(std::fs::read(host.cluster_dir().join("big.bin")).unwrap(), bytes);
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -155,6 +158,7 @@ fn c5_a_failed_preparation_leaves_nothing_and_says_why() {
         CauseKind::Fetch
     );
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -180,6 +184,7 @@ fn a_script_runs_in_the_directory_and_its_words_are_told_when_it_fails() {
     slow.time_limit_ms = 300;
     assert_eq!(cause(prepare(&mut client, vec![slow])).kind, CauseKind::TimeLimit);
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -192,6 +197,7 @@ fn a_preparation_can_be_cancelled() {
     client.command(Command::CancelPrepare { cluster: "c".into() });
     assert_eq!(cause(prepared(&mut client)).kind, CauseKind::Cancelled);
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -237,6 +243,7 @@ fn results_are_listed_by_pattern_and_read_by_piece_and_links_are_not_followed() 
     assert!(read("c.log", 0).failed.is_some());
     assert!(read("../../epoch", 0).failed.is_some());
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn p9_codes_and_signals_come_as_they_were() {
     assert_eq!(client.finished(key(2)), Exit::Code(42));
     assert_eq!(client.finished(key(3)), Exit::Signal { signal: 10, oom: false });
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -26,6 +27,7 @@ fn o6_the_two_streams_stay_apart() {
     assert_eq!(client.out(key(1)), b"out\nno-newline");
     assert_eq!(client.err(key(1)), b"err\n");
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -40,6 +42,7 @@ fn f68_quick_ends_keep_all_their_output() {
         assert_eq!(client.out(key(task)), format!("line {task}\n").as_bytes());
     }
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -55,6 +58,7 @@ fn f69_standard_input_is_empty_or_what_the_description_says() {
     client.finished(key(2));
     assert_eq!(client.out(key(2)), b"given\0text");
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -85,6 +89,7 @@ fn f70_a_program_that_cannot_be_executed_never_ran() {
     client.start(key(50), limited);
     assert!(client.not_started(key(50)).text.raw().contains("no/such/directory"));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -110,6 +115,7 @@ fn p11_a_task_starts_clean() {
     assert_eq!(lines[5], "0022");
     assert_eq!(lines[6], "77");
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -125,4 +131,5 @@ fn p1_a_key_is_never_started_twice() {
     client.until("an answer", |memory| memory.reports.len() > reports);
     assert_eq!(fs::read_to_string(host.cluster_dir().join("started")).unwrap(), "x\n");
     client.clean_up(false);
+    client.leave();
 }

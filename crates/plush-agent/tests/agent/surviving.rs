@@ -38,6 +38,7 @@ fn o1_a_cut_connection_loses_and_doubles_nothing() {
     assert_eq!(client.finished(key(1)), Exit::Code(9));
     lines_are_whole(client.out(key(1)));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -50,6 +51,7 @@ fn n2_the_newer_connection_wins_and_the_older_is_closed() {
     new.start(key(1), shell("true"));
     assert_eq!(new.finished(key(1)), Exit::Code(0));
     new.clean_up(false);
+    new.leave();
 }
 
 #[test]
@@ -62,6 +64,7 @@ fn e1_an_epoch_is_remembered_by_the_next_agent() {
     assert_eq!(stale.hello.epoch, 5);
     let mut client = host.connect_with(Memory { epoch: 6, ..Memory::default() });
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -83,6 +86,7 @@ fn f04_a_task_does_not_notice_the_death_of_its_agent() {
     assert_eq!(client.finished(key(1)), Exit::Code(9));
     lines_are_whole(client.out(key(1)));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -100,6 +104,7 @@ fn an_end_that_happened_without_an_agent_is_reported_by_the_next() {
     assert_eq!(client.finished(key(1)), Exit::Code(9));
     lines_are_whole(client.out(key(1)));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -118,6 +123,7 @@ fn f05_a_task_whose_keeper_died_goes_on_and_is_accounted_for() {
     enough(&host);
     assert_eq!(client.finished(key(1)), Exit::Code(9));
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -132,6 +138,7 @@ fn f05_a_task_whose_keeper_died_can_be_stopped_with_all_that_it_started() {
     client.stop(key(1));
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
     client.clean_up(false);
+    client.leave();
     assert_eq!(processes_with(host.dir.path().to_str().unwrap()), Vec::<u32>::new());
     assert_eq!(processes_with("sleep\x004322"), Vec::<u32>::new());
 }
@@ -161,6 +168,7 @@ fn f06_a_task_that_lost_keeper_and_agent_is_ended_and_reported_as_lost() {
     client.until("an answer", |m| m.reports.len() > reports);
     assert!(!host.cluster_dir().join("again").exists());
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -184,6 +192,7 @@ fn l1_the_keeper_stops_its_task_when_the_lease_is_out_though_the_agent_is_dead()
     let mut client = host.connect_with(memory);
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "lease".into() });
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -198,6 +207,7 @@ fn l1_the_agent_stops_its_tasks_when_nobody_renews_the_lease() {
     let mut client = host.connect_with(memory);
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "lease".into() });
     client.clean_up(false);
+    client.leave();
 }
 
 #[test]
@@ -215,4 +225,5 @@ fn p12_a_stopped_agent_does_not_stop_its_tasks() {
     assert_eq!(client.finished(key(1)), Exit::Code(4));
     lines_are_whole(client.out(key(1)));
     client.clean_up(false);
+    client.leave();
 }
