@@ -51,6 +51,16 @@ fn a_barrier_that_everybody_failed_at_never_opens() {
 }
 
 #[test]
+fn a_barrier_that_everybody_failed_at_wakes_nobody() {
+    let entry = Entry { timeout_ms: Some(10), ..Default::default() };
+    let mut b = barrier(entry, Release::All, Late::Admit, 2);
+    b.enter(Entrant(0), 5);
+    assert_eq!(b.wake_at(), Some(15));
+    b.fail(Entrant(0));
+    assert_eq!(b.wake_at(), None);
+}
+
+#[test]
 fn the_paper_s_ten_arrivals_open_at_eighty_percent_after_23_seconds() {
     let share =
         Entry { percent: Some(Percent { percent: 80.0, min_wait_ms: 0 }), ..Default::default() };
