@@ -57,7 +57,7 @@ pub fn remove_last(base: &Base) {
     }
     // What is not empty is kept on purpose, or belongs to another run.
     let _kept = fs::remove_dir(&base.run);
-    for name in ["runs", "cache", "bin"] {
+    for name in ["runs", "cache"] {
         let _kept = fs::remove_dir(base.base.join(name));
     }
     let _kept = fs::remove_dir(&base.base);
@@ -70,9 +70,14 @@ fn remove_shared(base: &Base, remainder: &mut Vec<Tainted>) {
         return;
     }
     let Ok(root) = Root::open(&base.base) else { return };
-    for name in ["cache", "bin"] {
+    for name in names(&base.base).iter().filter(|n| is_ours(n)) {
         note(&root.remove_tree(Path::new(name), &mut go_on), remainder);
     }
+}
+
+/// What the transport and agents put beside the runs: the cache, agents by digest, uploads that broke off.
+fn is_ours(name: &str) -> bool {
+    name == "cache" || name.starts_with("agent-") || name.starts_with(".new-")
 }
 
 fn names(directory: &Path) -> Vec<String> {
