@@ -340,7 +340,11 @@ impl Keeper {
     }
 
     fn record_end(&mut self, state: TaskState) -> io::Result<()> {
-        record::save_value(Path::new("."), record::ENDED, &state)?;
+        match record::save_value(Path::new("."), record::ENDED, &state) {
+            // Somebody has removed the directory: nobody will ever look for a record in it.
+            Err(_) if is_removed() => {}
+            saved => saved?,
+        }
         self.announce_end(state);
         Ok(())
     }
@@ -468,9 +472,11 @@ impl Keeper {
         }
     }
 
+    /// A lease that cannot be read is as it was read last.
     fn read_lease(&mut self) {
-        let lease = record::load_lease(Path::new("../.."));
-        self.ending.lease(lease.and_then(|lease| lease.deadline()));
+        if let Some(lease) = record::load_lease(Path::new("../..")) {
+            self.ending.lease(lease.deadline());
+        }
     }
 
     fn main_pid(&self) -> Option<u32> {
@@ -624,6 +630,11 @@ fn adopt(started: &Started, now: u64) -> Main {
         Some(watch) if same => Main::Adopted { pid: started.pid, watch },
         _ => Main::Gone { since_ms: now },
     }
+}
+
+/// The task's directory has no name any more.
+fn is_removed() -> bool {
+    rustix::fs::stat(".").is_ok_and(|here| here.st_nlink == 0)
 }
 
 /// Processes that this host's kernel has killed for memory since it booted.

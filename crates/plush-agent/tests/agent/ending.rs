@@ -161,3 +161,17 @@ fn o5_a_stop_closes_the_output_that_a_child_still_holds() {
     client.clean_up(false);
     client.leave();
 }
+
+#[test]
+fn a_keeper_whose_directory_was_removed_ends_with_its_task() {
+    let host = Host::new();
+    let mut client = host.connect();
+    client.start(key(1), shell("sleep 0.5"));
+    let pid = client.running(key(1));
+    let keeper = host.keeper_of(pid);
+    std::fs::remove_dir_all(host.task_dir(key(1))).unwrap();
+    gone(keeper);
+    assert_eq!(client.finished(key(1)), Exit::Code(0));
+    client.clean_up(false);
+    client.leave();
+}
