@@ -113,10 +113,11 @@ impl HostRun {
     pub fn connected(&mut self, hello: AgentHello, client: String, now: Millis) -> bool {
         let fresh = hello.session != self.session;
         if fresh {
-            self.number_anew(|_| true);
+            let was_clean = self.ending == Ending::Cleaned;
+            self.number_anew(|_| !was_clean);
             self.inbox = Inbox::default();
             self.session = hello.session;
-            if self.ending == Ending::Cleaned {
+            if was_clean {
                 // Connecting has brought an agent to a host that was clean.
                 self.ending = Ending::Collected;
             }

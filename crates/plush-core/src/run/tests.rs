@@ -369,12 +369,14 @@ fn a_stop_during_preparation_cancels_it_and_contacts_nobody_new() {
 
 #[test]
 fn a_stopping_run_sleeps_while_a_host_that_never_answered_would_be_tried_again() {
-    let mut tale = Tale::prepared(cluster(1, vec![runs("w", &[])]), 1);
-    let mut other = Tale::of(cluster(2, vec![runs("w", &[])]), 2);
-    other.refuse(1, true);
-    other.stop();
-    assert_eq!(other.run.wake_at(other.now), None);
-    tale.stop();
+    let mut wanted = cluster(2, vec![runs("w", &[])]);
+    wanted.ready = count(1);
+    let mut tale = Tale::of(wanted, 2);
+    tale.connect(0);
+    assert_eq!(starts(&tale.prepare(0)), [(0, 0)]);
+    tale.refuse(1, true);
+    assert!(tale.run.wake_at(tale.now).is_some());
+    assert_eq!(stops(&tale.stop()), [(0, 0)]);
     assert_eq!(tale.run.wake_at(tale.now), None);
 }
 
@@ -519,15 +521,53 @@ fn a_host_that_does_not_finish_its_clean_up_is_given_up_and_disconnected() {
 
 #[test]
 fn a_host_that_comes_back_after_it_was_given_up_does_not_keep_the_run() {
-    let mut tale = Tale::prepared(cluster(2, vec![runs("w", &[])]), 2);
+    let mut wanted = cluster(2, vec![runs("w", &[])]);
+    wanted.outputs = vec![model::Output { glob: "*".into(), place: Place::default() }];
+    let mut tale = Tale::prepared(wanted, 2);
     tale.end(0, 0, 0);
     tale.end(1, 1, 0);
+    let collected = |host| Event::Collected { host, files: 0, bytes: 0, skipped: vec![] };
+    assert_eq!(cleaning(&tale.tell(collected(HostId(0)))), [0]);
     tale.now += 179_000;
-    tale.lose_link(0);
+    assert_eq!(connecting(&tale.lose_link(0)), [0]);
     tale.wait(1_500);
-    tale.hello(0, SESSION, 3);
-    tale.cleaned(1);
-    assert!(tale.run.outcome().is_some());
+    assert_eq!(tale.hello(0, SESSION, 3), [Effect::Disconnect { host: HostId(0) }]);
+    assert_eq!(cleaning(&tale.tell(collected(HostId(1)))), [1]);
+    assert_eq!(outcome(&tale.cleaned(1)), Some(Outcome::Partial));
+}
+
+#[test]
+fn an_agent_that_a_connection_brings_to_a_clean_host_is_cleaned_up_too() {
+    for comes_up in [true, false] {
+        let mut tale = Tale::prepared(cluster(1, vec![runs("w", &[])]), 1);
+        tale.end(0, 0, 0);
+        assert_eq!(connecting(&tale.lose_link(0)), [0]);
+        // What the lost link had still brought.
+        tale.cleaned(0);
+        if comes_up {
+            tale.hello(0, 7, 0);
+            assert_eq!(cleaning(&tale.inventory(0, vec![], &[])), [0]);
+            assert_eq!(outcome(&tale.cleaned(0)), Some(Outcome::Complete));
+        } else {
+            assert_eq!(outcome(&tale.refuse(0, true)), Some(Outcome::Complete));
+        }
+    }
+}
+
+#[test]
+fn a_new_controller_counts_silence_from_its_own_beginning() {
+    let mut tale = Tale::prepared(cluster(1, vec![runs("w", &[])]), 1);
+    tale.lose_link(0);
+    for _ in 0..2 {
+        tale.refuse(0, true);
+        tale.wait(8_000);
+    }
+    tale.now += 3_600_000;
+    tale.tell(Event::Restarted);
+    for _ in 0..3 {
+        tale.refuse(0, true);
+        assert_eq!(connecting(&tale.wait(8_000)), [0]);
+    }
 }
 
 #[test]
