@@ -37,11 +37,14 @@ each() {
 # The agent is there: ours, in a directory of ours, on a file system that lets it run.
 found() { [ -x "$d/agent-$D" ] && [ -O "$d" ] && [ -O "$d/agent-$D" ]; };
 
-# The directory takes a file and lets it run. A shell says 126 for what may not run; some shells cannot run a script
+# The directory takes a file and lets it run. Only the last component is made, unless the
+# account chose the directory itself: what is made is removed at the end, and nobody would know whether the ones above it
+# were there before. A shell says 126 for what may not run; some shells cannot run a script
 # without a first line that names them, which does not matter here.
 usable() {
   case "$skip" in *" $i "*) return 1;; esac;
-  mkdir -p "$d" >/dev/null 2>&1 || [ -d "$d" ] || { r="$r|$d: cannot be made"; return 1; };
+  p=; [ "$i" -gt 1 ] || p=-p;
+  mkdir $p "$d" >/dev/null 2>&1 || [ -d "$d" ] || { r="$r|$d: cannot be made"; return 1; };
   [ -O "$d" ] || { r="$r|$d: belongs to another user"; return 1; };
   if [ "$i" -gt 4 ] && [ -L "$d" ]; then r="$r|$d: is a symbolic link"; return 1; fi;
   { echo "exit 0" >"$f"; } 2>/dev/null || { r="$r|$d: cannot be written"; quiet_rm "$f"; return 1; };

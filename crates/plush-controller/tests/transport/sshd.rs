@@ -39,7 +39,7 @@ impl Sshd {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         std::fs::create_dir_all("/run/sshd").unwrap();
-        std::fs::create_dir(at("home")).unwrap();
+        std::fs::create_dir_all(at("home/.cache")).unwrap();
         keygen(&at("host_key"), &[]);
         keygen(&at("id"), &[]);
         std::fs::copy(at("id.pub"), at("authorized_keys")).unwrap();
