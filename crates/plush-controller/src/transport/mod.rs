@@ -15,7 +15,7 @@ mod link;
 mod local;
 mod overheard;
 mod pacer;
-mod pacing;
+
 mod patterns;
 mod pipe;
 mod plan;
@@ -37,10 +37,10 @@ pub use self::failure::{ConnectFailure, FailureClass, Stage};
 pub use self::known_hosts::{KeyName, KnownHosts, Offer, OfferedKey, Refusal};
 pub use self::link::{AgentOrigin, Aside, Client, Link, LinkAccount, Reader, Writer};
 pub use self::pacer::Pacer;
-pub use self::pacing::{Limits, Pacing, PacingEffect, PacingEvent, Ticket, Verdict};
 pub use self::plan::{Preference, Ssh, SshOptions};
 pub use self::ssh_config::{AddressFamily, HostSettings, LocalUser, SshConfig};
 pub use self::tainted::escape;
+pub use plush_core::pacing::Limits;
 
 use self::bootstrap::Started;
 use self::deadline::Watchdog;

@@ -12,9 +12,9 @@ use super::bootstrap::Bootstrap;
 use super::deadline::Deadlines;
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::link::Link;
-use super::pacing::{Limits, Pacing, PacingEffect, PacingEvent, Ticket, Verdict};
 use super::plan::Ssh;
 use super::{Route, connect};
+use plush_core::pacing::{Limits, Pacing, PacingEffect, PacingEvent, Ticket, Verdict};
 
 /// Gives hosts their turn to connect. Clones share one rule.
 #[derive(Clone, Debug)]
