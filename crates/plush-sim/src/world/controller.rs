@@ -298,17 +298,14 @@ impl World {
         let (host, session, end) = (there.host, there.session, there.at_controller);
         there.heard_at = self.now;
         self.note(u64::from(host.0));
+        let heard = self.still_heard(end);
         match (message, end) {
             (ToController::Hello(hello), End::Opening) => self.connected(host, link, hello),
-            (ToController::Report(number, report), End::Open | End::Closed) => {
-                if self.still_heard(end) {
-                    self.event(Event::Reported { host, session, number, report });
-                }
+            (ToController::Report(number, report), _) if heard => {
+                self.event(Event::Reported { host, session, number, report });
             }
-            (ToController::Ack(number), End::Open | End::Closed) => {
-                if self.still_heard(end) {
-                    self.event(Event::Taken { host, session, number });
-                }
+            (ToController::Ack(number), _) if heard => {
+                self.event(Event::Taken { host, session, number });
             }
             (ToController::OutputPart(part), End::Open) => self.output_part(&part),
             (ToController::OutputGap(gap), End::Open) => self.output_gap(&gap),
@@ -318,7 +315,8 @@ impl World {
 
     /// What comes from a link that is gone is mostly dropped, and sometimes stands in a channel until then.
     fn still_heard(&mut self, end: End) -> bool {
-        end == End::Open || (self.with(FaultKind::Stale) && self.chance.percent(40))
+        let late = end == End::Closed && self.with(FaultKind::Stale);
+        end == End::Open || (late && self.chance.percent(40))
     }
 
     fn connected(&mut self, host: HostId, link: u64, hello: Box<AgentHello>) {

@@ -3,7 +3,7 @@
 
 use super::World;
 use super::agent::task_record;
-use super::host::{Process, ProcessStage, Record, Script, Spool};
+use super::host::{Process, ProcessStage, Record, Script};
 use super::queue::TaskStep;
 use crate::faults::Sabotage;
 use plush_core::Millis;
@@ -143,7 +143,7 @@ impl World {
             None => Exit::Code(process.script.code),
         };
         let mut length = |stream| {
-            let spool = there.disk.spools.entry((key, stream)).or_insert_with(Spool::default);
+            let spool = there.disk.spools.entry((key, stream)).or_default();
             spool.synced = spool.length;
             spool.length
         };
