@@ -1,5 +1,7 @@
 //! Emulated hosts on one Linux machine: namespaces, real `sshd`, a user-space wide-area network.
 //!
+//! A crate of its own because it is another binary, and because nothing that manages real hosts may depend on it.
+//!
 //! Not a security boundary: root on a lab host is root on this machine, with fewer doors in view.
 //!
 //! [`Lab::up`] brings hosts up and takes them down when it is dropped; the program `plush-lab` does the same for people.

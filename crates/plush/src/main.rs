@@ -1,5 +1,6 @@
 //! `plush`, the command: a front end that never imports the core.
-//! Not the controller, which is a process of its own (`plush controller`).
+//! Not the controller, which is a process of its own (`plush controller`). A crate of its own because it is the binary
+//! for people, and so that the compiler keeps the rules out of its reach.
 
 mod agents;
 mod cli;

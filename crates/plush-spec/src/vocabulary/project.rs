@@ -235,7 +235,7 @@ pub(crate) static NUM_HOSTS: Record = Record {
         .default("max, else min")
         .example("50"),
         Field::attr("min", COUNT, "Fewer than these are not enough.")
-            .default("wanted")
+            .default("1; with `--strict` wanted")
             .example("45"),
         Field::attr("max", COUNT, "Never more than these.").example("60"),
         Field::attr("spare", COUNT_OR_NONE, "Hosts kept ready beside those, to replace lost ones.")
