@@ -78,7 +78,7 @@ struct Driver {
     began: Instant,
     published: Instant,
     is_view_old: bool,
-    view_written: Instant,
+    view_written: Option<Instant>,
     /// Nothing has been decided yet.
     is_new: bool,
 }
@@ -119,7 +119,7 @@ impl Driver {
             began: now,
             published: now,
             is_view_old: false,
-            view_written: now,
+            view_written: None,
             is_new: !resumed,
         };
         driver.start_hosts();
@@ -192,6 +192,8 @@ impl Driver {
                     Word::Broken(error) => return Err(error),
                 }
             }
+            // The view's times go on even when nothing happens.
+            self.is_view_old |= self.view_written.is_none_or(|at| at.elapsed() >= VIEW_FILE_EVERY);
             self.publish(false);
         }
     }
@@ -253,8 +255,9 @@ impl Driver {
         let decide =
             self.run.wake_at(now).map(|at| Instant::now() + Duration::from_millis(at - now));
         let view = self.is_view_old.then(|| self.published + VIEW_EVERY);
+        let view_file = self.view_written.map(|at| at + VIEW_FILE_EVERY);
         let far = Instant::now() + Duration::from_secs(3600);
-        [decide, view].into_iter().flatten().min().unwrap_or(far)
+        [decide, view, view_file].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn publish(&mut self, at_once: bool) {
@@ -262,8 +265,11 @@ impl Driver {
             return;
         }
         let view = Arc::new(self.run.view());
-        if at_once || self.view_written.elapsed() >= VIEW_FILE_EVERY {
-            self.view_written = Instant::now();
+        if view.phase != self.views.borrow().phase {
+            tracing::info!("{:?} after {} ms: {:?}", view.phase, view.elapsed_ms, view.counts);
+        }
+        if at_once || self.view_written.is_none_or(|at| at.elapsed() >= VIEW_FILE_EVERY) {
+            self.view_written = Some(Instant::now());
             let path = self.shared.run_dir.view();
             let json = serde_json::to_vec(&*view).expect("a view is plain data");
             if let Err(error) = write_whole(&path, &json) {

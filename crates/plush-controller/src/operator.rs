@@ -103,11 +103,8 @@ impl Office {
         output: bool,
         events: bool,
     ) -> std::io::Result<()> {
-        let mut lines = self.lines.subscribe();
-        let mut records = self.records.subscribe();
-        if !output {
-            lines = lines.resubscribe();
-        }
+        let mut lines = output.then(|| self.lines.subscribe());
+        let mut records = events.then(|| self.records.subscribe());
         // A watcher counts from here on: what happens now is not missed.
         self.watched.send_replace(true);
         let mut last = 0;
@@ -119,7 +116,7 @@ impl Office {
         }
         let words = self.words.clone();
         let listening = tokio::spawn(take_requests(requests, words));
-        let result = self.stream(&mut writer, &mut lines, &mut records, output, events, last).await;
+        let result = self.stream(&mut writer, &mut lines, &mut records, last).await;
         listening.abort();
         result
     }
@@ -127,18 +124,18 @@ impl Office {
     async fn stream(
         &mut self,
         writer: &mut OwnedWriteHalf,
-        lines: &mut broadcast::Receiver<Batch>,
-        records: &mut broadcast::Receiver<Arc<Record>>,
-        output: bool,
-        events: bool,
+        lines: &mut Option<broadcast::Receiver<Batch>>,
+        records: &mut Option<broadcast::Receiver<Arc<Record>>>,
         mut last: u64,
     ) -> std::io::Result<()> {
-        say(writer, &self.view()).await?;
+        if self.say_view(writer).await? {
+            return Ok(());
+        }
         loop {
             tokio::select! {
                 // Output that is there goes before the view that says that its task is over.
                 biased;
-                batch = lines.recv(), if output => match batch {
+                batch = next_of(lines) => match batch {
                     Ok(batch) => {
                         let reply = OperatorReply::Output { lines: batch.to_vec(), skipped: 0 };
                         say(writer, &reply).await?;
@@ -148,7 +145,7 @@ impl Office {
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
-                record = records.recv(), if events => match record {
+                record = next_of(records) => match record {
                     Ok(record) if record.number > last => {
                         last = record.number;
                         say_record(writer, &record).await?;
@@ -167,14 +164,22 @@ impl Office {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    let reply = { OperatorReply::View(Box::new(RunView::clone(&self.views.borrow_and_update()))) };
-                    say(writer, &reply).await?;
-                    if let OperatorReply::View(view) = reply && let Some(outcome) = view.outcome {
-                        return say(writer, &OperatorReply::Over { outcome }).await;
+                    if self.say_view(writer).await? {
+                        return Ok(());
                     }
                 }
             }
         }
+    }
+
+    /// Says the newest view; true when it is the last one, which has then been said too.
+    async fn say_view(&mut self, writer: &mut OwnedWriteHalf) -> std::io::Result<bool> {
+        let view = RunView::clone(&self.views.borrow_and_update());
+        let outcome = view.outcome.clone();
+        say(writer, &OperatorReply::View(Box::new(view))).await?;
+        let Some(outcome) = outcome else { return Ok(false) };
+        say(writer, &OperatorReply::Over { outcome }).await?;
+        Ok(true)
     }
 
     /// The records so far.
@@ -188,6 +193,16 @@ impl Office {
                 Vec::new()
             }
         }
+    }
+}
+
+/// The next of what a watcher asked for; never, if it did not ask.
+async fn next_of<T: Clone>(
+    of: &mut Option<broadcast::Receiver<T>>,
+) -> Result<T, broadcast::error::RecvError> {
+    match of {
+        Some(receiver) => receiver.recv().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -35,8 +35,7 @@ impl<T: Clone> Outbox<T> {
         if number <= self.acknowledged || number > newest {
             return;
         }
-        let count =
-            usize::try_from(number - self.acknowledged).expect("not more than are waiting");
+        let count = usize::try_from(number - self.acknowledged).expect("not more than are waiting");
         self.waiting.drain(..count);
         self.handed = self.handed.saturating_sub(count);
         self.acknowledged = number;

@@ -42,7 +42,7 @@ pub enum OperatorReply {
     Output {
         /// In order within each stream.
         lines: Vec<OutputLine>,
-        /// Lines left out before these since this front end read too slowly; the files have them all.
+        /// Batches of lines left out before these since this front end read too slowly; the files have them all.
         skipped: u64,
     },
     /// One record of the journal.

@@ -125,7 +125,8 @@ impl Desk {
         let members = wanted.min(free_count);
         let spares = num.spare.min(free_count - members);
         let mut take = |host: &&PlannedHost| self.take(host);
-        let ids: Vec<HostId> = free.iter().take((members + spares) as usize).map(&mut take).collect();
+        let ids: Vec<HostId> =
+            free.iter().take((members + spares) as usize).map(&mut take).collect();
         let (members, spares) = ids.split_at(members as usize);
         Ok(Chosen { members: members.to_vec(), spares: spares.to_vec(), wanted, min })
     }

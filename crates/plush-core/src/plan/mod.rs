@@ -11,9 +11,7 @@ use plush_spec::model::{Cluster, Command, Process, Project};
 use serde::{Deserialize, Serialize};
 
 /// Which host of [`RunPlan::hosts`].
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HostId(pub u32);
 

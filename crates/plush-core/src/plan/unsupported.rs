@@ -64,8 +64,9 @@ impl Found {
         });
         self.when(kept, "the classes attached, service and exclusive", cluster.place);
         let failure = &cluster.on_failure;
-        for reaction in
-            [&failure.process, &failure.host, &failure.cluster, &failure.application].into_iter().flatten()
+        for reaction in [&failure.process, &failure.host, &failure.cluster, &failure.application]
+            .into_iter()
+            .flatten()
         {
             self.reaction(reaction, cluster.place);
         }
@@ -83,7 +84,11 @@ impl Found {
         self.when(process.restart.is_some(), "restart", process.place);
         self.when(!process.probes.is_empty(), "probes", process.place);
         self.when(!process.secrets.is_empty(), "secrets", process.place);
-        self.when(process.stdin == Stdin::Operator, "standard input from the operator", process.place);
+        self.when(
+            process.stdin == Stdin::Operator,
+            "standard input from the operator",
+            process.place,
+        );
         if let Some(reaction) = &process.on_failure {
             self.reaction(reaction, process.place);
         }

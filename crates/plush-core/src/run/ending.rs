@@ -3,6 +3,7 @@
 
 use super::host::{Ending, HostRun, Link};
 use super::member::{ClusterRun, Stage};
+use super::task::{Stand, TaskRun};
 use super::{Effect, Run, Stopping};
 use crate::Millis;
 use crate::plan::{HostId, Keep};
@@ -217,7 +218,9 @@ impl Run {
     }
 
     fn judge(&self) -> Outcome {
-        let code = self.tasks.iter().filter(|t| t.success() == Some(false)).map(|t| t.code()).max();
+        // A task that was lost with its host is the host's failure, which the minimum of its cluster judges.
+        let failed = |t: &&TaskRun| t.success() == Some(false) && t.stand != Stand::Lost;
+        let code = self.tasks.iter().filter(failed).map(TaskRun::code).max();
         match &self.stopping {
             Some(Stopping::Asked(_)) => return Outcome::Stopped,
             Some(Stopping::TooFewHosts(_)) => return Outcome::TooFewHosts,
