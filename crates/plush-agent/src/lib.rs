@@ -1,4 +1,5 @@
-//! The program on a host: thin driver, keeper, files, links.
+//! The program on a host: thin driver, keeper, files.
+//! A crate of its own because it is another binary, small and static, and every dependency of it travels to every host.
 
 pub mod base;
 pub mod bridge;
