@@ -1,5 +1,5 @@
-# What runs on a host before the agent does. Needs sh, cat, chmod and mkdir; uses uname, id, gzip, head, df and rm
-# where they exist.
+# What runs on a host before the agent does. Needs sh, cat, chmod and mkdir; uses uname, id, gzip, head, df, rm and
+# rmdir where they exist.
 #
 # bootstrap.rs drops these comments, joins the lines with spaces and puts the result between single quotes, so that
 # any login shell hands it unread to /bin/sh. Hence: no single quote, no backslash, no exclamation mark, no tab, and
@@ -13,6 +13,8 @@ set -f;
 a=@HALF1@; b=@HALF2@; x=@UPLOAD@; skip=" @SKIP@ "; recv=@RECEIVE@;
 say() { echo; echo "$a$b|$*"; };
 quiet_rm() { rm -f "$1" >/dev/null 2>&1 || :; };
+# What was made in a directory that turned out to be of no use, and the directory itself if it was made.
+unmake() { quiet_rm "$f"; [ -z "$m" ] || rmdir "$m" >/dev/null 2>&1 || :; };
 
 # Who and what we are, with as few processes as possible.
 u=;
@@ -44,13 +46,14 @@ found() { [ -x "$d/agent-$D" ] && [ -O "$d" ] && [ -O "$d/agent-$D" ]; };
 usable() {
   case "$skip" in *" $i "*) return 1;; esac;
   p=; [ "$i" -gt 1 ] || p=-p;
-  mkdir $p "$d" >/dev/null 2>&1 || [ -d "$d" ] || { r="$r|$d: cannot be made"; return 1; };
+  m=;
+  [ -d "$d" ] || { mkdir $p "$d" >/dev/null 2>&1 && m=$d; } || [ -d "$d" ] || { r="$r|$d: cannot be made"; return 1; };
   [ -O "$d" ] || { r="$r|$d: belongs to another user"; return 1; };
   if [ "$i" -gt 4 ] && [ -L "$d" ]; then r="$r|$d: is a symbolic link"; return 1; fi;
-  { echo "exit 0" >"$f"; } 2>/dev/null || { r="$r|$d: cannot be written"; quiet_rm "$f"; return 1; };
+  { echo "exit 0" >"$f"; } 2>/dev/null || { r="$r|$d: cannot be written"; unmake; return 1; };
   chmod 700 "$f" 2>/dev/null;
   "$f" >/dev/null 2>&1 </dev/null;
-  if [ $? -eq 126 ]; then r="$r|$d: programs cannot run there (noexec)"; quiet_rm "$f"; return 1; fi;
+  if [ $? -eq 126 ]; then r="$r|$d: programs cannot run there (noexec)"; unmake; return 1; fi;
 };
 
 # This is the second channel of an upload: the file ends where the channel ends.
@@ -88,5 +91,5 @@ fi;
 if [ "$w" = ok ]; then w=$(chmod 700 "$f" 2>&1 && "$f" install --digest "$D" --to "$d/agent-$D" 2>&1 </dev/null && echo ok); fi;
 case $w in
   *ok) start sent;;
-  *) set -- $(df -Pk "$d" 2>/dev/null); quiet_rm "$f"; say "broken|$i|${11}|$d|"$w; exit 4;;
+  *) set -- $(df -Pk "$d" 2>/dev/null); unmake; say "broken|$i|${11}|$d|"$w; exit 4;;
 esac
