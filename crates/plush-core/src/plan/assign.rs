@@ -118,9 +118,11 @@ impl Desk {
             Wanted::Count(n) => n,
             Wanted::All => num.max.map_or(free_count, |max| max.min(free_count)),
         };
-        let min = if strict { wanted } else { num.min.unwrap_or(1) };
-        if free_count < min || free_count == 0 {
-            return Err(too_few(cluster, wanted, min, free_count));
+        let min = num.min.unwrap_or(1);
+        // Strictness refuses a run that cannot become complete; one under way keeps to the description's policies.
+        let needed = if strict { wanted } else { min };
+        if free_count < needed || free_count == 0 {
+            return Err(too_few(cluster, wanted, needed, free_count));
         }
         let members = wanted.min(free_count);
         let spares = num.spare.min(free_count - members);

@@ -37,7 +37,7 @@ pub struct RunPlan {
     pub keep: Keep,
     /// Life of tasks without a word from a controller; `None` is for ever.
     pub stop_after_ms: Option<u64>,
-    /// Every wanted host must take part to the end.
+    /// A run that misses a wanted host counts as failed, though it goes on as the policies say.
     pub strict: bool,
 }
 
