@@ -1,1 +1,111 @@
-//! x
+//! Runs that are stopped or fail leave nothing on any host, whatever their processes do.
+
+use crate::stage::Stage;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// One process on these hosts; `field` is one more of its fields.
+fn description(hosts: &str, field: &str, run: &str) -> String {
+    let run = run.replace('\n', "\n          ");
+    format!(
+        r#"
+project: p
+resources: [{{type: ssh, hosts: "{hosts}"}}]
+clusters:
+  c:
+    outputs: [part.txt]
+    execution:
+      - process: p
+        {field}
+        run: |
+          {run}
+"#
+    )
+}
+
+/// Writes a result, says that it is there, and would go on for ever.
+const FOR_EVER: &str = "echo part > part.txt\necho here\nexec sleep 100000";
+
+/// Ignores what would end it, and so do its children.
+const STUBBORN: &str =
+    "trap '' TERM INT HUP\necho part > part.txt\necho here\nwhile :; do sleep 100; done";
+
+/// A child that leaves session, group, parent, environment and pipes, and one that its parent did not wait for.
+const DAEMONS: &str = "echo part > part.txt\n\
+    setsid env -i /bin/sh -c '(exec sleep 100001) </dev/null >/dev/null 2>&1 &' </dev/null >/dev/null 2>&1\n\
+    (setsid sh -c 'trap \"\" TERM; sleep 100002; sleep 100003' </dev/null >/dev/null 2>&1 &)\n\
+    echo here";
+
+fn stop_by(run: &str, flags: &[&str], stop: impl FnOnce(&Stage, &crate::product::Running)) {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("p.yaml", description("h[001-003]", "", run));
+    let mut running = stage.begin("p.yaml", flags);
+    (0..3).for_each(|_| running.wait_for("here"));
+    stop(&stage, &running);
+    let said = running.end().expect(130);
+    assert!(said.err.contains(": stopped"), "{}", said.err);
+    for host in ["h001", "h002", "h003"] {
+        let result = stage.runs()[0].join("results").join(host).join("part.txt");
+        assert_eq!(std::fs::read(result).unwrap(), b"part\n");
+    }
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn f58_ctrl_c_in_a_script_stops_in_order_and_brings_results_home() {
+    stop_by(FOR_EVER, &["--batch"], |_, running| running.signal(Signal::INT));
+}
+
+#[test]
+fn f58_sigterm_stops_in_order() {
+    stop_by(FOR_EVER, &[], |_, running| running.signal(Signal::TERM));
+}
+
+#[test]
+fn plush_stop_from_elsewhere_stops_in_order() {
+    stop_by(FOR_EVER, &[], |stage, _| {
+        stage.call(&["stop", "last"]).expect(0);
+    });
+}
+
+#[test]
+fn f60_a_process_that_ignores_sigterm_is_killed_after_its_grace() {
+    let Some(stage) = Stage::with_hosts(2) else { return };
+    stage.file("p.yaml", description("h[001-002]", "stop: {grace: 1 s}", STUBBORN));
+    let mut running = stage.begin("p.yaml", &["--batch"]);
+    (0..2).for_each(|_| running.wait_for("here"));
+    let asked = std::time::Instant::now();
+    running.signal(Signal::INT);
+    running.end().expect(130);
+    // Grace and two seconds (P10), and what collecting and cleaning take.
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn f61_daemons_that_leave_everything_behind_are_ended_with_the_run() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("p.yaml", description("h[001-003]", "", DAEMONS));
+    stage.run("p.yaml", &[]).expect(0);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn a_process_that_fails_on_one_host_fails_the_run_and_leaves_nothing() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    let run = "echo part > part.txt\ntest ${rank} != 1 || { echo broken >&2; exit 3; }\necho fine";
+    stage.file("p.yaml", description("h[001-003]", "", run));
+    let said = stage.run("p.yaml", &[]).expect(1);
+    let document = said.document();
+    assert_eq!(document["outcome"]["tasks_failed"]["code"], 3, "{}", said.out);
+    let problems = said.problems("h002");
+    assert!(problems.iter().any(|(_, why)| why.contains("exited with code 3")), "{problems:?}");
+    assert_eq!(said.output("h002", "p.1.err"), b"broken\n");
+    for host in ["h001", "h003"] {
+        assert_eq!(said.output(host, "p.1.out"), b"fine\n");
+    }
+    for host in ["h001", "h002", "h003"] {
+        assert_eq!(said.result(host, "part.txt"), b"part\n");
+    }
+    stage.assert_nothing_left();
+}
