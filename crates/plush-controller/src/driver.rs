@@ -2,10 +2,11 @@
 //! It decides nothing and waits for nothing but events and the time that the core named.
 
 use crate::error::ControllerError;
-use crate::host_link::{HostLink, ORDERS, Order, Shared, Word};
+use crate::host_link::{HostLink, Shared};
 use crate::journal::{Journal, Record};
 use crate::lines;
 use crate::operator::{self, Office};
+use crate::order::{ORDERS, Order, Word};
 use crate::packages::Shelf;
 use crate::run_dir::{RunDir, write_whole};
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
@@ -288,20 +289,10 @@ impl Driver {
         if tokio::time::timeout(CLOSING_LIMIT, closing).await.is_err() {
             tracing::warn!("some links did not close in time");
         }
-        remove_local_hosts(&self.shared.run_dir);
         self.is_view_old = true;
         self.publish(true);
         // Front ends read the last view; those that do not are not waited for.
         let _ = tokio::time::timeout(CLOSING_LIMIT, self.views.closed()).await;
-    }
-}
-
-/// The directory above the local hosts' own, which their agents have removed.
-fn remove_local_hosts(run_dir: &RunDir) {
-    let host = run_dir.local_host("host");
-    if let Some(above) = host.parent() {
-        // It stays when a host keeps its files.
-        let _ = std::fs::remove_dir(above);
     }
 }
 

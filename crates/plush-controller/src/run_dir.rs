@@ -83,9 +83,10 @@ impl RunDir {
         private_temporary().join(format!("{}.sock", self.run()))
     }
 
-    /// The directory that stands for a `local` host's disk.
+    /// The directory that stands for a `local` host's disk. There is none above it that is the run's: agents remove
+    /// their own when the controller may have ended already, and nobody would be left to remove that one.
     pub fn local_host(&self, host: &str) -> PathBuf {
-        private_temporary().join(self.run()).join(file_name(host))
+        private_temporary().join(format!("{}@{}", file_name(host), self.run()))
     }
 }
 
