@@ -4,22 +4,23 @@
 use crate::effects::collect::{self, CollectTraffic};
 use crate::error::ControllerError;
 use crate::lines::{Batch, Lines};
+use crate::order::{Order, Word};
 use crate::output::{HostOutput, Stored, Sync};
 use crate::packages::Shelf;
 use crate::run_dir::RunDir;
 use crate::transport::{
-    AgentOrigin, AgentShelf, Bootstrap, Deadlines, Link, LinkAccount, Pacer, Route, Ssh,
+    AgentOrigin, AgentShelf, Bootstrap, Deadlines, LinkAccount, Pacer, Route, Ssh,
 };
+use crate::wire::Wire;
 use plush_core::plan::HostId;
 use plush_core::run::{ConnectFailure, Event};
 use plush_protocol::{
-    Command, ControllerHello, Frames, OutputPart, PROTOCOL_VERSION, Report, StreamName, Tainted,
-    TaskKey, TaskRecord, TaskState, ToAgent, ToController,
+    Command, ControllerHello, OutputPart, PROTOCOL_VERSION, Report, StreamName, Tainted, TaskKey,
+    TaskRecord, TaskState, ToAgent, ToController,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -32,33 +33,6 @@ const PING_EVERY: Duration = Duration::from_secs(4);
 const SILENCE_LIMIT: Duration = Duration::from_secs(16);
 /// How often what was received is made durable while a task goes on writing.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-const READ_BYTES: usize = 256 << 10;
-/// Orders that may wait for one host; the driver waits beyond that.
-pub const ORDERS: usize = 1024;
-
-/// What the driver tells a host's task.
-#[derive(Debug)]
-pub enum Order {
-    /// Make a link.
-    Connect { session: u64, received: u64 },
-    /// Send a command.
-    Send { number: u64, command: Command },
-    /// Tell the agent what is durable here.
-    Acknowledge { number: u64 },
-    /// Bring files home.
-    Collect { globs: Vec<(String, Vec<String>)> },
-    /// Close the link; nothing more comes.
-    Disconnect,
-}
-
-/// What a host's task tells the driver.
-#[derive(Debug)]
-pub enum Word {
-    /// Something happened.
-    Event(Event),
-    /// The controller itself cannot go on.
-    Broken(ControllerError),
-}
 
 /// What all hosts of a run share.
 pub struct Shared {
@@ -430,93 +404,6 @@ async fn next_question(collecting: &mut Option<CollectTraffic>) -> Option<ToAgen
     match collecting {
         Some(traffic) => traffic.questions.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-/// Messages over one link.
-struct Wire {
-    reader: crate::transport::Reader,
-    frames: Frames,
-    buffer: Vec<u8>,
-    /// Bounded by what it answers: commands are few, parts are asked for by window, acknowledgements follow what came.
-    outgoing: mpsc::UnboundedSender<Vec<u8>>,
-    writing: tokio::task::JoinHandle<()>,
-    aside: crate::transport::Aside,
-    session: u64,
-}
-
-impl Wire {
-    fn new(link: Link) -> Wire {
-        let (outgoing, mut frames) = mpsc::unbounded_channel::<Vec<u8>>();
-        let mut writer = link.writer;
-        let writing = tokio::spawn(async move {
-            while let Some(mut bytes) = frames.recv().await {
-                while let Ok(more) = frames.try_recv() {
-                    bytes.extend_from_slice(&more);
-                    if bytes.len() > READ_BYTES {
-                        break;
-                    }
-                }
-                let written = writer.write_all(&bytes).await;
-                if written.is_err() || writer.flush().await.is_err() {
-                    return;
-                }
-            }
-            // The reader finds out on its own when the far side is gone.
-            let _ = writer.shutdown().await;
-        });
-        Wire {
-            reader: link.reader,
-            frames: Frames::new(),
-            buffer: vec![0; READ_BYTES],
-            outgoing,
-            writing,
-            aside: link.aside,
-            session: 0,
-        }
-    }
-
-    fn send(&mut self, message: &ToAgent) {
-        let mut bytes = Vec::new();
-        match message.write(&mut bytes) {
-            // A writer that is gone shows as an end of the reader.
-            Ok(()) => drop(self.outgoing.send(bytes)),
-            Err(error) => tracing::error!("cannot send a message to an agent: {error}"),
-        }
-    }
-
-    /// The next message. Cancelling loses nothing.
-    async fn next(&mut self) -> Result<ToController, String> {
-        loop {
-            match ToController::next(&mut self.frames) {
-                Ok(Some(message)) => {
-                    if let ToController::Hello(hello) = &message {
-                        self.session = hello.session;
-                    }
-                    return Ok(message);
-                }
-                Ok(None) => {}
-                Err(error) => return Err(format!("the agent sent a {error}")),
-            }
-            match self.reader.read(&mut self.buffer).await {
-                Ok(0) => return Err("the connection was closed".into()),
-                Ok(count) => self.frames.push(&self.buffer[..count]),
-                Err(error) => return Err(format!("the connection broke: {error}")),
-            }
-        }
-    }
-
-    /// What is still to be written goes out, then the link ends.
-    async fn close(self) {
-        drop(self.outgoing);
-        // A far side that does not read any more is not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.writing).await;
-    }
-
-    /// A cause, with what the far side said beside the stream.
-    fn explain(&self, cause: String) -> String {
-        let words = self.aside.last_words();
-        if words.is_empty() { cause } else { format!("{cause}; it said: {words}") }
     }
 }
 

@@ -11,11 +11,13 @@ mod host_link;
 mod journal;
 mod lines;
 mod operator;
+mod order;
 mod output;
 mod packages;
 mod provider;
 mod run_dir;
 pub mod transport;
+mod wire;
 
 pub use error::ControllerError;
 pub use front::{

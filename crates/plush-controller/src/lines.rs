@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 /// Batches that a watcher may be behind before it misses some.
-pub const BATCHES: usize = 1024;
+pub const BATCHES: usize = 128;
 /// A line is shown up to so many bytes; the rest is counted.
 const LINE_BYTES: usize = 16 << 10;
 

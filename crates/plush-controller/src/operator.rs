@@ -2,9 +2,9 @@
 //! Not a decision: what they ask becomes an event.
 
 use crate::error::ControllerError;
-use crate::host_link::Word;
 use crate::journal::{Journal, Record};
 use crate::lines::Batch;
+use crate::order::Word;
 use crate::run_dir::{RunDir, create_private};
 use plush_core::run::Event;
 use plush_protocol::{OperatorReply, OperatorRequest, RunView};

@@ -4,7 +4,7 @@
 //! Names come from the host and are hostile until shown otherwise (threat T02): each component becomes one harmless
 //! file name, links are never made, directories are walked by descriptor, and counts and sizes are bounded.
 
-use crate::host_link::Word;
+use crate::order::Word;
 use crate::run_dir::{create_private, file_name};
 use plush_core::plan::HostId;
 use plush_core::run::Event;

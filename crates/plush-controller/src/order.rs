@@ -1,0 +1,33 @@
+//! What the driver and the hosts' tasks say to each other.
+//! Not what agents are told: that is the protocol's.
+
+use crate::error::ControllerError;
+use plush_core::run::Event;
+use plush_protocol::Command;
+
+/// Orders that may wait for one host; the driver waits beyond that.
+pub const ORDERS: usize = 1024;
+
+/// What the driver tells a host's task.
+#[derive(Debug)]
+pub enum Order {
+    /// Make a link.
+    Connect { session: u64, received: u64 },
+    /// Send a command.
+    Send { number: u64, command: Command },
+    /// Tell the agent what is durable here.
+    Acknowledge { number: u64 },
+    /// Bring files home.
+    Collect { globs: Vec<(String, Vec<String>)> },
+    /// Close the link; nothing more comes.
+    Disconnect,
+}
+
+/// What a host's task tells the driver.
+#[derive(Debug)]
+pub enum Word {
+    /// Something happened.
+    Event(Event),
+    /// The controller itself cannot go on.
+    Broken(ControllerError),
+}

@@ -1,0 +1,101 @@
+//! Messages over one link, in frames.
+//! Not what they mean: that is for [`crate::host_link`].
+
+use crate::transport::{Aside, Link, Reader};
+use plush_protocol::{Frames, ToAgent, ToController};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+
+/// What is read, and written, at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// Messages over one link.
+pub struct Wire {
+    reader: Reader,
+    frames: Frames,
+    buffer: Vec<u8>,
+    /// Bounded by what it answers: commands are few, parts are asked for by window, acknowledgements follow what came.
+    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    writing: tokio::task::JoinHandle<()>,
+    aside: Aside,
+    /// The session that the agent's hello named; 0 before it.
+    pub session: u64,
+}
+
+impl Wire {
+    /// Takes a link; a task of its own writes.
+    pub fn new(link: Link) -> Wire {
+        let (outgoing, mut frames) = mpsc::unbounded_channel::<Vec<u8>>();
+        let mut writer = link.writer;
+        let writing = tokio::spawn(async move {
+            while let Some(mut bytes) = frames.recv().await {
+                while let Ok(more) = frames.try_recv() {
+                    bytes.extend_from_slice(&more);
+                    if bytes.len() > READ_BYTES {
+                        break;
+                    }
+                }
+                let written = writer.write_all(&bytes).await;
+                if written.is_err() || writer.flush().await.is_err() {
+                    return;
+                }
+            }
+            // The reader finds out on its own when the far side is gone.
+            let _ = writer.shutdown().await;
+        });
+        Wire {
+            reader: link.reader,
+            frames: Frames::new(),
+            buffer: vec![0; READ_BYTES],
+            outgoing,
+            writing,
+            aside: link.aside,
+            session: 0,
+        }
+    }
+
+    /// Sends a message, soon.
+    pub fn send(&mut self, message: &ToAgent) {
+        let mut bytes = Vec::new();
+        match message.write(&mut bytes) {
+            // A writer that is gone shows as an end of the reader.
+            Ok(()) => drop(self.outgoing.send(bytes)),
+            Err(error) => tracing::error!("cannot send a message to an agent: {error}"),
+        }
+    }
+
+    /// The next message. Cancelling loses nothing.
+    pub async fn next(&mut self) -> Result<ToController, String> {
+        loop {
+            match ToController::next(&mut self.frames) {
+                Ok(Some(message)) => {
+                    if let ToController::Hello(hello) = &message {
+                        self.session = hello.session;
+                    }
+                    return Ok(message);
+                }
+                Ok(None) => {}
+                Err(error) => return Err(format!("the agent sent a {error}")),
+            }
+            match self.reader.read(&mut self.buffer).await {
+                Ok(0) => return Err("the connection was closed".into()),
+                Ok(count) => self.frames.push(&self.buffer[..count]),
+                Err(error) => return Err(format!("the connection broke: {error}")),
+            }
+        }
+    }
+
+    /// What is still to be written goes out, then the link ends.
+    pub async fn close(self) {
+        drop(self.outgoing);
+        // A far side that does not read any more is not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.writing).await;
+    }
+
+    /// A cause, with what the far side said beside the stream.
+    pub fn explain(&self, cause: String) -> String {
+        let words = self.aside.last_words();
+        if words.is_empty() { cause } else { format!("{cause}; it said: {words}") }
+    }
+}
