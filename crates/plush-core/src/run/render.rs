@@ -106,11 +106,13 @@ impl Seat<'_> {
         let project = Scope::of_project(&self.plan.project);
         let scope = self.scope(&project);
         let file = |(path, mode, text): &(String, u32, String)| {
-            let rendered = expand(text, &scope).map_err(|error| Cause {
-                kind: CauseKind::BadPackage,
-                text: Tainted::new(format!("render template `{path}`: {error}")),
-            })?;
-            Ok((path.clone(), *mode, rendered))
+            let render = |text: &str| {
+                expand(text, &scope).map_err(|error| Cause {
+                    kind: CauseKind::BadPackage,
+                    text: Tainted::new(format!("render template `{path}`: {error}")),
+                })
+            };
+            Ok((render(path)?, *mode, render(text)?))
         };
         Ok(PrepareSpec {
             cluster: self.cluster.name().to_owned(),

@@ -1,0 +1,229 @@
+//! From a prepared member through its steps: tasks, the description's barriers, and what follows an end.
+//! Not the tasks themselves: see `task`.
+
+use super::member::{Stage, StepStand};
+use super::render::Peers;
+use super::task::{Stand, TaskRun};
+use super::{Run, Stopping, member, render};
+use crate::barrier::{Entrant, Verdict};
+use crate::plan::HostId;
+use plush_protocol::{Command, Tainted, TaskKey, TaskRecord, TaskState};
+use plush_spec::model::{Action, Reaction};
+
+impl Run {
+    pub(super) fn task_reported(&mut self, host: HostId, record: &TaskRecord) {
+        let Some(task) = self.tasks.get_mut(record.key.task as usize) else { return };
+        if task.host != host || task.key != record.key || !task.reported(&record.state) {
+            return;
+        }
+        let failed = task.success() == Some(false);
+        let (cluster, step, text) = (task.cluster, task.step, task.failure());
+        if failed {
+            let operation = match record.state {
+                TaskState::NotStarted(_) => "start",
+                TaskState::Starting | TaskState::Running { .. } | TaskState::Exited { .. } => "run",
+            };
+            self.problem(Some(host), operation, text.clone(), None);
+        }
+        self.step_over(host, cluster, step, failed, &text);
+    }
+
+    /// A task came to its end: its step is done, or the reaction to its failure is carried out.
+    pub(super) fn step_over(
+        &mut self,
+        host: HostId,
+        cluster: usize,
+        step: usize,
+        failed: bool,
+        text: &Tainted,
+    ) {
+        let Some((_, place)) = self.places[host.index()] else { return };
+        let spec = &self.plan.clusters[cluster].spec;
+        let own = match &spec.execution[step].action {
+            Action::Process(process) => process.on_failure.as_ref(),
+            Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
+        };
+        let reaction = own.or(spec.on_failure.process.as_ref()).cloned();
+        let member = &mut self.clusters[cluster].members[place];
+        if let Stage::Executing(stands) = &mut member.stage {
+            stands[step] = StepStand::Done;
+        }
+        if !failed {
+            return;
+        }
+        match reaction {
+            Some(Reaction::Continue) => {}
+            Some(Reaction::Drop) => self.leave(host, "run", text.clone(), None),
+            Some(Reaction::Fail) => {
+                let why = format!("{text} on {}", self.plan.host_name(host));
+                self.stopping.get_or_insert(Stopping::ProcessFailed(why));
+            }
+            // What follows a failed process on a host is not begun there; the others go on.
+            None | Some(Reaction::Restart | Reaction::Replace | Reaction::Call(_)) => {
+                member.skip_rest();
+                self.leave_named_barriers(host);
+            }
+        }
+    }
+
+    pub(super) fn admit_to_execution(&mut self) {
+        for number in 0..self.clusters.len() {
+            let mut beginning = Vec::new();
+            for verdict in self.clusters[number].ready.decide(self.now) {
+                match verdict {
+                    Verdict::Release(who) => {
+                        beginning
+                            .extend(self.places[HostId(who.0).index()].map(|(_, place)| place));
+                    }
+                    Verdict::TooLate(who) => self.too_late(HostId(who.0), "ready"),
+                }
+            }
+            self.clusters[number].begin(beginning, &self.plan.clusters[number]);
+        }
+    }
+
+    /// Begins every step that may begin, lets go whom barriers let go, until nothing moves.
+    pub(super) fn advance_execution(&mut self) {
+        loop {
+            let peers = self.peers();
+            let mut moved = false;
+            for cluster in 0..self.clusters.len() {
+                for place in 0..self.clusters[cluster].members.len() {
+                    moved |= self.advance_member(cluster, place, &peers);
+                }
+            }
+            if self.stopping.is_some() {
+                // Nobody is let go any more: those who wait have been told to skip what is left.
+                return;
+            }
+            self.leave_passed_barriers();
+            for number in 0..self.barriers.len() {
+                for verdict in self.barriers[number].decide(self.now) {
+                    moved = true;
+                    self.pass_barrier(number, verdict);
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// A member is inside a barrier until the steps right after it are over there.
+    pub(super) fn leave_passed_barriers(&mut self) {
+        for (plan, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
+            for (step, name) in member::barrier_steps(plan) {
+                let Some(number) = self.plan.project.barriers.iter().position(|b| b.name == *name)
+                else {
+                    continue;
+                };
+                for member in cluster.members.iter().filter(|m| m.is_past(step, plan)) {
+                    self.barriers[number].leave(Entrant(member.host.0));
+                }
+            }
+        }
+    }
+
+    pub(super) fn advance_member(&mut self, cluster: usize, place: usize, peers: &Peers) -> bool {
+        let member = &self.clusters[cluster].members[place];
+        let Stage::Executing(stands) = &member.stage else { return false };
+        let host = member.host;
+        if stands.iter().all(StepStand::is_over) {
+            self.clusters[cluster].members[place].stage = Stage::Finished;
+            self.clusters[cluster].ready.leave(Entrant(host.0));
+            return true;
+        }
+        let startable = member::startable(&self.plan.clusters[cluster], stands);
+        for step in &startable {
+            if !self.clusters[cluster].members[place].awaits(*step) {
+                // A step before it failed at once, and the reaction was to begin nothing more here.
+                continue;
+            }
+            let stand = self.begin_step(host, cluster, place, *step, peers);
+            if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
+                stands[*step] = stand;
+            }
+        }
+        !startable.is_empty()
+    }
+
+    pub(super) fn begin_step(
+        &mut self,
+        host: HostId,
+        cluster: usize,
+        place: usize,
+        step: usize,
+        peers: &Peers,
+    ) -> StepStand {
+        let process = match &self.plan.clusters[cluster].spec.execution[step].action {
+            Action::Process(process) => process,
+            Action::Barrier(reference) => {
+                let number =
+                    self.plan.project.barriers.iter().position(|b| b.name == reference.name);
+                let number = number.expect("the parser has checked that every barrier exists");
+                if self.barriers[number].has_let_go(Entrant(host.0)) {
+                    return StepStand::Done;
+                }
+                self.barriers[number].enter(Entrant(host.0), self.now);
+                return StepStand::AtBarrier;
+            }
+            Action::Workflow(_) | Action::Repeat(_) => return StepStand::Skipped,
+        };
+        let number = self.tasks.len();
+        let key = TaskKey {
+            task: u32::try_from(number).expect("tasks are counted in 32 bits"),
+            incarnation: 1,
+        };
+        let codes = render::success_codes(process);
+        let rendered = self.seat(cluster, place, peers).task(process);
+        let task = TaskRun::new(key, host, cluster, step, process.name.to_string(), codes);
+        self.tasks.push(task);
+        match rendered {
+            Ok(spec) => {
+                self.hosts[host.index()].command(Command::Start { key, spec: Box::new(spec) });
+                StepStand::Task(number)
+            }
+            Err(cause) => {
+                self.never_started(number, cause);
+                StepStand::Done
+            }
+        }
+    }
+
+    pub(super) fn pass_barrier(&mut self, number: usize, verdict: Verdict) {
+        let name = self.plan.project.barriers[number].name.clone();
+        let (who, passed) = match verdict {
+            Verdict::Release(who) => (who, StepStand::Done),
+            Verdict::TooLate(who) => (who, StepStand::Skipped),
+        };
+        let host = HostId(who.0);
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let steps = &self.plan.clusters[cluster].spec.execution;
+        if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
+            for (step, stand) in steps.iter().zip(stands) {
+                let here = matches!(&step.action, Action::Barrier(r) if r.name == name);
+                if here && *stand == StepStand::AtBarrier {
+                    *stand = passed;
+                }
+            }
+        }
+        if passed == StepStand::Skipped {
+            self.too_late(host, name.as_str());
+        }
+    }
+
+    pub(super) fn stop_tasks_on(&mut self, host: HostId) {
+        for task in self.tasks.iter_mut().filter(|t| t.host == host && !t.is_over() && !t.stop_sent)
+        {
+            task.stop_sent = true;
+            let stop = Command::Stop { key: task.key, why: "stop".into() };
+            self.hosts[host.index()].command(stop);
+        }
+    }
+
+    pub(super) fn signal_all(&mut self, signal: i32) {
+        for task in self.tasks.iter().filter(|t| t.stand == Stand::Running) {
+            self.hosts[task.host.index()].command(Command::Signal { key: task.key, signal });
+        }
+    }
+}
