@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::plan::{Keep, Offer, PlannedHost, Route, Settings, assign};
-use plush_protocol::{AgentHello, CauseKind, Exit, Facts, HostState, PROTOCOL_VERSION, StreamName};
+use plush_protocol::{
+    AgentHello, Cause, CauseKind, Command, Exit, Facts, HostState, PROTOCOL_VERSION, Report,
+    StreamName, TaskRecord, TaskState,
+};
 use plush_spec::model::{
     self, Action, Application, BarrierPolicy, Cluster, Entry, FailurePolicy, Late, Name, NumHosts,
     Place, Process, Project, Reaction, Reference, Release, Requirement, Step, Wanted,
