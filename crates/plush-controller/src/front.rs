@@ -143,6 +143,7 @@ pub fn plan(
     }
     choice.check(&offers, &mut problems);
     if !problems.is_empty() {
+        problems.extend(plan::unsupported(project));
         return Err(problems);
     }
     let settings = Settings {

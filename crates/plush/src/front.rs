@@ -3,8 +3,9 @@
 
 use crate::agents;
 use crate::exit::ExitCode;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, tell};
 use crate::language::{self, Description};
+use crate::render::text;
 use crate::runs::Run;
 use crate::trouble::Trouble;
 use plush_controller::transport::{Deadlines, HostAddress, SshOptions};
@@ -38,9 +39,11 @@ pub fn plan(
     let project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
     plush_controller::plan(&project, &description.path, &description.text, options).map_err(
         |problems| {
-            let told: Vec<_> =
-                problems.iter().map(|problem| as_problem(problem, description)).collect();
-            language::tell_problems(&told, description, invocation.paint_err());
+            let (placed, others): (Vec<_>, Vec<_>) =
+                problems.iter().partition(|problem| problem.place.is_known());
+            let placed: Vec<_> = placed.into_iter().map(|p| as_problem(p, description)).collect();
+            language::tell_problems(&placed, description, invocation.paint_err());
+            others.into_iter().for_each(tell_unplaced);
             let few = problems.iter().all(|problem| problem.too_few_hosts);
             Trouble::Said(if few { ExitCode::TooFewHosts } else { ExitCode::Description })
         },
@@ -112,6 +115,12 @@ pub fn last_view(run: &Run) -> Result<RunView, Trouble> {
     };
     let text = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))
+}
+
+/// A problem of the command line: there is no place in the description to show.
+fn tell_unplaced(problem: &PlanProblem) {
+    let next = problem.hint.as_ref().map_or_else(String::new, |hint| format!("\n  next: {hint}"));
+    tell(&format!("plush: {}{next}\n", text::shown(&problem.what)));
 }
 
 fn as_problem(problem: &PlanProblem, description: &Description) -> plush_spec::Problem {

@@ -58,7 +58,7 @@ pub fn assign(
     let application =
         project.application(None).expect("a parsed project has at least one application");
     let clusters: Vec<&Cluster> = project.clusters_of(application).collect();
-    let mut problems = unsupported::problems(project, &clusters);
+    let mut problems = unsupported(project);
     let mut desk = Desk::default();
     let mut chosen: Vec<Option<Chosen>> = vec![None; clusters.len()];
     for number in by_greed(&clusters) {

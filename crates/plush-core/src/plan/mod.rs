@@ -5,6 +5,7 @@ mod assign;
 mod unsupported;
 
 pub use assign::{Offer, PlanProblem, Settings, assign};
+pub use unsupported::unsupported;
 
 use plush_protocol::SoftwareSpec;
 use plush_spec::model::{Cluster, Command, Process, Project};

@@ -7,8 +7,11 @@ use plush_spec::model::{
     ServiceClass, Stdin,
 };
 
-/// Everything in those clusters that would have to be passed over.
-pub(super) fn problems(project: &Project, clusters: &[&Cluster]) -> Vec<PlanProblem> {
+/// Everything in the application's clusters that would have to be passed over.
+pub fn unsupported(project: &Project) -> Vec<PlanProblem> {
+    let application =
+        project.application(None).expect("a parsed project has at least one application");
+    let clusters: Vec<&Cluster> = project.clusters_of(application).collect();
     let mut found = Found::default();
     project.barriers.iter().for_each(|b| found.barrier(b));
     found.when(!project.callbacks.is_empty(), "callbacks", project.place);

@@ -129,6 +129,9 @@ fn cluster(run: &Run, number: usize) -> ClusterView {
 }
 
 fn cluster_phase(run: &Run, cluster: &ClusterRun) -> PhaseName {
+    if run.outcome.is_some() {
+        return PhaseName::Done;
+    }
     let stages = || cluster.members.iter().map(|m| &m.stage);
     if stages().any(|s| matches!(s, Stage::Executing(_))) {
         return if run.stopping.is_some() { PhaseName::Stop } else { PhaseName::Run };
