@@ -1,1 +1,121 @@
-//! x
+//! Links that break or are slow while a run goes on: every byte arrives once, and what it costs is explained.
+
+use crate::stage::Stage;
+use plush_lab::{LabOptions, LinkChange};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Each line tells whose it is and which; the pace makes it last for about four seconds.
+const TALKS: &str = r#"
+project: talks
+resources: [{type: ssh, hosts: "h[001-003]"}]
+run: |
+  i=0
+  while test $i -lt 80; do
+    busybox awk -v i=$i -v host=${host} 'BEGIN { for (n = 0; n < 500; n++) printf "%s line %d of round %d\n", host, n, i }'
+    echo "${host} aside $i" >&2
+    sleep 0.05
+    i=$((i+1))
+  done
+"#;
+
+fn expected(host: &str) -> Vec<u8> {
+    let line = |i: u32, n: u32| format!("{host} line {n} of round {i}\n");
+    (0..80).flat_map(|i| (0..500).map(move |n| line(i, n))).collect::<String>().into_bytes()
+}
+
+/// Runs to the tenth round, lets the fault happen, watches to the end: no byte may be missing or twice. The events.
+fn with_fault(fault: impl FnOnce(&Stage)) -> Option<Vec<Value>> {
+    let stage = Stage::with_hosts(3)?;
+    stage.file("talks.yaml", TALKS);
+    let mut running = stage.begin("talks.yaml", &["--events"]);
+    running.wait_for("h002 line 0 of round 10");
+    fault(&stage);
+    let said = running.end().expect(0);
+    for host in ["h001", "h002", "h003"] {
+        let files = stage.runs()[0].join("output").join(host);
+        let out = std::fs::read(files.join("talks.1.out")).unwrap();
+        assert!(out == expected(host), "bytes of {host} differ");
+        let aside: String = (0..80).map(|i| format!("{host} aside {i}\n")).collect();
+        assert_eq!(std::fs::read_to_string(files.join("talks.1.err")).unwrap(), aside);
+    }
+    stage.assert_nothing_left();
+    let events = said.out.lines().map(|line| serde_json::from_str(line).unwrap());
+    Some(events.collect())
+}
+
+/// When events of a kind happened on the host with this number.
+fn times(events: &[Value], kind: &str, host: u32) -> Vec<u64> {
+    let here = events.iter().filter(|event| event["event"][kind]["host"] == host);
+    here.map(|event| event["at_ms"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn f35_a_cable_that_is_out_for_five_seconds_costs_no_byte() {
+    with_fault(|stage| {
+        stage.lab.unplug("h[002-003]").unwrap();
+        std::thread::sleep(Duration::from_secs(5));
+        stage.lab.plug("h[002-003]").unwrap();
+    });
+}
+
+#[test]
+fn f34_a_connection_that_is_closed_is_made_again_within_two_seconds_and_no_byte_is_lost_or_doubled()
+{
+    let events = with_fault(|stage| {
+        // sshd's processes of the session; the listener and the agent stay.
+        let ended = stage.lab.run_on("h002", "pkill -KILL -u plush '^sshd'").unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+    });
+    let Some(events) = events else { return };
+    let (lost, connected) = (times(&events, "link_lost", 1), times(&events, "connected", 1));
+    assert_eq!((lost.len(), connected.len()), (1, 2));
+    assert!(connected[1] - lost[0] < 2_000, "resumed after {} ms", connected[1] - lost[0]);
+    assert_eq!(times(&events, "connected", 0).len(), 1, "the other hosts did not notice");
+}
+
+const HELLO: &str = "project: hello\nresources: [{type: ssh, hosts: \"h[001-020]\"}]\n\
+                     run: echo hello; echo ${rank} > result\noutputs: [result]\n";
+
+/// Every host's time from the first packet to its agent's hello, sorted.
+fn connect_ms(out: &str) -> Vec<u64> {
+    let events = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut found: Vec<u64> = events
+        .filter_map(|event| event["event"]["connected"]["account"]["took_ms"].as_u64())
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// A cold run and a warm one; their times.
+fn cold_and_warm(change: LinkChange) -> Option<(Duration, Duration)> {
+    let options = LabOptions { link: change, ..LabOptions::with_hosts(20) };
+    let stage = Stage::of(options)?;
+    stage.file("hello.yaml", HELLO);
+    let cold = stage.begin("hello.yaml", &["--keep", "cache", "--events"]).end().expect(0);
+    let warm = stage.begin("hello.yaml", &["--events"]).end().expect(0);
+    for said in [&cold, &warm] {
+        let took = connect_ms(&said.out);
+        assert_eq!(took.len(), 20, "every host was connected once");
+        eprintln!(
+            "run {:?}; connecting took {} to {} ms, median {}",
+            said.took, took[0], took[19], took[10]
+        );
+    }
+    stage.assert_nothing_left();
+    Some((cold.took, warm.took))
+}
+
+#[test]
+fn twenty_hosts_behind_eighty_milliseconds_and_one_percent_loss_cost_round_trips_and_no_more() {
+    let began = Instant::now();
+    let Some((near_cold, near_warm)) = cold_and_warm(LinkChange::default()) else { return };
+    let far = LinkChange { delay_us: Some(80_000), loss: Some(0.01), ..LinkChange::default() };
+    let Some((far_cold, far_warm)) = cold_and_warm(far) else { return };
+    eprintln!(
+        "near: cold {near_cold:?}, warm {near_warm:?}; far: cold {far_cold:?}, warm {far_warm:?}"
+    );
+    // Measured: 7 s and 4 s; a lost packet in the wrong place costs a second or two.
+    assert!(far_cold < Duration::from_secs(30) && far_warm < Duration::from_secs(20));
+    assert!(began.elapsed() < Duration::from_secs(60));
+}

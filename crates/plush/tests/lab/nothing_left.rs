@@ -1,5 +1,6 @@
 //! Runs that are stopped or fail leave nothing on any host, whatever their processes do.
 
+use crate::product::Running;
 use crate::stage::Stage;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -36,7 +37,7 @@ const DAEMONS: &str = "echo part > part.txt\n\
     (setsid sh -c 'trap \"\" TERM; sleep 100002; sleep 100003' </dev/null >/dev/null 2>&1 &)\n\
     echo here";
 
-fn stop_by(run: &str, flags: &[&str], stop: impl FnOnce(&Stage, &crate::product::Running)) {
+fn stop_by(run: &str, flags: &[&str], stop: impl FnOnce(&Stage, &Running)) {
     let Some(stage) = Stage::with_hosts(3) else { return };
     stage.file("p.yaml", description("h[001-003]", "", run));
     let mut running = stage.begin("p.yaml", flags);
@@ -54,6 +55,21 @@ fn stop_by(run: &str, flags: &[&str], stop: impl FnOnce(&Stage, &crate::product:
 #[test]
 fn f58_ctrl_c_in_a_script_stops_in_order_and_brings_results_home() {
     stop_by(FOR_EVER, &["--batch"], |_, running| running.signal(Signal::INT));
+}
+
+#[test]
+fn f58_at_a_terminal_the_second_ctrl_c_within_a_second_stops_in_order() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("p.yaml", description("h[001-003]", "", FOR_EVER));
+    let mut running = Running::start_at_terminal(stage.plush_run("p.yaml", &[]));
+    (0..3).for_each(|_| running.wait_for("here"));
+    running.signal(Signal::INT);
+    // Two signals at once are one to the kernel; people are not so fast.
+    std::thread::sleep(Duration::from_millis(200));
+    running.signal(Signal::INT);
+    let said = running.end().expect(130);
+    assert!(said.err.contains("the operator asked"), "{}", said.err);
+    stage.assert_nothing_left();
 }
 
 #[test]

@@ -1,9 +1,15 @@
 //! The product's process under test: it is told to end when its time is over, and a test that made it so has failed.
 //! Not what it should say: that is the tests'.
 
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -33,8 +39,20 @@ pub struct Said {
 
 impl Running {
     pub fn start(mut command: Command) -> Running {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.process_group(0).spawn().unwrap();
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut child = spawn(command);
+        let errors = Box::new(child.stderr.take().unwrap());
+        Running::of(child, errors)
+    }
+
+    /// As at a terminal, for all but standard output.
+    pub fn start_at_terminal(mut command: Command) -> Running {
+        let (master, slave) = terminal();
+        command.env("TERM", "xterm").stdin(slave.try_clone().unwrap()).stderr(slave);
+        Running::of(spawn(command), Box::new(master))
+    }
+
+    fn of(mut child: Child, mut err: Box<dyn Read + Send>) -> Running {
         let (sender, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -45,9 +63,9 @@ impl Running {
             }
         });
         let (sender, errors) = channel();
-        let mut err = child.stderr.take().unwrap();
         std::thread::spawn(move || {
             let mut text = Vec::new();
+            // A terminal that nobody holds any more answers with an error.
             let _ = err.read_to_end(&mut text);
             let _ = sender.send(String::from_utf8_lossy(&text).into_owned());
         });
@@ -160,6 +178,23 @@ impl Said {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         here.map(|one| (text(&one["operation"]), text(&one["cause"]))).collect()
     }
+}
+
+/// The command, and with it this process's copy of a terminal's side, is gone when this returns.
+fn spawn(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).process_group(0).spawn().unwrap()
+}
+
+/// A pseudo-terminal: the side of whoever sits there, the side of the program.
+fn terminal() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let mut options = File::options();
+    // It must not become the terminal of the test itself, which would be hung up with it.
+    options.read(true).write(true).custom_flags(OFlags::NOCTTY.bits().cast_signed());
+    (File::from(master), options.open(OsStr::from_bytes(name.to_bytes())).unwrap())
 }
 
 fn named(value: &Value, host: &str) -> bool {

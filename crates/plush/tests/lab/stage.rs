@@ -84,9 +84,13 @@ impl Stage {
 
     /// `plush run FILE` with the lab's configuration, under way.
     pub fn begin(&self, file: &str, flags: &[&str]) -> Running {
+        Running::start(self.plush_run(file, flags))
+    }
+
+    pub fn plush_run(&self, file: &str, flags: &[&str]) -> Command {
         let config = self.lab.ssh_config_path();
         let fixed = ["run", file, "-y", "-F", config.to_str().unwrap()];
-        Running::start(self.plush(&[&fixed, flags].concat()))
+        self.plush(&[&fixed, flags].concat())
     }
 
     /// `plush run FILE --json`, to its end.
