@@ -16,6 +16,22 @@ use std::time::Duration;
 /// What the run's directory still holds after [`remove`], until the agent ends.
 const LAST_FILES: [&str; 3] = [SOCKET, LOG, "agent.lock"];
 
+/// What becomes of the cache and the agents' files when the last run leaves the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// They stay: the run was told to keep them, or never told to clean up.
+    Stays,
+    /// They go with it.
+    Goes,
+}
+
+impl Shared {
+    /// What a clean-up asks for.
+    pub fn of(spec: &CleanUpSpec) -> Shared {
+        if spec.keep_cache || spec.keep_work { Shared::Stays } else { Shared::Goes }
+    }
+}
+
 /// What came of a clean-up.
 #[derive(Debug, Default)]
 pub struct Cleaned {
@@ -43,20 +59,25 @@ pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)])
             note(&run.remove_tree(Path::new(&entry), &mut go_on), &mut cleaned.remainder);
         }
     }
-    if !spec.keep_cache && !spec.keep_work {
+    if Shared::of(spec) == Shared::Goes {
         remove_shared(base, &mut cleaned.remainder);
     }
     cleaned
 }
 
-/// Removes what served the agent itself, and every directory that is empty then.
-pub fn remove_last(base: &Base) {
+/// Removes what served the agent itself, and every directory that is empty then. Runs that end together have each
+/// seen the other when they removed their files: what they shared goes with the last of them, here.
+pub fn remove_last(base: &Base, shared: Shared) {
     let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
     for name in LAST_FILES {
         let _absent = fs::remove_file(base.run.join(name));
     }
     // What is not empty is kept on purpose, or belongs to another run.
     let _kept = fs::remove_dir(&base.run);
+    if shared == Shared::Goes && names(&base.base.join("runs")).is_empty() {
+        // The controller has had its last word; what is left here is found by the next run.
+        remove_ours(base, &mut Vec::new());
+    }
     for name in ["runs", "cache"] {
         let _kept = fs::remove_dir(base.base.join(name));
     }
@@ -69,6 +90,10 @@ fn remove_shared(base: &Base, remainder: &mut Vec<Tainted>) {
     if names(&base.base.join("runs")).len() > 1 {
         return;
     }
+    remove_ours(base, remainder);
+}
+
+fn remove_ours(base: &Base, remainder: &mut Vec<Tainted>) {
     let Ok(root) = Root::open(&base.base) else { return };
     for name in names(&base.base).iter().filter(|n| is_ours(n)) {
         note(&root.remove_tree(Path::new(name), &mut go_on), remainder);

@@ -12,6 +12,7 @@ mod prepare;
 mod reaping;
 mod recovery;
 
+use crate::cleanup::Shared;
 use crate::base::{Base, LOG};
 use crate::clock::{self, Alarm};
 use crate::keeper::wire::{FromKeeper, Launch, ToKeeper};
@@ -87,6 +88,7 @@ struct Driver {
     collector: Collector,
     /// The files are to be removed once no keeper is left.
     removing: Option<CleanUpSpec>,
+    shared: Shared,
 }
 
 /// The driver's end of a preparation.
@@ -126,6 +128,7 @@ impl Driver {
             preparing: BTreeMap::new(),
             collector,
             removing: None,
+            shared: Shared::Stays,
         })
     }
 
@@ -281,7 +284,7 @@ impl Driver {
             }
             Effect::Remove(spec) => self.remove(spec),
             Effect::Exit => {
-                cleanup::remove_last(&self.base);
+                cleanup::remove_last(&self.base, self.shared);
                 return Flow::Exit;
             }
         }
@@ -336,6 +339,7 @@ impl Driver {
             return;
         }
         let Some(spec) = self.removing.take() else { return };
+        self.shared = Shared::of(&spec);
         self.reap();
         self.tasks.clear();
         let (base, environment, tell) =
