@@ -1,5 +1,6 @@
 //! A description becomes output, results and an exit code, and nothing else: on one host, on five.
 
+use crate::product::Running;
 use crate::stage::Stage;
 
 const HELLO: &str = r#"
@@ -53,5 +54,33 @@ fn lines_are_shown_with_their_hosts_and_the_summary_says_complete() {
     assert!(said.err.contains(": complete (") && said.err.contains("3 done of 3"), "{}", said.err);
     let copied = stage.home.path().join("here/results/h003/deep/er/result.bin");
     assert_eq!(std::fs::read(copied).unwrap(), b"result 2\0\xff");
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn f26_runs_that_share_hosts_do_not_touch_each_other_and_the_last_leaves_nothing() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    // Some end while others begin: whoever cleans up must not take away what another has just found.
+    let text = |n: u32| {
+        let hello = HELLO
+            .replace("HOSTS", "h[001-003]")
+            .replace("project: hello", &format!("project: p{n}"));
+        hello.replace("run: |", &format!("run: |\n  sleep {}", f64::from(n % 3) * 0.1))
+    };
+    for n in 0..6 {
+        stage.file(&format!("p{n}.yaml"), text(n));
+    }
+    for _ in 0..2 {
+        let names: Vec<String> = (0..6).map(|n| format!("p{n}.yaml")).collect();
+        let all: Vec<Running> = names.iter().map(|name| stage.begin(name, &["--json"])).collect();
+        for (n, running) in all.into_iter().enumerate() {
+            let said = running.end().expect(0);
+            for (rank, host) in ["h001", "h002", "h003"].into_iter().enumerate() {
+                assert_eq!(said.problems(host), []);
+                let hello = format!("hello {rank} of 3 on {host}\n");
+                assert_eq!(said.output(host, &format!("p{n}.1.out")), hello.as_bytes());
+            }
+        }
+    }
     stage.assert_nothing_left();
 }

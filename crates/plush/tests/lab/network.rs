@@ -1,7 +1,7 @@
 //! Links that break or are slow while a run goes on: every byte arrives once, and what it costs is explained.
 
 use crate::stage::Stage;
-use plush_lab::{LabOptions, LinkChange};
+use plush_lab::{Direction, LabOptions, LinkChange};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,18 @@ fn f34_a_connection_that_is_closed_is_made_again_within_two_seconds_and_no_byte_
     let (lost, connected) = (times(&events, "link_lost", 1), times(&events, "connected", 1));
     assert_eq!((lost.len(), connected.len()), (1, 2));
     assert!(connected[1] - lost[0] < 2_000, "resumed after {} ms", connected[1] - lost[0]);
+    assert_eq!(times(&events, "connected", 0).len(), 1, "the other hosts did not notice");
+}
+
+#[test]
+fn f37_a_partition_of_half_a_minute_is_noticed_and_healed_and_costs_no_byte() {
+    let events = with_fault(|stage| {
+        stage.lab.partition("controller", "h002", Direction::Both).unwrap();
+        std::thread::sleep(Duration::from_secs(22));
+        stage.lab.heal().unwrap();
+    });
+    let Some(events) = events else { return };
+    assert_eq!(times(&events, "link_lost", 1).len(), 1, "the silence was noticed");
     assert_eq!(times(&events, "connected", 0).len(), 1, "the other hosts did not notice");
 }
 

@@ -100,3 +100,26 @@ fn f47_without_a_digest_a_damaged_archive_is_still_refused() {
         ],
     );
 }
+
+#[test]
+fn f18_a_disk_that_is_too_small_for_a_package_is_named_with_its_sizes_and_left_as_it_was() {
+    let Some(mut stage) = Stage::with_hosts(2) else { return };
+    // Room for the agent, and not for thirty million bytes of package.
+    stage.lab.disk("h002", 12 << 20).unwrap();
+    stage.remember();
+    stage.file("big", vec![7; 30_000_000]);
+    let text = "project: p\nresources: [{type: ssh, hosts: \"h[001-002]\"}]\n\
+                software: {big: {package: big}}\n\
+                clusters: {c: {num_hosts: {wanted: 2, min: 1}, software: [big], run: wc -c big}}\n";
+    stage.file("p.yaml", text);
+    let said = stage.run("p.yaml", &[]).expect(0);
+    let problems = said.problems("h002");
+    let [(operation, why)] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(operation, "prepare");
+    assert!(
+        why.contains("no space left") && why.contains(" needed, ") && why.contains(" free"),
+        "{why}"
+    );
+    assert_eq!(said.output("h001", "c.1.out"), b"30000000 big\n");
+    stage.assert_nothing_left();
+}

@@ -139,3 +139,31 @@ fn with_keep_cache_a_second_run_sends_neither_agent_nor_packages() {
     stage.assert_nothing_left_on("h001");
     stage.assert_nothing_left_on("h002");
 }
+
+#[test]
+fn a_package_comes_by_scp_from_a_host_that_the_hosts_know() {
+    let Some(mut stage) = Stage::with_hosts(3) else { return };
+    // The account on h001 and h002 has a key for h003, and knows it; that is the user's business, not Plush's.
+    let key = std::fs::read(stage.lab.identity_path()).unwrap();
+    let known = std::fs::read(stage.lab.known_hosts_path()).unwrap();
+    for host in ["h001", "h002"] {
+        let take =
+            "umask 077; cat > /home/plush/.ssh/id_ed25519; chown plush /home/plush/.ssh/id_ed25519";
+        stage.feed(host, take, &key);
+        stage.feed(host, "cat > /home/plush/.ssh/known_hosts", &known);
+    }
+    stage.feed("h003", "cat > /srv/data", b"by scp\n");
+    stage.remember();
+    let text = "project: p\nresources: [{type: ssh, hosts: \"h[001-002]\"}]\n\
+                software: {data: {package: {type: scp, path: \"ADDRESS:/srv/data\"}}}\n\
+                clusters: {c: {software: [data], run: cat data}}\n";
+    let address = stage.lab.host(2).address.to_string();
+    stage.file("p.yaml", text.replace("ADDRESS", &address));
+    let said = stage.run("p.yaml", &[]);
+    assert_eq!(said.problems("h001"), [], "{}", said.err);
+    let said = said.expect(0);
+    for host in ["h001", "h002"] {
+        assert_eq!(said.output(host, "c.1.out"), b"by scp\n");
+    }
+    stage.assert_nothing_left();
+}

@@ -145,8 +145,9 @@ impl Stage {
     }
 
     fn look(&self, host: &str) -> Look {
-        let mut processes: Vec<String> =
-            self.lab.processes(host).unwrap().iter().map(described).collect();
+        // A host that is off has none.
+        let found = self.lab.processes(host).unwrap_or_default();
+        let mut processes: Vec<String> = found.iter().map(described).collect();
         processes.sort();
         Look { files: self.lab.snapshot_files(host).unwrap(), processes }
     }
