@@ -2,6 +2,7 @@
 //! Not the rules: see [`plush_core::agent`]. One thread, one loop, one owner of everything.
 
 mod collect;
+mod descriptors;
 mod environment;
 mod happened;
 mod held;
@@ -12,12 +13,13 @@ mod prepare;
 mod reaping;
 mod recovery;
 
-use crate::cleanup::Shared;
 use crate::base::{Base, LOG};
+use crate::cleanup::Shared;
 use crate::clock::{self, Alarm};
 use crate::keeper::wire::{FromKeeper, Launch, ToKeeper};
 use crate::{cleanup, facts, keeper, log, logger, record};
 use collect::{Collector, Question};
+use descriptors::Spare;
 use environment::Environment;
 use happened::Happened;
 use held::Held;
@@ -71,6 +73,7 @@ struct Driver {
     core: Agent,
     environment: Environment,
     listener: UnixListener,
+    spare: Spare,
     alarm: AsyncFd<Alarm>,
     children: Signal,
     happened: mpsc::Receiver<Happened>,
@@ -115,6 +118,7 @@ impl Driver {
             environment: Environment::of(&base, host),
             base,
             listener: UnixListener::from_std(listener)?,
+            spare: Spare::take(),
             alarm: crate::sys::register(Alarm::new()?)?,
             children: signal(SignalKind::child())?,
             happened,
@@ -135,10 +139,8 @@ impl Driver {
     async fn run(mut self) -> io::Result<()> {
         loop {
             let now = clock::now_ms();
-            for effect in self.core.decide(now) {
-                if let Flow::Exit = self.perform(effect) {
-                    return Ok(());
-                }
+            if let Flow::Exit = self.perform_all(now) {
+                return Ok(());
             }
             self.pump();
             self.alarm.get_mut().set(self.core.wake_at(now))?;
@@ -150,7 +152,10 @@ impl Driver {
                         self.take(happened);
                     }
                 }
-                accepted = self.listener.accept() => self.accept(accepted?.0),
+                accepted = self.listener.accept() => match accepted {
+                    Ok((socket, _)) => self.accept(socket),
+                    Err(e) => self.turn_away(&e),
+                },
                 ready = self.alarm.readable_mut() => {
                     let mut ready = ready?;
                     ready.get_inner_mut().quiet();
@@ -171,6 +176,13 @@ impl Driver {
         let id = self.next_link;
         self.next_link += 1;
         self.links.insert(id, Link::serve(id, socket, self.tell.clone()));
+    }
+
+    /// Somebody wants in whom this process has no descriptor for: he is let go, and not asked about again and again.
+    fn turn_away(&mut self, error: &io::Error) {
+        log!("accept a connection: {error}");
+        let listener = &self.listener;
+        let _nobody_waits_any_more = self.spare.lend(|| rustix::net::accept(listener));
     }
 
     fn take(&mut self, happened: Happened) {
@@ -239,12 +251,40 @@ impl Driver {
         }
     }
 
+    /// Performs what is decided, and what is decided because of how that went.
+    fn perform_all(&mut self, now: u64) -> Flow {
+        loop {
+            let effects = self.core.decide(now);
+            if effects.is_empty() {
+                return Flow::On;
+            }
+            let mut unsaved = false;
+            for effect in effects {
+                if let Effect::SaveEpoch(epoch) = effect {
+                    unsaved = !self.save_epoch(epoch);
+                } else if unsaved && is_said(&effect) {
+                    continue;
+                } else if let Flow::Exit = self.perform(effect) {
+                    return Flow::Exit;
+                }
+            }
+        }
+    }
+
+    /// Whether it is durable now.
+    fn save_epoch(&mut self, epoch: u64) -> bool {
+        let saved = record::save_epoch(&self.base.run, epoch);
+        if let Err(e) = &saved {
+            log!("save the epoch {epoch}: {e}");
+            self.core.absorb(Event::EpochUnsaved { epoch, why: e.to_string() });
+        }
+        saved.is_ok()
+    }
+
     fn perform(&mut self, effect: Effect) -> Flow {
         match effect {
             Effect::SaveEpoch(epoch) => {
-                if let Err(e) = record::save_epoch(&self.base.run, epoch) {
-                    log!("save the epoch: {e}");
-                }
+                let _told_to_the_core = self.save_epoch(epoch);
             }
             Effect::SaveLease(lease) => {
                 if let Err(e) = record::save_lease(&self.base.run, &lease) {
@@ -300,6 +340,10 @@ impl Driver {
 
     fn prepare(&mut self, spec: PrepareSpec) {
         let cluster = spec.cluster.clone();
+        if let Err(cause) = descriptors::for_new_work(&format!("prepare {cluster}")) {
+            self.core.absorb(Event::PrepareEnded(Report::PrepareFailed { cluster, cause }));
+            return;
+        }
         let cancelled = Arc::new(AtomicBool::new(false));
         let (pieces, arriving) = std_mpsc::sync_channel(4 * pieces::WINDOW);
         self.preparing
@@ -419,7 +463,8 @@ impl Driver {
     fn start(&mut self, key: TaskKey, spec: TaskSpec) {
         let name = spec.name.clone();
         let mut held = Held::new(&self.base, key);
-        let started = self.launch(key, spec).and_then(|launch| {
+        let enough = descriptors::for_new_work(&format!("start {name}"));
+        let started = enough.and_then(|()| self.launch(key, spec)).and_then(|launch| {
             held.start(launch, &self.tell)
                 .map_err(|e| keeper::gate::cause(&e, format!("start {name}")))
         });
@@ -529,6 +574,27 @@ impl Driver {
                 }
             }
         }
+    }
+}
+
+/// Whether an effect speaks to the controller whose link counts.
+fn is_said(effect: &Effect) -> bool {
+    match effect {
+        Effect::Greet { .. }
+        | Effect::Send { .. }
+        | Effect::Acknowledge { .. }
+        | Effect::Pong { .. } => true,
+        Effect::SaveEpoch(_)
+        | Effect::SaveLease(_)
+        | Effect::Refuse { .. }
+        | Effect::Close { .. }
+        | Effect::Prepare(_)
+        | Effect::CancelPrepare { .. }
+        | Effect::Start { .. }
+        | Effect::Signal { .. }
+        | Effect::Stop { .. }
+        | Effect::Remove(_)
+        | Effect::Exit => false,
     }
 }
 

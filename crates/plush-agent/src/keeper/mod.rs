@@ -14,7 +14,7 @@ use plush_protocol::{Cause, CauseKind, Exit, StreamName, Tainted, TaskState};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{PidfdFlags, WaitIdOptions, WaitOptions};
-use spool::Writer;
+use spool::{Taken, Writer};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,8 +25,6 @@ use wire::{
     Extent, FromKeeper, Launch, Mailbox, ToKeeper, WaitResult, encode, receive_with, send_with,
 };
 
-/// Bytes taken from a pipe at a time.
-const READ_BYTES: usize = 64 << 10;
 /// A disk that was full is tried again after so long.
 const DISK_RETRY_MS: u64 = 1_000;
 /// The pause between two rounds of killing.
@@ -182,7 +180,7 @@ impl Keeper {
                 self.strike(blow, now);
             }
             self.go_on_killing(now);
-            self.streams.iter_mut().for_each(|s| s.writer.retry());
+            self.retry_disk()?;
             self.disk_refused = self.settle(now).is_err();
             self.tell_growth();
             if self.end.is_some() && self.has_told_all() && self.tree.is_empty() {
@@ -190,6 +188,17 @@ impl Keeper {
             }
             self.wait(now)?;
         }
+    }
+
+    /// Gives the disk once more what it refused.
+    fn retry_disk(&mut self) -> io::Result<()> {
+        for stream in self.streams.iter_mut().filter(|s| s.writer.is_stuck()) {
+            match stream.writer.holds_bytes() {
+                true => stream.writer.retry(),
+                false => stream.read()?,
+            }
+        }
+        Ok(())
     }
 
     /// Sleeps until something happens, then takes it in.
@@ -328,7 +337,7 @@ impl Keeper {
         if self.ending.why().is_some() && self.tree.is_empty() {
             self.close_streams()?;
         }
-        if self.streams.iter().any(|s| s.pipe.is_some() || s.writer.is_stuck()) {
+        if self.streams.iter().any(|s| s.pipe.is_some() || s.writer.holds_bytes()) {
             return Ok(());
         }
         for stream in &mut self.streams {
@@ -340,7 +349,7 @@ impl Keeper {
     }
 
     fn record_end(&mut self, state: TaskState) -> io::Result<()> {
-        match record::save_value(Path::new("."), record::ENDED, &state) {
+        match record::save_reserved(Path::new("."), record::ENDED, &state) {
             // Somebody has removed the directory: nobody will ever look for a record in it.
             Err(_) if is_removed() => {}
             saved => saved?,
@@ -558,17 +567,14 @@ enum Source {
 
 impl Stream {
     fn is_closed(&self) -> bool {
-        self.pipe.is_none() && !self.writer.is_stuck()
+        self.pipe.is_none() && !self.writer.holds_bytes()
     }
 
     fn read(&mut self) -> io::Result<()> {
         let Some(pipe) = &self.pipe else { return Ok(()) };
-        let mut bytes = [0u8; READ_BYTES];
-        match rustix::io::read(pipe, &mut bytes[..]) {
-            Ok(0) => self.pipe = None,
-            Ok(n) => self.writer.write(&bytes[..n]),
-            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-            Err(e) => return Err(e.into()),
+        match self.writer.take(pipe)? {
+            Taken::Some => {}
+            Taken::End => self.pipe = None,
         }
         Ok(())
     }
@@ -617,6 +623,7 @@ fn try_release(
     let pid = child.id();
     let start_ticks = processes::look(pid).map_or(0, |p| p.start_ticks);
     let started = Started { pid, start_ticks, boot_id: clock::boot_id(), at_ms: now };
+    record::reserve(Path::new("."), record::ENDED)?;
     record::save_value(Path::new("."), record::STARTED, &started)?;
     send_with(&ours, &encode(launch), &[])?;
     Ok((pid, ours))

@@ -3,9 +3,15 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod client;
+mod descriptors;
+mod disk;
 mod ending;
+mod fetching;
 mod leaving;
 mod output;
 mod preparing;
+#[path = "../files/server.rs"]
+#[allow(dead_code)]
+mod server;
 mod starting;
 mod surviving;

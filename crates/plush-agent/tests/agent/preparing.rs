@@ -18,7 +18,7 @@ fn software(installer: Installer, package: PackageSpec) -> SoftwareSpec {
     SoftwareSpec { name: "s".into(), installer, packages: vec![package], time_limit_ms: 20_000 }
 }
 
-fn prepare(client: &mut Client, software: Vec<SoftwareSpec>) -> Report {
+pub fn prepare(client: &mut Client, software: Vec<SoftwareSpec>) -> Report {
     let files = vec![("etc/host".to_owned(), 0o600, "h1\n".to_owned())];
     client.command(Command::Prepare(PrepareSpec { cluster: "c".into(), software, files }));
     prepared(client)
@@ -31,7 +31,7 @@ fn prepared(client: &mut Client) -> Report {
     client.memory.reports.iter().rfind(is_end).unwrap().clone()
 }
 
-fn cause(report: Report) -> Cause {
+pub fn cause(report: Report) -> Cause {
     match report {
         Report::PrepareFailed { cause, .. } => cause,
         other => panic!("{other:?}"),
@@ -39,7 +39,7 @@ fn cause(report: Report) -> Cause {
 }
 
 /// A tar made by the real program.
-fn tar(flags: &str) -> Vec<u8> {
+pub fn tar(flags: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("demo/bin")).unwrap();
     std::fs::write(dir.path().join("demo/bin/hello"), "#!/bin/sh\necho hello from the archive\n")

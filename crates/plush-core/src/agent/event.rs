@@ -34,6 +34,14 @@ pub enum Event {
         /// What it said.
         hello: ControllerHello,
     },
+    /// What [`Effect::SaveEpoch`] asked for could not be done. The driver absorbs this at once, and of what was
+    /// decided together with it performs nothing that speaks to a controller.
+    EpochUnsaved {
+        /// The epoch.
+        epoch: u64,
+        /// What the system said.
+        why: String,
+    },
     /// A link ended.
     Closed {
         /// Which.
@@ -113,7 +121,7 @@ impl CleanUpSpec {
 /// What is to be done, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Save the epoch durably before anything that follows.
+    /// Save the epoch durably before anything that follows; if that fails, [`Event::EpochUnsaved`].
     SaveEpoch(u64),
     /// Save the lease where keepers look for it; it need not survive the host.
     SaveLease(Lease),

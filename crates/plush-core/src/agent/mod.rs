@@ -102,6 +102,7 @@ impl Agent {
     pub fn absorb(&mut self, event: Event) {
         match event {
             Event::Hello { link, hello } => self.hello(link, &hello),
+            Event::EpochUnsaved { epoch, why } => self.epoch_unsaved(epoch, &why),
             Event::Closed { link } => {
                 if self.link == Some(link) {
                     self.link = None;
@@ -213,6 +214,20 @@ impl Agent {
         self.greetings.push(Greeted::Accepted { link, replaced });
     }
 
+    /// A controller whose epoch would be forgotten with this process is not obeyed: an older one could come back
+    /// after it. The epoch counts nevertheless, as long as this process lives, and the next hello tries again.
+    fn epoch_unsaved(&mut self, epoch: u64, why: &str) {
+        if epoch != self.epoch {
+            return;
+        }
+        self.epoch_saved = 0;
+        let Some(link) = self.link.take() else { return };
+        self.outbox.disconnected();
+        self.pongs.clear();
+        let why = format!("this host cannot save the epoch {epoch} of its controller: {why}");
+        self.greetings.push(Greeted::Refused { link, why });
+    }
+
     fn refusal(&self, hello: &ControllerHello) -> Option<String> {
         let versions = PROTOCOL_VERSION.saturating_sub(1)..=PROTOCOL_VERSION;
         if !versions.contains(&hello.version) {
@@ -272,7 +287,8 @@ impl Agent {
     }
 
     fn decide_greetings(&mut self, effects: &mut Vec<Effect>) {
-        if self.epoch > self.epoch_saved {
+        let accepts = |g: &Greeted| matches!(g, Greeted::Accepted { .. });
+        if self.epoch > self.epoch_saved && self.greetings.iter().any(accepts) {
             self.epoch_saved = self.epoch;
             effects.push(Effect::SaveEpoch(self.epoch));
         }

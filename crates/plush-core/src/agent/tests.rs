@@ -336,6 +336,35 @@ fn asked(kind: u8, task: u32) -> Command {
     }
 }
 
+#[test]
+fn e1_a_controller_whose_epoch_cannot_be_saved_is_refused_and_tried_again() {
+    let mut agent = connected();
+    agent.absorb(Event::Hello { link: 2, hello: hello(5, 0, 0) });
+    let effects = agent.decide(2_000);
+    assert!(effects.contains(&Effect::SaveEpoch(5)));
+    agent.absorb(Event::EpochUnsaved { epoch: 5, why: "the disk is full".into() });
+    let refused = agent.decide(2_000);
+    let [Effect::Refuse { link: 2, greeting: Greeting { epoch: 5, .. }, why }] = &refused[..]
+    else {
+        panic!("{refused:?}")
+    };
+    assert!(why.contains("the disk is full"), "{why}");
+    assert_eq!(agent.link(), None);
+    agent.absorb(Event::Command {
+        link: 2,
+        number: 1,
+        command: Command::Start { key: key(1), spec: spec() },
+    });
+    assert_eq!(agent.decide(2_001), vec![], "nothing is done for it");
+    agent.absorb(Event::Hello { link: 3, hello: hello(1, 0, 0) });
+    assert!(matches!(agent.decide(2_002)[..], [Effect::Refuse { link: 3, .. }]));
+    agent.absorb(Event::Hello { link: 4, hello: hello(5, 0, 0) });
+    let effects = agent.decide(2_003);
+    let at = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted).unwrap();
+    let saved = at(|e| *e == Effect::SaveEpoch(5));
+    assert!(saved < at(|e| matches!(e, Effect::Greet { link: 4, .. })));
+}
+
 proptest! {
     /// Any sequence: deciding twice says nothing more, no key is started twice, nothing starts after the removal
     /// began, the epoch never falls, a wake-up lies in the future, and numbers go up by one on each link.
