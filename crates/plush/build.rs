@@ -19,6 +19,16 @@ const SOURCES: [&str; 8] = [
     "../../Cargo.toml",
 ];
 
+/// Parts of the agent that are built for size: they only look at bytes or carry them, none hashes, packs or ciphers.
+const SMALL: [&str; 7] =
+    ["minicbor", "plush-core", "plush-protocol", "plush-spec", "rustls", "rustls-webpki", "tokio"];
+
+/// What cargo takes as the end of one flag.
+const FLAG_END: &str = "\x1f";
+
+/// The first glibc that understands packed relocations.
+const PACKED_SINCE: (u32, u32) = (2, 36);
+
 fn main() {
     println!("cargo:rerun-if-env-changed=PLUSH_AGENT");
     SOURCES.iter().for_each(|path| println!("cargo:rerun-if-changed={path}"));
@@ -48,15 +58,37 @@ fn build(out: &Path) -> PathBuf {
     let status = Command::new(variable("CARGO"))
         .args(["build", "--locked", "--package", "plush-agent", "--bin", "plush-agent"])
         .args(["--profile", profile, "--target", &target])
+        .args(SMALL.iter().flat_map(|package| {
+            let key = format!("profile.{profile}.package.{package}.opt-level");
+            ["--config".into(), format!("{key}=\"s\"")]
+        }))
         .arg("--target-dir")
         .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&target).join(FLAG_END))
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_BUILD_TARGET")
         .status()
         .unwrap_or_else(|e| panic!("cannot run cargo to build the agent: {e}"));
     assert!(status.success(), "building the agent failed: {status}");
     target_dir.join(target).join(profile).join("plush-agent")
+}
+
+/// Static, with relocations packed to a hundredth of their size where the C library that is linked in can unpack them:
+/// it does so for itself at its start.
+fn flags(target: &str) -> Vec<&'static str> {
+    let mut flags = vec!["-Ctarget-feature=+crt-static"];
+    if target.ends_with("musl") || glibc().is_some_and(|version| version >= PACKED_SINCE) {
+        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs");
+    }
+    flags
+}
+
+/// The version of this machine's C library, which is the one that the agent is linked with.
+fn glibc() -> Option<(u32, u32)> {
+    let said = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
+    let said = String::from_utf8(said.stdout).ok()?;
+    let (major, minor) = said.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// The standard library of that target is installed.
