@@ -136,3 +136,43 @@ fn o2_with_the_gap_policy_a_task_goes_on_and_gaps_and_bytes_tile_its_output() {
     client.clean_up(false);
     client.leave();
 }
+
+/// The measurement of docs/src/agent.md: `PLUSH_STATIC_AGENT=FILE cargo test -p plush-agent --test agent measured --
+/// --ignored --nocapture`.
+#[test]
+#[ignore = "measures the static program, which is built with the product"]
+fn memory_is_measured_idle_and_under_a_flood_of_a_gigabyte() {
+    const FLOOD_BYTES: u64 = 1 << 30;
+    let agent = std::env::var_os("PLUSH_STATIC_AGENT").expect("PLUSH_STATIC_AGENT names a file");
+    let host = Host::new();
+    let memory = Memory { keep_bytes: false, ..Memory::default() };
+    let mut client = Client::open(std::path::Path::new(&agent), &host.base(), &host.run, memory);
+    let pid = client.hello.facts.agent_pid;
+    println!("agent, idle, no task: {} KiB", rss_kib(pid));
+    client.start(key(1), shell("sleep 100"));
+    let keeper = host.keeper_of(client.running(key(1)));
+    client.listen(Duration::from_millis(500));
+    println!("agent, idle, one task: {} KiB; its keeper: {} KiB", rss_kib(pid), rss_kib(keeper));
+    let began = Instant::now();
+    client.start(key(2), shell(&format!("head -c {FLOOD_BYTES} /dev/zero")));
+    let flooded = host.keeper_of(client.running(key(2)));
+    let (mut most, mut most_keeper, mut next) = (0, 0, 0);
+    while client.memory.streams[&(key(2), StreamName::Out)].received < FLOOD_BYTES {
+        client.step();
+        let received = client.memory.streams[&(key(2), StreamName::Out)].received;
+        if received >= next && received < FLOOD_BYTES {
+            next = received + (16 << 20);
+            most = most.max(rss_kib(pid));
+            if is_alive(flooded) {
+                most_keeper = most_keeper.max(rss_kib(flooded));
+            }
+        }
+    }
+    let took = began.elapsed();
+    println!("under the flood: agent {most} KiB, keeper {most_keeper} KiB, {took:?}");
+    assert!(most <= AGENT_RSS_KIB && most_keeper <= AGENT_RSS_KIB / 2);
+    client.stop(key(1));
+    client.finished(key(1));
+    client.clean_up(false);
+    client.leave();
+}

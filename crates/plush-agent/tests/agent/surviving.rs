@@ -227,3 +227,39 @@ fn p12_a_stopped_agent_does_not_stop_its_tasks() {
     client.clean_up(false);
     client.leave();
 }
+
+#[test]
+fn f05_a_keeper_killed_again_and_again_loses_and_doubles_no_byte() {
+    const LINES: u32 = 6_000_000;
+    let host = Host::new();
+    let mut client = host.connect();
+    let line = format!("awk 'BEGIN {{ for (i = 0; i < {LINES}; i++) printf \"%07d\\n\", i }}'");
+    client.start(key(1), shell(&line));
+    let pid = client.running(key(1));
+    let agent = client.hello.facts.agent_pid;
+    let mut keeper = host.keeper_of(pid);
+    let mut kills = 0;
+    for step in 1..=12u64 {
+        client.until("output", |m| {
+            m.streams[&(key(1), StreamName::Out)].received >= step * (u64::from(LINES) * 8 / 16)
+        });
+        if is_alive(pid) && kill(keeper, 9).is_ok() {
+            kills += 1;
+            gone(keeper);
+            // The next one is the agent's newest child that keeps this task.
+            let next = |m: &Memory| m.records[&key(1)].degraded;
+            client.until("an adoption", next);
+            client.listen(Duration::from_millis(50));
+            keeper = processes_with("keep\x001.1")
+                .into_iter()
+                .find(|p| stat(*p).is_some_and(|fields| fields[1] == agent.to_string()))
+                .unwrap_or(keeper);
+        }
+    }
+    assert!(kills >= 3, "the keeper was killed {kills} times");
+    assert_eq!(client.finished(key(1)), Exit::Code(0));
+    let expected: Vec<u8> = (0..LINES).flat_map(|i| format!("{i:07}\n").into_bytes()).collect();
+    assert!(client.out(key(1)) == expected, "O1");
+    client.clean_up(false);
+    client.leave();
+}
