@@ -2,8 +2,9 @@
 
 use crate::product::Running;
 use crate::stage::Stage;
+use plush_lab::Kind;
 use rustix::process::Signal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One process on these hosts; `field` is one more of its fields.
 fn description(hosts: &str, field: &str, run: &str) -> String {
@@ -90,7 +91,7 @@ fn f60_a_process_that_ignores_sigterm_is_killed_after_its_grace() {
     stage.file("p.yaml", description("h[001-002]", "stop: {grace: 1 s}", STUBBORN));
     let mut running = stage.begin("p.yaml", &["--batch"]);
     (0..2).for_each(|_| running.wait_for("here"));
-    let asked = std::time::Instant::now();
+    let asked = Instant::now();
     running.signal(Signal::INT);
     running.end().expect(130);
     // Grace and two seconds (P10), and what collecting and cleaning take.
@@ -124,4 +125,42 @@ fn a_process_that_fails_on_one_host_fails_the_run_and_leaves_nothing() {
         assert_eq!(said.result(host, "part.txt"), b"part\n");
     }
     stage.assert_nothing_left();
+}
+
+#[test]
+fn a_run_is_stopped_at_once_while_hosts_fetch() {
+    let Some(mut stage) = Stage::with_hosts(3) else { return };
+    // Whoever fetches from h003 gets nothing for a long time.
+    let slow = "mkdir -p /srv/web/cgi-bin; cat > /srv/web/cgi-bin/p; chmod 755 /srv/web/cgi-bin/p";
+    stage.feed("h003", slow, b"#!/bin/sh\nexec sleep 7\n");
+    stage.lab.run_on("h003", "busybox httpd -p 8000 -h /srv/web").unwrap();
+    stage.remember();
+    let text = "project: p\nresources: [{type: ssh, hosts: \"h[001-002]\"}]\n\
+                software: {p: {package: {type: web, path: \"http://SERVER:8000/cgi-bin/p\"}}}\n\
+                clusters: {c: {software: [p], run: echo never}}\n";
+    let server = stage.lab.host(2).address.to_string();
+    stage.file("p.yaml", text.replace("SERVER", &server));
+    let mut running = stage.begin("p.yaml", &["--events"]);
+    (0..2).for_each(|_| running.wait_for("preparing"));
+    let asked = Instant::now();
+    running.signal(Signal::TERM);
+    let said = running.end().expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}\n{}", asked.elapsed(), said.err);
+    stage.assert_nothing_left_on("h001");
+    stage.assert_nothing_left_on("h002");
+}
+
+#[test]
+fn a_run_that_is_stopped_waits_for_a_silent_host_no_longer_than_its_deadline() {
+    let Some(stage) = Stage::with_hosts(2) else { return };
+    stage.lab.misbehave("h002", Kind::Silent).unwrap();
+    stage.file("p.yaml", description("h[001-002]", "", FOR_EVER));
+    let mut running = stage.begin("p.yaml", &["--events"]);
+    running.wait_for("connected");
+    let asked = Instant::now();
+    running.signal(Signal::TERM);
+    // An attempt under way may be about to leave an agent there: it is not forgotten, and it ends by itself.
+    running.end().expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+    stage.assert_nothing_left_on("h001");
 }
