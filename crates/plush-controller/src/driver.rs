@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -173,10 +173,14 @@ impl Driver {
         let mut ends = signal(SignalKind::terminate()).map_err(|e| {
             ControllerError::io("listen for signals for", self.shared.run_dir.path(), e)
         })?;
-        let mut events = Vec::new();
+        let (mut events, mut looks) = (Vec::new(), Vec::new());
         loop {
             if let Some(outcome) = self.round(std::mem::take(&mut events)).await? {
                 return Ok(outcome);
+            }
+            for look in looks.drain(..) {
+                // Who asked may be gone.
+                let _ = oneshot::Sender::send(look, Box::new(self.view()));
             }
             let mut words = Vec::new();
             let wake = self.wake_at();
@@ -190,6 +194,7 @@ impl Driver {
             for word in words {
                 match word {
                     Word::Event(event) => events.push(event),
+                    Word::Look(look) => looks.push(look),
                     Word::Broken(error) => return Err(error),
                 }
             }
@@ -261,11 +266,16 @@ impl Driver {
         [decide, view, view_file].into_iter().flatten().min().unwrap_or(far)
     }
 
+    /// The run as it is now; its clock goes on although nothing happens.
+    fn view(&self) -> RunView {
+        RunView { elapsed_ms: self.now(), ..self.run.view() }
+    }
+
     fn publish(&mut self, at_once: bool) {
         if !self.is_view_old || (!at_once && self.published.elapsed() < VIEW_EVERY) {
             return;
         }
-        let view = Arc::new(self.run.view());
+        let view = Arc::new(self.view());
         if view.phase != self.views.borrow().phase {
             tracing::info!("{:?} after {} ms: {:?}", view.phase, view.elapsed_ms, view.counts);
         }

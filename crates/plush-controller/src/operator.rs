@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Records that a watcher of events may be behind before it is told to read the journal itself.
 pub const RECORDS: usize = 4096;
@@ -68,7 +68,7 @@ impl Office {
         while let Some(line) = next_line(&mut requests).await {
             let reply = match serde_json::from_str::<OperatorRequest>(&line) {
                 Err(error) => OperatorReply::Refused { why: error.to_string() },
-                Ok(OperatorRequest::Status) => self.view(),
+                Ok(OperatorRequest::Status) => self.look().await,
                 Ok(OperatorRequest::Stop { why }) => self.ask(Event::StopAsked { why }).await,
                 Ok(OperatorRequest::Signal { signal }) => {
                     self.ask(Event::SignalAsked { signal }).await
@@ -85,8 +85,15 @@ impl Office {
         }
     }
 
-    fn view(&self) -> OperatorReply {
-        OperatorReply::View(Box::new(RunView::clone(&self.views.borrow())))
+    /// The run as it is now, or, once nobody drives it any more, as it was at its end.
+    async fn look(&self) -> OperatorReply {
+        let (look, seen) = oneshot::channel();
+        let asked = self.words.send(Word::Look(look)).await;
+        let view = match (asked, seen.await) {
+            (Ok(()), Ok(view)) => view,
+            (Err(_), _) | (_, Err(_)) => Box::new(RunView::clone(&self.views.borrow())),
+        };
+        OperatorReply::View(view)
     }
 
     async fn ask(&self, event: Event) -> OperatorReply {

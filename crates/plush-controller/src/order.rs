@@ -3,7 +3,8 @@
 
 use crate::error::ControllerError;
 use plush_core::run::Event;
-use plush_protocol::Command;
+use plush_protocol::{Command, RunView};
+use tokio::sync::oneshot;
 
 /// Orders that may wait for one host; the driver waits beyond that.
 pub const ORDERS: usize = 1024;
@@ -23,11 +24,13 @@ pub enum Order {
     Disconnect,
 }
 
-/// What a host's task tells the driver.
+/// What hosts' tasks and front ends tell the driver.
 #[derive(Debug)]
 pub enum Word {
     /// Something happened.
     Event(Event),
+    /// A front end wants to see the run as it is now, with all that was said before.
+    Look(oneshot::Sender<Box<RunView>>),
     /// The controller itself cannot go on.
     Broken(ControllerError),
 }

@@ -68,7 +68,7 @@ fn f61_a_process_that_has_left_everything_is_found_and_killed() {
     assert!(is_alive(runaway));
     client.stop(key(1));
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
-    assert!(!is_alive(runaway));
+    gone(runaway);
     client.clean_up(false);
     client.leave();
 }

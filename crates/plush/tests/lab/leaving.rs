@@ -3,7 +3,6 @@
 use crate::product::Running;
 use crate::stage::Stage;
 use rustix::process::Signal;
-use std::time::Duration;
 
 /// Goes on when the file `go` is there.
 const WAITS: &str = r#"
@@ -50,8 +49,6 @@ fn a_detached_run_can_be_listed_looked_at_read_and_watched_to_its_end() {
     let mut logs = Running::start(stage.plush(&["logs", "last", "-f"]));
     (0..3).for_each(|_| logs.wait_for("begun"));
 
-    // What is shown of a run is a tenth of a second old at the most, and its files are not.
-    std::thread::sleep(Duration::from_millis(300));
     let status = stage.call(&["status", &id, "--json"]).expect(0).document();
     assert_eq!((&status["phase"], &status["counts"]["running"]), (&"run".into(), &3.into()));
     let runs = stage.call(&["runs", "--json"]).expect(0).document();

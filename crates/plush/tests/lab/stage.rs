@@ -164,8 +164,11 @@ impl Drop for Stage {
     }
 }
 
+/// A server changes its title once it listens, and counts its logins in it: it is told by its name.
 fn described(process: &ProcessEntry) -> String {
-    format!("{} {} {}", process.uid, process.name, process.command)
+    let is_listener = process.name == "sshd" && !process.command.contains('@');
+    let command = if is_listener { "" } else { &process.command };
+    format!("{} {} {command}", process.uid, process.name)
 }
 
 fn apart(before: &Look, now: &Look) -> String {
