@@ -46,16 +46,11 @@ fn f22_without_descriptors_new_work_is_refused_and_the_old_goes_on() {
             if cause.kind == CauseKind::Resource)
         })
     });
-    // More connections than there can be descriptors for: the agent lives, and the newest one counts.
-    let agent = client.hello.facts.agent_pid;
-    let memory = std::mem::take(&mut client.memory);
+    // More connections than there can be descriptors for: the agent lives, and its controller's goes on.
     let socket = host.run_dir().join("agent.sock");
     let crowd: Vec<_> =
         (0..60).map(|_| std::os::unix::net::UnixStream::connect(&socket).unwrap()).collect();
     drop(crowd);
-    drop(client);
-    let mut client = host.connect_with(memory);
-    assert_eq!(client.hello.facts.agent_pid, agent);
     std::fs::write(host.cluster_dir().join("enough"), "").unwrap();
     for key in begun {
         assert_eq!(client.finished(key), Exit::Code(0));
