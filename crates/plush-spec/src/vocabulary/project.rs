@@ -106,7 +106,7 @@ pub(crate) static PACKAGE: Record = Record {
         Field::attr("type", Scalar::Choice(&["web", "push", "rsync", "scp", "git"]), "How it is fetched: by the host from a `web` server, by a `push` of a file or directory from the controller, or by the host's `rsync`, `scp` or `git`.")
             .default("web for a URL, push for anything else").example("web"),
         Field::elem("path", Scalar::Path, "From where: a URL, a path on the controller, `host:path`, a repository; for `system`, the name of a package.").required().example("https://dist.example.org/dht.tgz"),
-        Field::elem("dest_path", Scalar::Within, "Where it is put, below the software's destination.").example("data"),
+        Field::elem("dest_path", Scalar::Within, "Where it is put, below the software's destination: a file under its own name in that directory, a directory or repository with its contents in it.").example("data"),
         Field::attr("sha256", Scalar::Sha256, "The SHA-256 it must have.").example("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         Field::attr("strip", Scalar::Whole(0, 64), "Leading path components to drop when unpacking.").default("as the software says").example("1"),
         Field::attr("revision", Scalar::Word, "The commit, branch or tag of a repository.").example("v1.2"),
