@@ -174,6 +174,10 @@ impl Driver {
             ControllerError::io("listen for signals for", self.shared.run_dir.path(), e)
         })?;
         let (mut events, mut looks) = (Vec::new(), Vec::new());
+        // A run that had come to its end only lacks its last view.
+        if let Some(outcome) = self.run.outcome() {
+            return Ok(outcome.clone());
+        }
         loop {
             if let Some(outcome) = self.round(std::mem::take(&mut events)).await? {
                 return Ok(outcome);

@@ -87,6 +87,8 @@ pub enum Command {
     Status(status::Arguments),
     /// Watch a run again
     Attach(attach::Arguments),
+    /// Go on with a run whose controller is gone
+    Resume(attach::Arguments),
     /// Stop a run in order: end processes, collect, clean up
     Stop(stop::Arguments),
     /// List the runs
@@ -126,7 +128,7 @@ impl Cli {
             Command::Run(arguments) => arguments.settings(),
             Command::Plan(arguments) => arguments.choice.settings(),
             Command::Doctor(arguments) => arguments.settings(),
-            Command::Attach(arguments) => arguments.settings(),
+            Command::Attach(arguments) | Command::Resume(arguments) => arguments.settings(),
             Command::Check(_)
             | Command::Convert(_)
             | Command::Status(_)

@@ -66,5 +66,9 @@ fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitC
         format!("the controller of run {} has gone before the end of the run", run.id),
     )
     .because(why.unwrap_or_else(|| "it closed the connection without a word".into()))
-    .next(format!("see {}; tasks end when their lease is out", run.log().display())))
+    .next(format!(
+        "`plush resume {}` goes on with it; see also {}; tasks end when their lease is out",
+        run.id,
+        run.log().display()
+    )))
 }

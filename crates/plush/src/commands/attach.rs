@@ -16,15 +16,15 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 use std::io::{self, IsTerminal};
 
-/// The arguments of `plush attach`.
+/// The arguments of `plush attach` and `plush resume`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The run: an id, the beginning of one, `last`, or a run directory
     #[arg(value_name = "RUN", add = ArgValueCandidates::new(run_candidates))]
-    run: String,
+    pub run: String,
     #[command(flatten)]
-    watching: Watching,
+    pub watching: Watching,
     /// Missing hosts are an error even where the description's policies allow them
     #[arg(long)]
     strict: bool,
@@ -35,6 +35,7 @@ Examples:
   plush attach last
   plush attach gossip --label process
   plush attach last --events | jq .
+  plush resume last                    where the controller, or its machine, has died
 
 The exit code is the run's, as of `plush run`.";
 
@@ -97,7 +98,8 @@ pub async fn attach(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     }
 }
 
-fn over_already(
+/// What is left to show of a run whose controller does not answer.
+pub fn over_already(
     run: &Run,
     error: &io::Error,
     invocation: &Invocation,
@@ -108,9 +110,9 @@ fn over_already(
         None => Err(Trouble::new(ExitCode::Internal, format!("cannot attach to run {}", run.id))
             .because(format!("its controller does not answer ({error}), and the run is not over"))
             .next(format!(
-                "see {}; `plush status {}` shows how far it came",
-                run.log().display(),
-                run.id
+                "`plush resume {}` starts a new one, which goes on where the old one was; see also {}",
+                run.id,
+                run.log().display()
             ))),
     }
 }

@@ -14,6 +14,7 @@ pub mod hosts;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod resume;
 pub mod run;
 pub mod runs;
 pub mod status;
@@ -34,6 +35,7 @@ pub fn dispatch(command: Command, invocation: &Invocation) -> Result<ExitCode, T
         Command::Convert(arguments) => convert::convert(&arguments, invocation),
         Command::Status(arguments) => in_runtime(status::status(arguments, invocation)),
         Command::Attach(arguments) => in_runtime(attach::attach(arguments, invocation)),
+        Command::Resume(arguments) => in_runtime(resume::resume(arguments, invocation)),
         Command::Stop(arguments) => in_runtime(stop::stop(arguments, invocation)),
         Command::Runs(arguments) => runs::runs(&arguments, invocation),
         Command::Logs(arguments) => in_runtime(logs::logs(arguments, invocation)),

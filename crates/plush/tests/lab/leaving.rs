@@ -100,3 +100,24 @@ fn a_terminal_that_hangs_up_leaves_the_run_going() {
     Running::start(stage.plush(&["attach", "last"])).end().expect(0);
     assert_nothing_left(&stage);
 }
+
+#[test]
+fn f50_a_killed_controller_is_resumed_and_no_byte_is_lost_or_doubled() {
+    let Some(mut stage) = stage() else { return };
+    let mut first = stage.begin("waits.yaml", &[]);
+    (0..3).for_each(|_| first.wait_for("begun"));
+    stage.kill_controller();
+    let said = first.end();
+    assert_eq!(said.code, Some(70));
+    assert!(said.err.contains("plush resume"), "{}", said.err);
+
+    let resumed = Running::start(stage.plush(&["resume", "last", "--json"]));
+    let_go(&mut stage);
+    let said = resumed.end().expect(0);
+    assert_eq!(said.document()["outcome"], "complete");
+    for (rank, host) in ["h001", "h002", "h003"].into_iter().enumerate() {
+        let wanted = format!("begun {rank}\ndone {rank}\n");
+        assert_eq!(said.output(host, "waits.1.out"), wanted.as_bytes());
+    }
+    assert_nothing_left(&stage);
+}

@@ -77,6 +77,21 @@ impl Stage {
         command
     }
 
+    /// Kills the controllers of this stage's runs; their front ends and agents live on.
+    pub fn kill_controller(&self) {
+        let mark = self.home.path().to_str().unwrap().to_owned();
+        let controls = |pid: &rustix::process::Pid| {
+            let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+            line.is_ok_and(|line| line.split(|b| *b == 0).any(|word| word == b"controller"))
+        };
+        let mut killed = 0;
+        for controller in processes_naming(&mark).into_iter().filter(controls) {
+            rustix::process::kill_process(controller, rustix::process::Signal::KILL).unwrap();
+            killed += 1;
+        }
+        assert!(killed > 0, "there is no controller to kill");
+    }
+
     /// Any command of the product, to its end.
     pub fn call(&self, arguments: &[&str]) -> Said {
         Running::start(self.plush(arguments)).end()
