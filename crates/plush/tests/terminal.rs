@@ -45,12 +45,15 @@ impl Terminal {
         Terminal { master: File::from(master), child, seen: String::new() }
     }
 
-    /// Reads until something is on the screen.
+    /// Reads until something is on the screen; what came after it is still to be seen.
     fn wait_for(&mut self, text: &str) {
-        while !self.seen.contains(text) {
+        let end = loop {
+            if let Some(at) = self.seen.find(text) {
+                break at + text.len();
+            }
             assert!(self.read(), "`{text}` never came:\n{}", self.seen);
-        }
-        self.seen.clear();
+        };
+        self.seen.drain(..end);
     }
 
     /// What is still to come, and the exit code.
