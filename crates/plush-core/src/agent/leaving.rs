@@ -45,6 +45,11 @@ impl Leaving {
         *self != Leaving::No
     }
 
+    /// The files are going, or gone: whatever is written to the run's directory now is never removed (C2).
+    pub fn takes_files(&self) -> bool {
+        matches!(self, Leaving::Removing | Leaving::Told { .. } | Leaving::Gone)
+    }
+
     pub fn is_ending(&self) -> bool {
         matches!(self, Leaving::Ending(_))
     }

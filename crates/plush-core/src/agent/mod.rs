@@ -280,6 +280,7 @@ impl Agent {
         let idle = self.tasks.all_ended();
         match self.lease.decide(now, idle) {
             Verdict::Nothing => {}
+            Verdict::Save if self.leaving.takes_files() => {}
             Verdict::Save => effects.push(Effect::SaveLease(self.lease.clone())),
             Verdict::StopTasks => self.tasks.stop_all("lease"),
             Verdict::Leave => self.leaving.begin(CleanUpSpec::everything()),
@@ -290,7 +291,9 @@ impl Agent {
         let accepts = |g: &Greeted| matches!(g, Greeted::Accepted { .. });
         if self.epoch > self.epoch_saved && self.greetings.iter().any(accepts) {
             self.epoch_saved = self.epoch;
-            effects.push(Effect::SaveEpoch(self.epoch));
+            if !self.leaving.takes_files() {
+                effects.push(Effect::SaveEpoch(self.epoch));
+            }
         }
         for greeted in std::mem::take(&mut self.greetings) {
             let greeting = Greeting {

@@ -282,6 +282,18 @@ fn a_preparation_that_is_cancelled_before_it_begins_never_begins() {
 }
 
 #[test]
+fn c2_nothing_is_saved_any_more_once_the_files_are_going() {
+    let mut agent = connected();
+    let effects = command(&mut agent, 1, clean_up());
+    assert!(effects.iter().any(|e| matches!(e, Effect::Remove(_))));
+    agent.absorb(Event::Ping { link: 1, token: 3 });
+    agent.absorb(Event::Hello { link: 2, hello: hello(5, 8, 0) });
+    let effects = agent.decide(2_000);
+    let saves = |e: &Effect| matches!(e, Effect::SaveLease(_) | Effect::SaveEpoch(_));
+    assert!(!effects.iter().any(saves), "{effects:?}");
+}
+
+#[test]
 fn clean_up_waits_for_a_preparation_to_end() {
     let mut agent = connected();
     let _ = command(&mut agent, 1, prepare("c"));
