@@ -1,76 +1,81 @@
 //! Entry: when a barrier opens, from the numbers alone.
 //! Not who is let go afterwards: that is `release`.
 
+use super::knee::Rhythm;
+use super::opening::Opening;
 use crate::Millis;
-use plush_spec::model::Entry;
+use plush_spec::model::{Entry, Knee, Percent};
 use serde::{Deserialize, Serialize};
 
-/// How many are expected, how many have come, and since when.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How many are expected, how many have come, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Census {
     pub expected: u32,
     pub entered: u32,
     pub first_entry: Option<Millis>,
+    rhythm: Rhythm,
 }
 
-/// Why a barrier opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Opening {
-    /// Everybody who can come has come.
-    All,
-    /// The number asked for has come.
-    Count,
-    /// The share asked for has come and the minimum wait is over.
-    Percent,
-    /// The time since the first entry is over.
-    Timeout,
-}
-
-impl Opening {
-    /// The word for people.
-    pub fn word(self) -> &'static str {
-        match self {
-            Opening::All => "all",
-            Opening::Count => "count",
-            Opening::Percent => "percent",
-            Opening::Timeout => "timeout",
+impl Census {
+    /// Somebody came.
+    pub fn enter(&mut self, policy: &Entry, now: Millis) {
+        self.entered += 1;
+        self.first_entry.get_or_insert(now);
+        if let Some(knee) = &policy.knee {
+            self.rhythm.arrived(now, knee);
         }
+    }
+
+    fn knee_at(&self, knee: &Knee, first: Millis) -> Option<Millis> {
+        let enough = self.entered >= share(knee.min_percent, self.expected);
+        let at = self.rhythm.knee_at().filter(|_| enough)?;
+        Some(at.max(first + knee.min_wait_ms))
+    }
+
+    fn percent_at(&self, percent: &Percent, first: Millis) -> Option<Millis> {
+        let enough = self.entered >= share(percent.percent, self.expected);
+        enough.then_some(first + percent.min_wait_ms)
     }
 }
 
 /// Whether the barrier opens now, and the first policy that says so. A full house always opens.
 pub(super) fn opens(policy: &Entry, census: &Census, now: Millis) -> Option<Opening> {
-    let first = census.first_entry?;
-    if census.entered == 0 {
-        return None;
-    }
+    let first = census.first_entry.filter(|_| census.entered > 0)?;
     if census.entered == census.expected {
         return Some(Opening::All);
     }
-    if policy.count.is_some_and(|count| census.entered >= count) {
-        return Some(Opening::Count);
+    if let Some(needed) = policy.count.filter(|count| census.entered >= *count) {
+        return Some(Opening::Count { needed });
     }
-    if let Some(share) = policy.percent
-        && census.entered >= enough(share.percent, census.expected)
-        && now >= first + share.min_wait_ms
+    let due = |at: &Millis| now >= *at;
+    if let Some(percent) = policy.percent
+        && census.percent_at(&percent, first).as_ref().is_some_and(due)
     {
-        return Some(Opening::Percent);
+        let needed = share(percent.percent, census.expected);
+        return Some(Opening::Percent { needed, min_wait_ms: percent.min_wait_ms });
     }
-    policy.timeout_ms.is_some_and(|limit| now >= first + limit).then_some(Opening::Timeout)
+    if let Some(knee) = &policy.knee
+        && census.knee_at(knee, first).as_ref().is_some_and(due)
+    {
+        let (gap_ms, mean_ms, deviation_ms) = census.rhythm.numbers(now);
+        return Some(Opening::Knee { gap_ms, mean_ms, deviation_ms });
+    }
+    let limit_ms = policy.timeout_ms.filter(|limit| now >= first + limit)?;
+    Some(Opening::Timeout { limit_ms })
 }
 
 /// When time alone may open it.
 pub(super) fn wake_at(policy: &Entry, census: &Census) -> Option<Millis> {
     let first = census.first_entry.filter(|_| census.entered > 0)?;
-    let share = policy.percent.filter(|p| census.entered >= enough(p.percent, census.expected));
-    let waits = [share.map(|p| p.min_wait_ms), policy.timeout_ms];
-    waits.into_iter().flatten().min().map(|wait| first + wait)
+    let percent = policy.percent.and_then(|percent| census.percent_at(&percent, first));
+    let knee = policy.knee.as_ref().and_then(|knee| census.knee_at(knee, first));
+    let timeout = policy.timeout_ms.map(|limit| first + limit);
+    [percent, knee, timeout].into_iter().flatten().min()
 }
 
-/// The smallest number that is at least `percent` of `expected`.
-fn enough(percent: f64, expected: u32) -> u32 {
-    let share = (percent.clamp(0.0, 100.0) / 100.0 * f64::from(expected)).ceil();
+/// The smallest number that is at least `percent` of `members`.
+pub(super) fn share(percent: f64, members: u32) -> u32 {
+    let part = (percent.clamp(0.0, 100.0) / 100.0 * f64::from(members)).ceil();
     // The product lies between 0 and a u32, so the conversion is exact.
-    share as u32
+    part as u32
 }

@@ -2,19 +2,28 @@
 //! Not what its entrants do before or after, and not how they hear of it.
 //!
 //! Entry and release are separate machines (`entry`, `release`); this one keeps the members' states between them.
-//! Within a generation a member only moves forward: expected, waiting, then released, failed or withdrawn (B4).
+//! A member only moves forward: expected, waiting, then released, failed or withdrawn (B4). [`Rounds`] is the
+//! same barrier again and again. What one call costs does not grow with the number of members, but for their
+//! logarithm: those who wait and those who are inside stand in queues.
 
 mod entry;
+mod history;
+mod knee;
+mod opening;
 mod release;
+mod rounds;
 
-pub use entry::Opening;
+pub use history::{Passage, Stand};
+pub use opening::{Opened, Opening, Pending};
+pub use rounds::{Round, Rounds};
 
 use crate::Millis;
 use entry::Census;
 use plush_spec::model::{BarrierPolicy, Late};
-use release::Pace;
+use release::{Departure, End, Pace, Room};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Who enters a barrier: a number that its owner chooses (a host's, in a run).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,28 +33,36 @@ pub struct Entrant(pub u32);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Barrier {
     policy: BarrierPolicy,
-    members: BTreeMap<Entrant, Stand>,
+    members: BTreeMap<Entrant, Passage>,
+    /// Members that stand at [`Stand::Expected`].
+    missing: BTreeSet<Entrant>,
     census: Census,
-    opening: Option<(Millis, Opening)>,
+    opened: Option<Opened>,
+    question: Question,
     pace: Pace,
-    arrivals: u32,
+    /// Those who wait, as they came; also some who have failed since, which [`Barrier::decide`] passes over.
+    queue: VecDeque<Entrant>,
+    /// How many really wait in the queue.
+    waiting: u32,
+    /// Those who came after the opening and are to be turned away.
+    late: VecDeque<Entrant>,
+    /// Members that became known after the opening: not late where late-comers are replaced.
+    replacements: BTreeSet<Entrant>,
+    /// Those who were let go, as they went; the first of them is inside.
+    let_in: VecDeque<(Millis, Entrant)>,
+    inside: u32,
+    released: u32,
 }
 
-/// Where a member stands.
+/// How far the callback has been asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Stand {
-    /// It has not come.
-    Expected,
-    /// It has come as the n-th and waits.
-    Waiting { arrival: u32 },
-    /// It was let go.
-    Released { at: Millis },
-    /// It was let go and has said that it is through, or its time inside is over.
-    Left,
-    /// It failed before it was let go.
-    Failed,
-    /// It came after the opening and the policy does not admit it.
-    Withdrawn,
+enum Question {
+    /// There is nothing to ask yet.
+    None,
+    /// The default would open it; the callback has its time from `since`.
+    Asked { since: Millis },
+    /// Not before this time.
+    Held { until: Millis },
 }
 
 /// What a barrier has decided about one member.
@@ -54,7 +71,7 @@ enum Stand {
 pub enum Verdict {
     /// It may go on.
     Release(Entrant),
-    /// It came too late and may not go on.
+    /// It came too late and may not go on; the policy says whether another takes its place.
     TooLate(Entrant),
 }
 
@@ -62,83 +79,113 @@ impl Barrier {
     /// A barrier that nobody is expected at yet.
     pub fn new(policy: BarrierPolicy) -> Self {
         Barrier {
+            pace: Pace::new(&policy.release),
             policy,
             members: BTreeMap::new(),
+            missing: BTreeSet::new(),
             census: Census::default(),
-            opening: None,
-            pace: Pace::default(),
-            arrivals: 0,
+            opened: None,
+            question: Question::None,
+            queue: VecDeque::new(),
+            waiting: 0,
+            late: VecDeque::new(),
+            replacements: BTreeSet::new(),
+            let_in: VecDeque::new(),
+            inside: 0,
+            released: 0,
         }
     }
 
     /// `entrant` is going to come. Saying it twice changes nothing.
     pub fn expect(&mut self, entrant: Entrant) {
-        if let std::collections::btree_map::Entry::Vacant(place) = self.members.entry(entrant) {
-            place.insert(Stand::Expected);
+        if let Slot::Vacant(slot) = self.members.entry(entrant) {
+            slot.insert(Passage::expected());
+            self.missing.insert(entrant);
             self.census.expected += 1;
+            if self.opened.is_some() && self.policy.late == Late::Replace {
+                self.replacements.insert(entrant);
+            }
         }
     }
 
     /// `entrant` has come. Entering twice, or after a failure, changes nothing (B2, B4).
     pub fn enter(&mut self, entrant: Entrant, now: Millis) {
+        let known = self.members.contains_key(&entrant);
         self.expect(entrant);
-        let stand = self.members.get_mut(&entrant).expect("the entrant was just expected");
-        if *stand != Stand::Expected {
+        if !known {
+            // Whom nobody announced is no replacement for anybody.
+            self.replacements.remove(&entrant);
+        }
+        let passage = self.members.get_mut(&entrant).expect("the entrant was just expected");
+        if passage.stand != Stand::Expected {
             return;
         }
-        self.arrivals += 1;
-        *stand = Stand::Waiting { arrival: self.arrivals };
-        self.census.entered += 1;
-        self.census.first_entry.get_or_insert(now);
+        passage.stand = Stand::Waiting;
+        passage.entered_at = Some(now);
+        self.missing.remove(&entrant);
+        self.census.enter(&self.policy.entry, now);
+        let admitted = match self.policy.late {
+            Late::Admit => true,
+            Late::Drop => self.opened.is_none(),
+            Late::Replace => self.opened.is_none() || self.replacements.remove(&entrant),
+        };
+        if admitted {
+            self.queue.push_back(entrant);
+            self.waiting += 1;
+        } else {
+            self.late.push_back(entrant);
+        }
     }
 
     /// `entrant` will not come, or has died inside: it leaves the count at once and its place is free.
-    pub fn fail(&mut self, entrant: Entrant) {
-        let Some(stand) = self.members.get_mut(&entrant) else { return };
-        match stand {
-            Stand::Expected => self.census.expected -= 1,
-            Stand::Waiting { .. } => {
+    pub fn fail(&mut self, entrant: Entrant, now: Millis) {
+        let Some(passage) = self.members.get_mut(&entrant) else { return };
+        match passage.stand {
+            Stand::Expected => {
+                self.missing.remove(&entrant);
+                self.census.expected -= 1;
+            }
+            Stand::Waiting => {
                 self.census.expected -= 1;
                 self.census.entered -= 1;
+                match self.late.iter().position(|late| *late == entrant) {
+                    Some(place) => drop(self.late.remove(place)),
+                    None => self.waiting -= 1,
+                }
             }
-            Stand::Released { .. } => {
-                *stand = Stand::Left;
-                self.pace.inside -= 1;
-                return;
-            }
+            Stand::Released => return self.depart(entrant, End::Died, now),
             Stand::Left | Stand::Failed | Stand::Withdrawn => return,
         }
-        *stand = Stand::Failed;
+        passage.stand = Stand::Failed;
+        passage.left_at = Some(now);
     }
 
     /// `entrant` is through; where places inside are limited, one is free. A second or a late leave frees nothing.
-    pub fn leave(&mut self, entrant: Entrant) {
-        if let Some(stand @ Stand::Released { .. }) = self.members.get_mut(&entrant) {
-            *stand = Stand::Left;
-            self.pace.inside -= 1;
+    pub fn leave(&mut self, entrant: Entrant, now: Millis) {
+        if self.members.get(&entrant).is_some_and(|p| p.stand == Stand::Released) {
+            self.depart(entrant, End::Through, now);
         }
     }
 
     /// Opens if it is time, and lets go whom the release policy lets go now; first come, first served.
     pub fn decide(&mut self, now: Millis) -> Vec<Verdict> {
         self.expire(now);
-        if self.opening.is_none() {
-            self.opening =
-                entry::opens(&self.policy.entry, &self.census, now).map(|why| (now, why));
+        self.open_if_due(now);
+        if self.opened.is_none() {
+            return Vec::new();
         }
-        let Some((opened_at, _)) = self.opening else { return Vec::new() };
-        let waiting = self.waiting();
-        let (late, in_time) = self.split_late(waiting, opened_at);
-        let count = self.pace.admits(&self.policy.release, in_time.len());
-        let released = in_time.into_iter().take(count);
+        let room =
+            Room { waiting: self.waiting, inside: self.inside, expected: self.census.expected };
         let mut verdicts = Vec::new();
-        for entrant in released {
-            self.members.insert(entrant, Stand::Released { at: now });
-            self.pace.inside += 1;
+        for _ in 0..self.pace.admit(now, room) {
+            let entrant = self.next_waiting().expect("no more are let go than wait");
+            self.let_go(entrant, now);
             verdicts.push(Verdict::Release(entrant));
         }
-        for entrant in late {
-            self.members.insert(entrant, Stand::Withdrawn);
+        while let Some(entrant) = self.late.pop_front() {
+            let passage = self.members.get_mut(&entrant).expect("late-comers are members");
+            passage.stand = Stand::Withdrawn;
+            passage.left_at = Some(now);
             verdicts.push(Verdict::TooLate(entrant));
         }
         verdicts
@@ -146,19 +193,65 @@ impl Barrier {
 
     /// When time alone may change what [`Barrier::decide`] says.
     pub fn wake_at(&self) -> Option<Millis> {
-        match self.opening {
-            None => entry::wake_at(&self.policy.entry, &self.census),
-            Some(_) => {
-                let limit = release::time_inside_ms(&self.policy.release)?;
-                let first = self.members.values().filter_map(Stand::released_at).min()?;
-                self.has_waiting().then_some(first + limit)
-            }
+        if self.opened.is_none() {
+            return self.opens_at();
         }
+        if self.waiting == 0 {
+            return None;
+        }
+        let place = release::time_inside_ms(&self.policy.release)
+            .and_then(|limit| self.let_in.front().map(|(at, _)| at + limit));
+        [place, self.pace.wake_at()].into_iter().flatten().min()
+    }
+
+    /// Opens now, whatever the policy says: an operator or a callback wants it so. An open barrier stays as it is.
+    pub fn open_now(&mut self, why: Opening, now: Millis) {
+        if self.opened.is_none() {
+            let Census { entered, expected, first_entry, .. } = self.census;
+            let waited_ms = now.saturating_sub(first_entry.unwrap_or(now));
+            self.opened = Some(Opened { at: now, why, entered, expected, waited_ms });
+        }
+    }
+
+    /// The callback does not want it opened yet: its question is put again at `until`, if it still stands then.
+    pub fn hold(&mut self, until: Millis) {
+        if self.opened.is_none() {
+            self.question = Question::Held { until };
+        }
+    }
+
+    /// The decision that the callback may overrule now; after its time limit it takes effect. Without a callback
+    /// there never is one.
+    pub fn pending_opening(&self, now: Millis) -> Option<Pending> {
+        let limit = self.policy.callback.as_ref()?.time_limit_ms;
+        let Question::Asked { since } = self.question else { return None };
+        let why = entry::opens(&self.policy.entry, &self.census, now)?;
+        self.opened.is_none().then_some(Pending { why, since, until: since + limit })
+    }
+
+    /// How it works.
+    pub fn policy(&self) -> &BarrierPolicy {
+        &self.policy
     }
 
     /// When and why it opened.
     pub fn opening(&self) -> Option<(Millis, Opening)> {
-        self.opening
+        self.opened.map(|opened| (opened.at, opened.why))
+    }
+
+    /// How it opened, with the numbers of that moment.
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
+    }
+
+    /// What became of each member, and when.
+    pub fn history(&self) -> impl Iterator<Item = (Entrant, Passage)> {
+        self.members.iter().map(|(entrant, passage)| (*entrant, *passage))
+    }
+
+    /// What became of one member.
+    pub fn passage(&self, entrant: Entrant) -> Option<Passage> {
+        self.members.get(&entrant).copied()
     }
 
     /// When the first entrant came.
@@ -166,90 +259,114 @@ impl Barrier {
         self.census.first_entry
     }
 
-    /// Members that count: neither failed nor turned away.
+    /// Members that have not failed before they were let go.
     pub fn expected(&self) -> u32 {
         self.census.expected
     }
 
-    /// Members that have come, the released ones among them.
+    /// Those of them that have come, the released ones and those turned away among them.
     pub fn entered(&self) -> u32 {
         self.census.entered
     }
 
     /// Members that have been let go.
     pub fn released(&self) -> u32 {
-        let gone = |s: &&Stand| matches!(s, Stand::Released { .. } | Stand::Left);
-        u32::try_from(self.members.values().filter(gone).count())
-            .expect("members are counted in 32 bits")
+        self.released
+    }
+
+    /// Members that have been let go and hold a place.
+    pub fn inside(&self) -> u32 {
+        self.inside
+    }
+
+    /// Members that have come and are neither let go nor turned away.
+    pub fn waiting(&self) -> u32 {
+        self.waiting + u32::try_from(self.late.len()).expect("members are counted in 32 bits")
     }
 
     /// Members that are still expected.
     pub fn missing(&self) -> impl Iterator<Item = Entrant> {
-        self.members.iter().filter(|(_, s)| **s == Stand::Expected).map(|(e, _)| *e)
+        self.missing.iter().copied()
     }
 
     /// It was let go.
     pub fn has_let_go(&self, entrant: Entrant) -> bool {
-        matches!(self.members.get(&entrant), Some(Stand::Released { .. } | Stand::Left))
+        self.members.get(&entrant).is_some_and(|p| p.released_at.is_some())
     }
 
-    fn has_waiting(&self) -> bool {
-        self.members.values().any(|s| matches!(s, Stand::Waiting { .. }))
+    /// Opens by its own rules, after its callback had its time.
+    fn open_if_due(&mut self, now: Millis) {
+        if self.opened.is_some() {
+            return;
+        }
+        if matches!(self.question, Question::Held { until } if until <= now) {
+            self.question = Question::None;
+        }
+        let why = entry::opens(&self.policy.entry, &self.census, now);
+        let limit = self.policy.callback.as_ref().map(|callback| callback.time_limit_ms);
+        match (why, limit, self.question) {
+            (_, _, Question::Held { .. }) => {}
+            (Some(why), None, _) => self.open_now(why, now),
+            (None, _, Question::None | Question::Asked { .. }) => self.question = Question::None,
+            (Some(_), Some(_), Question::None) => self.question = Question::Asked { since: now },
+            (Some(why), Some(limit), Question::Asked { since }) => {
+                if since + limit <= now {
+                    self.open_now(why, now);
+                }
+            }
+        }
     }
 
-    /// Those who wait, in the order in which they came.
-    fn waiting(&self) -> Vec<(u32, Entrant)> {
-        let arrival = |(e, s): (&Entrant, &Stand)| match s {
-            Stand::Waiting { arrival } => Some((*arrival, *e)),
-            Stand::Expected
-            | Stand::Released { .. }
-            | Stand::Left
-            | Stand::Failed
-            | Stand::Withdrawn => None,
-        };
-        let mut waiting: Vec<_> = self.members.iter().filter_map(arrival).collect();
-        waiting.sort_unstable();
-        waiting
+    /// When it may open by its own rules, or its callback is to be asked.
+    fn opens_at(&self) -> Option<Millis> {
+        let limit = self.policy.callback.as_ref().map_or(0, |callback| callback.time_limit_ms);
+        match self.question {
+            Question::None => entry::wake_at(&self.policy.entry, &self.census),
+            Question::Asked { since } => Some(since + limit),
+            Question::Held { until } => Some(until).filter(|_| self.census.entered > 0),
+        }
     }
 
-    /// Splits off those who came after the opening where the policy does not admit them.
-    fn split_late(
-        &mut self,
-        waiting: Vec<(u32, Entrant)>,
-        opened_at: Millis,
-    ) -> (Vec<Entrant>, Vec<Entrant>) {
-        let in_time = *self.pace.in_time.get_or_insert(self.arrivals);
-        debug_assert!(self.census.first_entry.is_none_or(|first| first <= opened_at));
-        let admits = match self.policy.late {
-            Late::Admit => true,
-            Late::Drop | Late::Replace => false,
-        };
-        let (late, in_time): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(arrival, _)| !admits && *arrival > in_time);
-        (late.into_iter().map(|(_, e)| e).collect(), in_time.into_iter().map(|(_, e)| e).collect())
+    /// The next in the queue who still waits.
+    fn next_waiting(&mut self) -> Option<Entrant> {
+        let members = &self.members;
+        let waits = |e: &Entrant| members.get(e).is_some_and(|p| p.stand == Stand::Waiting);
+        std::iter::from_fn(|| self.queue.pop_front()).find(waits)
+    }
+
+    fn let_go(&mut self, entrant: Entrant, now: Millis) {
+        let passage = self.members.get_mut(&entrant).expect("those who wait are members");
+        passage.stand = Stand::Released;
+        passage.released_at = Some(now);
+        self.let_in.push_back((now, entrant));
+        self.waiting -= 1;
+        self.inside += 1;
+        self.released += 1;
+    }
+
+    /// One that is inside is so no more.
+    fn depart(&mut self, entrant: Entrant, end: End, now: Millis) {
+        let passage = self.members.get_mut(&entrant).expect("those inside are members");
+        let released_at = passage.released_at.expect("those inside were let go");
+        passage.stand = Stand::Left;
+        passage.left_at = Some(now);
+        let inside_ms = now.saturating_sub(released_at);
+        self.pace.left(Departure { end, inside_ms, of: self.inside });
+        self.inside -= 1;
+        let members = &self.members;
+        let gone = |e: &Entrant| members.get(e).is_none_or(|p| p.stand != Stand::Released);
+        while self.let_in.front().is_some_and(|(_, e)| gone(e)) {
+            self.let_in.pop_front();
+        }
     }
 
     /// Frees the places of those who have been inside for too long; their own leave frees nothing any more.
     fn expire(&mut self, now: Millis) {
         let Some(limit) = release::time_inside_ms(&self.policy.release) else { return };
-        for stand in self.members.values_mut() {
-            if stand.released_at().is_some_and(|at| at + limit <= now) {
-                *stand = Stand::Left;
-                self.pace.inside -= 1;
-            }
-        }
-    }
-}
-
-impl Stand {
-    fn released_at(&self) -> Option<Millis> {
-        match self {
-            Stand::Released { at } => Some(*at),
-            Stand::Expected
-            | Stand::Waiting { .. }
-            | Stand::Left
-            | Stand::Failed
-            | Stand::Withdrawn => None,
+        while let Some((at, entrant)) = self.let_in.front().copied()
+            && at + limit <= now
+        {
+            self.depart(entrant, End::TimeOut, now);
         }
     }
 }

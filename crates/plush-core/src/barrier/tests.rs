@@ -1,7 +1,7 @@
 //! Claims about barriers, and their invariants over random histories.
 
 use super::*;
-use plush_spec::model::{Entry, Percent, Release};
+use plush_spec::model::{Entry, Hook, HookPlace, Knee, Percent, Release};
 use proptest::prelude::*;
 
 fn barrier(entry: Entry, release: Release, late: Late, expected: u32) -> Barrier {
@@ -38,7 +38,7 @@ fn f76_a_member_that_fails_leaves_the_count_at_once() {
     let mut b = full(3);
     b.enter(Entrant(0), 5);
     b.enter(Entrant(1), 6);
-    b.fail(Entrant(2));
+    b.fail(Entrant(2), 7);
     assert_eq!(released(&mut b, 7), [0, 1]);
 }
 
@@ -46,7 +46,7 @@ fn f76_a_member_that_fails_leaves_the_count_at_once() {
 fn a_barrier_that_everybody_failed_at_never_opens() {
     let mut b = full(1);
     b.enter(Entrant(0), 5);
-    b.fail(Entrant(0));
+    b.fail(Entrant(0), 6);
     assert!(released(&mut b, 6).is_empty());
 }
 
@@ -56,7 +56,7 @@ fn a_barrier_that_everybody_failed_at_wakes_nobody() {
     let mut b = barrier(entry, Release::All, Late::Admit, 2);
     b.enter(Entrant(0), 5);
     assert_eq!(b.wake_at(), Some(15));
-    b.fail(Entrant(0));
+    b.fail(Entrant(0), 6);
     assert_eq!(b.wake_at(), None);
 }
 
@@ -70,7 +70,7 @@ fn the_paper_s_ten_arrivals_open_at_eighty_percent_after_23_seconds() {
         b.enter(Entrant(n as u32), at);
         let _ = b.decide(at);
     }
-    assert_eq!(b.opening(), Some((23_000, Opening::Percent)));
+    assert_eq!(b.opening(), Some((23_000, Opening::Percent { needed: 8, min_wait_ms: 0 })));
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn f78_a_member_dying_inside_frees_its_place_once() {
     let mut b = barrier(Entry::default(), inside, Late::Admit, 3);
     (0..3).for_each(|n| b.enter(Entrant(n), 0));
     assert_eq!(released(&mut b, 0), [0]);
-    b.fail(Entrant(0));
-    b.leave(Entrant(0));
+    b.fail(Entrant(0), 1);
+    b.leave(Entrant(0), 1);
     assert_eq!(released(&mut b, 1), [1]);
     assert!(released(&mut b, 2).is_empty());
 }
@@ -106,8 +106,97 @@ fn a_leave_after_the_time_limit_does_not_free_a_second_place() {
     assert_eq!(released(&mut b, 0), [0]);
     assert_eq!(b.wake_at(), Some(10));
     assert_eq!(released(&mut b, 10), [1]);
-    b.leave(Entrant(0));
+    b.leave(Entrant(0), 11);
     assert!(released(&mut b, 11).is_empty());
+}
+
+#[test]
+fn nobody_coming_for_longer_than_the_arrivals_let_expect_is_a_knee() {
+    let knee = Knee { min_percent: 50.0, min_wait_ms: 0, weight: Some(0.5) };
+    let mut b =
+        barrier(Entry { knee: Some(knee), ..Default::default() }, Release::All, Late::Admit, 10);
+    // Gaps of 100, 200, 200 and 100: the means go 100, 150, 175, 138, the deviations 50, 75, 63, 69.
+    for (n, at) in [0, 100, 300, 500, 600].into_iter().enumerate() {
+        b.enter(Entrant(n as u32), at);
+        assert!(released(&mut b, at).is_empty());
+    }
+    let at = b.wake_at().unwrap();
+    assert!(released(&mut b, at - 1).is_empty());
+    assert_eq!(released(&mut b, at), [0, 1, 2, 3, 4]);
+    let why = Opening::Knee { gap_ms: at - 600, mean_ms: 138, deviation_ms: 69 };
+    assert_eq!(b.opening(), Some((at, why)));
+    assert_eq!(at, 600 + 413);
+}
+
+#[test]
+fn a_knee_before_the_minimum_share_or_wait_is_ignored() {
+    let knee = Knee { min_percent: 40.0, min_wait_ms: 5_000, weight: None };
+    let mut b =
+        barrier(Entry { knee: Some(knee), ..Default::default() }, Release::All, Late::Admit, 10);
+    (0..3).for_each(|n| b.enter(Entrant(n), u64::from(n) * 10));
+    assert_eq!(b.wake_at(), None);
+    assert!(released(&mut b, 100_000).is_empty());
+    b.enter(Entrant(3), 100_000);
+    assert!(b.wake_at().unwrap() > 5_000);
+    let mut b =
+        barrier(Entry { knee: Some(knee), ..Default::default() }, Release::All, Late::Admit, 10);
+    (0..4).for_each(|n| b.enter(Entrant(n), u64::from(n) * 10));
+    assert_eq!(b.wake_at(), Some(5_000));
+}
+
+fn asking() -> Barrier {
+    let callback = Hook {
+        argv: vec!["./decide".into()],
+        at: HookPlace::Controller,
+        time_limit_ms: 100,
+        place: Default::default(),
+    };
+    let entry = Entry { count: Some(1), ..Default::default() };
+    let mut b =
+        Barrier::new(BarrierPolicy { entry, callback: Some(callback), ..Default::default() });
+    (0..2).for_each(|n| b.expect(Entrant(n)));
+    b
+}
+
+#[test]
+fn a_callback_is_asked_before_a_barrier_opens_and_after_its_time_limit_the_default_holds() {
+    let mut b = asking();
+    b.enter(Entrant(0), 5);
+    assert!(released(&mut b, 5).is_empty());
+    let why = Opening::Count { needed: 1 };
+    assert_eq!(b.pending_opening(5), Some(Pending { why, since: 5, until: 105 }));
+    assert_eq!(b.wake_at(), Some(105));
+    assert!(released(&mut b, 104).is_empty());
+    assert_eq!(released(&mut b, 105), [0]);
+    assert_eq!(b.opening(), Some((105, why)));
+    assert_eq!(b.pending_opening(105), None);
+}
+
+#[test]
+fn a_callback_may_hold_a_barrier_and_is_asked_again() {
+    let mut b = asking();
+    b.enter(Entrant(0), 5);
+    assert!(released(&mut b, 5).is_empty());
+    b.hold(50);
+    assert_eq!((b.pending_opening(6), b.wake_at()), (None, Some(50)));
+    assert!(released(&mut b, 50).is_empty());
+    assert_eq!(b.pending_opening(50).map(|p| (p.since, p.until)), Some((50, 150)));
+    b.open_now(Opening::Callback, 60);
+    assert_eq!(released(&mut b, 60), [0]);
+    assert_eq!(b.opening(), Some((60, Opening::Callback)));
+}
+
+#[test]
+fn a_question_that_no_longer_stands_is_not_asked() {
+    let mut b = asking();
+    b.enter(Entrant(0), 5);
+    assert!(released(&mut b, 5).is_empty());
+    b.fail(Entrant(0), 6);
+    assert!(released(&mut b, 6).is_empty());
+    assert_eq!((b.pending_opening(6), b.wake_at()), (None, None));
+    b.enter(Entrant(1), 90);
+    assert!(released(&mut b, 90).is_empty());
+    assert_eq!(b.pending_opening(90).map(|p| p.until), Some(190));
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
@@ -138,8 +227,8 @@ proptest! {
             now += wait;
             match what {
                 0 | 1 => { b.enter(Entrant(who), now); entered.insert(who); }
-                2 => b.leave(Entrant(who)),
-                _ => b.fail(Entrant(who)),
+                2 => b.leave(Entrant(who), now),
+                _ => b.fail(Entrant(who), now),
             }
             for verdict in b.decide(now) {
                 match verdict {
@@ -151,8 +240,8 @@ proptest! {
                 }
             }
             prop_assert!(b.decide(now).is_empty(), "deciding twice does nothing more");
-            let inside = b.members.values().filter(|s| s.released_at().is_some()).count();
-            prop_assert_eq!(inside, b.pace.inside as usize, "places are counted right");
+            let inside = b.history().filter(|(_, p)| p.stand == Stand::Released).count();
+            prop_assert_eq!(inside, b.inside() as usize, "places are counted right");
             prop_assert!(inside <= max as usize, "B6");
         }
     }

@@ -3,8 +3,8 @@
 
 use super::PlanProblem;
 use plush_spec::model::{
-    Action, Barrier, BarrierPolicy, Cluster, Installer, Place, Process, Project, Reaction, Release,
-    ServiceClass, Stdin,
+    Action, AdaptiveRule, Barrier, BarrierPolicy, Cluster, Installer, Place, Process, Project,
+    Reaction, Release, ServiceClass, Stdin,
 };
 
 /// Everything in the application's clusters that would have to be passed over.
@@ -43,16 +43,17 @@ impl Found {
     }
 
     fn policy(&mut self, policy: &BarrierPolicy) {
-        self.when(policy.entry.knee.is_some(), "entry by knee", policy.place);
         self.when(policy.callback.is_some(), "a barrier's callback", policy.place);
-        let paced = match policy.release {
-            Release::All | Release::Inside { .. } => false,
-            Release::CountPerTick { .. }
+        let adaptive = match policy.release {
+            Release::Adaptive { rule: AdaptiveRule::Throughput, .. } => true,
+            Release::All
+            | Release::Inside { .. }
+            | Release::CountPerTick { .. }
             | Release::PercentPerTick { .. }
             | Release::Rate { .. }
-            | Release::Adaptive { .. } => true,
+            | Release::Adaptive { rule: AdaptiveRule::Median, .. } => false,
         };
-        self.when(paced, "release by tick, rate or adaptively", policy.place);
+        self.when(adaptive, "release at the highest throughput", policy.place);
     }
 
     fn cluster(&mut self, cluster: &Cluster) {

@@ -118,7 +118,7 @@ impl Run {
                     continue;
                 };
                 for member in cluster.members.iter().filter(|m| m.is_past(step, plan)) {
-                    self.barriers[number].leave(Entrant(member.host.0));
+                    self.barriers[number].leave(Entrant(member.host.0), self.now);
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Run {
         let host = member.host;
         if stands.iter().all(StepStand::is_over) {
             self.clusters[cluster].members[place].stage = Stage::Finished;
-            self.clusters[cluster].ready.leave(Entrant(host.0));
+            self.clusters[cluster].ready.leave(Entrant(host.0), self.now);
             return true;
         }
         let startable = member::startable(&self.plan.clusters[cluster], stands);

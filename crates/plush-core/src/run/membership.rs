@@ -110,13 +110,14 @@ impl Run {
         if !matches!(cluster.members[place].stage, Stage::Out(_) | Stage::Finished) {
             cluster.members[place].stage = Stage::Out(cause);
         }
-        cluster.prepare.fail(Entrant(host.0));
-        cluster.ready.fail(Entrant(host.0));
+        cluster.prepare.fail(Entrant(host.0), self.now);
+        cluster.ready.fail(Entrant(host.0), self.now);
         self.leave_named_barriers(host);
     }
 
     pub(super) fn leave_named_barriers(&mut self, host: HostId) {
-        self.barriers.iter_mut().for_each(|b| b.fail(Entrant(host.0)));
+        let now = self.now;
+        self.barriers.iter_mut().for_each(|b| b.fail(Entrant(host.0), now));
     }
 
     /// The host is out of reach: what it was doing is lost.

@@ -31,7 +31,7 @@ impl Run {
         let (cluster, place) = self.places[host.index()].expect("a preparing host has a place");
         let cluster = &mut self.clusters[cluster];
         cluster.members[place].stage = Stage::Prepared;
-        cluster.prepare.leave(Entrant(host.0));
+        cluster.prepare.leave(Entrant(host.0), self.now);
         cluster.ready.enter(Entrant(host.0), self.now);
     }
 

@@ -66,6 +66,11 @@ pub struct Knee {
     pub weight: Option<f64>,
 }
 
+impl Knee {
+    /// The weight of the past where none is said.
+    pub const WEIGHT: f64 = 0.5;
+}
+
 /// How those inside are let go; first come, first served.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub enum Release {
