@@ -152,14 +152,7 @@ impl Nonce {
 
 fn random_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(count) => filled += count,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(e) => panic!("the kernel gives no random bytes: {e}"),
-        }
-    }
+    getrandom::fill(&mut bytes).unwrap_or_else(|e| panic!("the kernel gives no random bytes: {e}"));
     bytes
 }
 

@@ -31,6 +31,11 @@ pub(crate) struct LocalAgent {
 /// Puts the agent into the directory if it is not there, and starts it.
 pub(crate) async fn start(dir: &Path, bootstrap: &Bootstrap) -> Result<LocalAgent, ConnectFailure> {
     let machine = std::env::consts::ARCH;
+    if std::env::consts::OS != "linux" {
+        let cause = format!("agents run on Linux, and this machine has {}", std::env::consts::OS);
+        return Err(ConnectFailure::permanent(Stage::AgentDir, cause)
+            .hint("hosts of type local need Linux here; use hosts that SSH reaches"));
+    }
     let Some(agent) = bootstrap.agents.agent_for(machine) else {
         return Err(ConnectFailure::permanent(
             Stage::AgentDir,
