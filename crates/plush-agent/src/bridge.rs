@@ -2,13 +2,13 @@
 //! Not the agent itself.
 
 use crate::base::{Base, LOG, SOCKET};
+use crate::{logins, sys};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -74,19 +74,25 @@ fn connect(base: &Base, host: &str) -> io::Result<UnixStream> {
 fn spawn(base: &Base, host: &str, listener: UnixListener) -> io::Result<()> {
     let log = OpenOptions::new().create(true).append(true).open(LOG)?;
     let run = base.run.file_name().unwrap_or_default();
-    // Nobody waits for it: it leaves this session and outlives it.
-    let _agent = Command::new("/proc/self/exe")
-        .arg("serve")
-        .arg("--run")
-        .arg(run)
-        .arg("--host")
-        .arg(host)
-        .arg("--base")
-        .arg(&base.base)
-        .stdin(Stdio::from(OwnedFd::from(listener)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::from(log))
-        .process_group(0)
-        .spawn()?;
-    Ok(())
+    let listener = OwnedFd::from(listener);
+    logins::start(|before| {
+        // Another program that executes ours is itself what /proc/self/exe would be then.
+        let ours = if before.is_empty() { sys::program().into() } else { sys::program_name() };
+        let scoped = (!before.is_empty()).then_some("--scoped");
+        let mut words = before.into_iter().chain([ours.into_os_string()]);
+        let mut command = Command::new(words.next().expect("there is at least our own program"));
+        command
+            .args(words)
+            .arg("serve")
+            .args(scoped)
+            .arg("--run")
+            .arg(run)
+            .arg("--host")
+            .arg(host)
+            .arg("--base")
+            .arg(&base.base)
+            .stdin(Stdio::from(listener.try_clone()?))
+            .stderr(Stdio::from(log.try_clone()?));
+        Ok(command)
+    })
 }

@@ -2,6 +2,7 @@
 //! needs them. Not the ending of tasks: they have ended before.
 
 use crate::base::{Base, LOG, SOCKET};
+use crate::cgroup;
 use crate::files::removal::Removal;
 use crate::files::root::Root;
 use crate::programs::{self, Line};
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// What the run's directory still holds after [`remove`], until the agent ends.
-const LAST_FILES: [&str; 3] = [SOCKET, LOG, "agent.lock"];
+const LAST_FILES: [&str; 4] = [SOCKET, LOG, "agent.lock", cgroup::RECORD];
 
 /// What becomes of the cache and the agents' files when the last run leaves the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,15 @@
 //! Facts of this host, from `/proc`, uname and statvfs. Not what follows from them.
 
+use crate::cgroup::Groups;
 use crate::clock;
-use plush_protocol::{Facts, Guarantee};
+use crate::logins;
+use plush_core::standing;
+use plush_protocol::{Facts, Guarantee, Logout};
 use std::fs;
 use std::path::Path;
 
 /// Measures.
-pub fn measure(directory: &Path) -> Facts {
+pub fn measure(directory: &Path, guarantee: Guarantee, logout: Logout) -> Facts {
     let uname = rustix::system::uname();
     let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
     Facts {
@@ -19,9 +22,10 @@ pub fn measure(directory: &Path) -> Facts {
         free_disk_bytes: free_disk_bytes(directory),
         load_percent: load_percent(),
         boot_id: clock::boot_id(),
-        guarantee: Guarantee::Subreaper,
+        guarantee,
         directory: directory.to_string_lossy().into_owned(),
         agent_pid: std::process::id(),
+        logout,
     }
 }
 
@@ -49,7 +53,9 @@ fn load_percent() -> u32 {
 
 /// The facts as one line of JSON. Written by hand: nothing else in this program needs a library for it.
 pub fn json(directory: &Path) -> String {
-    let facts = measure(directory);
+    // Nothing is made here: no record says which groups earlier agents made.
+    let guarantee = Groups::open(directory).guarantee();
+    let facts = measure(directory, guarantee, standing::logout(&logins::look()));
     let fields = [
         ("node_name", quoted(&facts.node_name)),
         ("system", quoted(&facts.system)),
@@ -60,19 +66,13 @@ pub fn json(directory: &Path) -> String {
         ("free_disk_bytes", facts.free_disk_bytes.to_string()),
         ("load_percent", facts.load_percent.to_string()),
         ("boot_id", quoted(&facts.boot_id)),
-        ("guarantee", quoted(guarantee(facts.guarantee))),
+        ("guarantee", quoted(facts.guarantee.word())),
         ("directory", quoted(&facts.directory)),
         ("agent_pid", facts.agent_pid.to_string()),
+        ("logout", quoted(facts.logout.word())),
     ];
     let fields = fields.map(|(name, value)| format!("{}:{value}", quoted(name)));
     format!("{{{}}}", fields.join(","))
-}
-
-fn guarantee(guarantee: Guarantee) -> &'static str {
-    match guarantee {
-        Guarantee::Cgroup => "cgroup",
-        Guarantee::Subreaper => "subreaper",
-    }
 }
 
 /// A string as JSON has it.
@@ -98,7 +98,7 @@ mod tests {
     fn the_facts_are_the_json_that_everybody_else_writes() {
         let directory = Path::new("/tmp/a \"b\" \\c\n\t\u{1}\u{7f}ö\u{2028}");
         let read: Facts = serde_json::from_str(&json(directory)).unwrap();
-        let measured = measure(directory);
+        let measured = measure(directory, read.guarantee, read.logout);
         let still = Facts {
             free_disk_bytes: read.free_disk_bytes,
             load_percent: read.load_percent,

@@ -3,6 +3,7 @@
 
 pub mod base;
 pub mod bridge;
+pub mod cgroup;
 pub mod cleanup;
 pub mod clock;
 pub mod driver;
@@ -10,6 +11,7 @@ pub mod facts;
 pub mod files;
 pub mod keeper;
 pub mod logger;
+pub mod logins;
 pub mod placing;
 pub mod processes;
 pub mod programs;

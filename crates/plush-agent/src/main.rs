@@ -4,6 +4,7 @@
 
 use lexopt::prelude::*;
 use plush_agent::base::Base;
+use plush_agent::logins::Came;
 use plush_agent::{bridge, driver, facts, keeper, placing, sys};
 use plush_protocol::PROTOCOL_VERSION;
 use std::error::Error;
@@ -22,6 +23,7 @@ const USAGE_ERROR: u8 = 64;
 
 fn main() -> ExitCode {
     sys::close_inherited_descriptors();
+    let _known_from_here_on = sys::program();
     match run() {
         Ok(code) => code,
         Err(Failure::Usage(e)) => {
@@ -53,6 +55,7 @@ struct Options {
     base: Option<PathBuf>,
     digest: Option<String>,
     to: Option<PathBuf>,
+    scoped: bool,
 }
 
 fn run() -> Result<ExitCode, Failure> {
@@ -60,7 +63,10 @@ fn run() -> Result<ExitCode, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match command.as_str() {
         "bridge" => bridge::run(&options.base()?, &options.host()?).map_err(work)?,
-        "serve" => driver::serve(options.base()?, &options.host()?).map_err(work)?,
+        "serve" => {
+            let came = if options.scoped { Came::OutOfLogin } else { Came::ByItself };
+            driver::serve(options.base()?, &options.host()?, came).map_err(work)?;
+        }
         "keep" => keeper::run().map_err(work)?,
         "gate" => return Ok(ExitCode::from(keeper::gate::run().to_le_bytes()[0])),
         "install" => {
@@ -91,6 +97,7 @@ fn parse() -> Result<(String, Options), lexopt::Error> {
             Long("digest") => options.digest = Some(arguments.value()?.string()?),
             Long("to") => options.to = Some(arguments.value()?.into()),
             Long("json") => {}
+            Long("scoped") => options.scoped = true,
             Long("version") | Short('V') => command = Some("version".into()),
             Long("help") | Short('h') => command = Some("help".into()),
             Value(value) if command.is_none() => command = Some(value.string()?),

@@ -1,6 +1,7 @@
 //! Puts this very program in place under its digest: the second half of a transport's upload.
 //! Not the upload.
 
+use crate::sys;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
 use std::io;
@@ -36,8 +37,8 @@ pub fn place(expected: &str, to: &Path) -> Result<(), PlacingError> {
         let path = path.to_owned();
         move |source| PlacingError::System { operation, path, source }
     };
-    let this = Path::new("/proc/self/exe");
-    let from = fs::read_link(this).map_err(failed("find", this))?;
+    let this = sys::program();
+    let from = sys::program_name();
     let mut file = File::open(this).map_err(failed("open", this))?;
     let mut hash = blake3::Hasher::new();
     io::copy(&mut file, &mut hash).map_err(failed("read", &from))?;

@@ -35,6 +35,9 @@ pub struct Started {
     /// Boot time.
     #[n(3)]
     pub at_ms: u64,
+    /// The process is in the task's control group, and so is whatever it starts.
+    #[n(4)]
+    pub group: Option<String>,
 }
 
 /// How surely a file must be there afterwards.

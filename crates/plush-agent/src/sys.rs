@@ -3,9 +3,36 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// What to execute for another process of this program: the very file that runs, also if its name is gone; where
+/// there is no `/proc` the name that it was started by. To be called before the working directory changes.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let this = Path::new("/proc/self/exe");
+        if this.exists() { this.to_owned() } else { program_name() }
+    })
+}
+
+/// The name of the file that runs.
+pub fn program_name() -> PathBuf {
+    std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| {
+        // SAFETY: AT_EXECFN is the address of a string that the kernel placed on the stack, which lasts as long as
+        // the process and is not changed; or 0.
+        let name = unsafe {
+            let address = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
+            if address.is_null() { c"" } else { CStr::from_ptr(address) }
+        };
+        let name = Path::new(OsStr::from_bytes(name.to_bytes()));
+        std::path::absolute(name).unwrap_or_else(|_| name.to_owned())
+    })
+}
 
 /// Blocks SIGCHLD for this thread and gives a descriptor that is readable when a child changes.
 ///

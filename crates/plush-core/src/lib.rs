@@ -9,6 +9,7 @@ pub mod pacing;
 pub mod plan;
 pub mod run;
 pub mod session;
+pub mod standing;
 
 /// A point in time in milliseconds: the controller's since its run began, the agent's since it started. Never goes back.
 pub type Millis = u64;

@@ -92,6 +92,11 @@ pub struct Facts {
     /// Process id of the agent.
     #[n(11)]
     pub agent_pid: u32,
+    /// Whether the agent outlives the login that started it.
+    #[n(12)]
+    #[cbor(default)]
+    #[serde(default)]
+    pub logout: Logout,
 }
 
 /// How surely all processes of a task can be found and ended.
@@ -112,11 +117,81 @@ pub struct Facts {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Guarantee {
-    /// A delegated control group (cgroup v2): none escapes.
+    /// A control group of its own (cgroup v2): holds also when keeper and agent are dead.
     #[n(0)]
     Cgroup,
     /// Keeper and agent are subreapers: holds while one of them lives.
     #[default]
     #[n(1)]
     Subreaper,
+    /// Nobody can list processes (no /proc): the task's process group is reached, whoever left it is not.
+    #[n(2)]
+    Group,
+}
+
+impl Guarantee {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Guarantee::Cgroup => "cgroup",
+            Guarantee::Subreaper => "subreaper",
+            Guarantee::Group => "group",
+        }
+    }
+}
+
+/// What becomes of an agent when whoever started it logs out.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Logout {
+    /// Nothing.
+    #[default]
+    #[n(0)]
+    Stays,
+    /// It ends with the user's last session: it is below the user's own service manager, which does not linger.
+    #[n(1)]
+    EndsWithLast,
+    /// It ends with its session: the host ends the processes of a session that is over.
+    #[n(2)]
+    Ends,
+}
+
+impl Logout {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Logout::Stays => "stays",
+            Logout::EndsWithLast => "ends_with_last",
+            Logout::Ends => "ends",
+        }
+    }
+
+    /// What people should know, and what they can do about it; nothing where all is well.
+    pub fn warning(self) -> Option<&'static str> {
+        match self {
+            Logout::Stays => None,
+            Logout::EndsWithLast => Some(
+                "this host ends what runs there when your last login there is over: \
+                 run `loginctl enable-linger` there once",
+            ),
+            Logout::Ends => Some(
+                "this host ends what a login started when that login is over (KillUserProcesses), \
+                 and Plush found no way out of it: run `loginctl enable-linger` there once",
+            ),
+        }
+    }
 }

@@ -20,7 +20,7 @@ pub use bulk::{
 };
 pub use command::{Command, Fetch, Installer, PackageSpec, PrepareSpec, SoftwareSpec};
 pub use frame::{FrameError, Frames, MAX_FRAME_BYTES};
-pub use hello::{AgentHello, ControllerHello, Facts, Guarantee, PROTOCOL_VERSION};
+pub use hello::{AgentHello, ControllerHello, Facts, Guarantee, Logout, PROTOCOL_VERSION};
 pub use message::{ToAgent, ToController};
 pub use operator::{OperatorReply, OperatorRequest, OutputLine};
 pub use report::{Cause, CauseKind, Report, TaskRecord};

@@ -1,6 +1,7 @@
 //! [`RunView`]: the flat picture of a run for people, the only thing that front ends ever see.
 //! Not the state that decides: nothing is computed from a view.
 
+use crate::hello::{Guarantee, Logout};
 use crate::tainted::Tainted;
 use crate::task::Exit;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,12 @@ pub struct HostView {
     pub connected: bool,
     /// Time in this state.
     pub for_ms: u64,
+    /// How surely tasks are ended there; known once its agent has said hello.
+    #[serde(default)]
+    pub guarantee: Option<Guarantee>,
+    /// What a logout there does to the agent; known as long.
+    #[serde(default)]
+    pub logout: Option<Logout>,
 }
 
 /// The state of a host in a run.
@@ -198,6 +205,9 @@ pub struct TaskView {
     pub success: Option<bool>,
     /// Time from exec to the end.
     pub ran_ms: Option<u64>,
+    /// How surely its processes are ended; known once it runs.
+    #[serde(default)]
+    pub guarantee: Option<Guarantee>,
 }
 
 /// One thing that went wrong.

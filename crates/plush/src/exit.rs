@@ -123,6 +123,7 @@ mod tests {
             exit: Some(exit),
             success: Some(false),
             ran_ms: None,
+            guarantee: None,
         }
     }
 

@@ -7,8 +7,8 @@ use crate::base::Base;
 use crate::keeper::wire::{
     Extent, FromKeeper, Launch, Mailbox, ToKeeper, encode, receive_with, send_with,
 };
-use crate::record;
-use plush_protocol::{StreamName, TaskKey, TaskState};
+use crate::{processes, record};
+use plush_protocol::{Guarantee, StreamName, TaskKey, TaskState};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs;
 use std::io;
@@ -37,6 +37,8 @@ pub struct Held {
     /// Counts the keepers of this task.
     generation: u32,
     pub degraded: bool,
+    /// What of it cannot be killed, in words.
+    pub unkillable: Option<String>,
     /// Second read ends: whatever happens to the keeper, the task's pipes do not break (P12).
     pipes: Vec<OwnedFd>,
 }
@@ -59,6 +61,7 @@ impl Held {
             keeper: None,
             generation: 0,
             degraded: false,
+            unkillable: None,
             pipes: Vec::new(),
         }
     }
@@ -119,6 +122,16 @@ impl Held {
         self.keeper.as_ref().and_then(|keeper| keeper.pid)
     }
 
+    /// How surely its processes are found: in its control group, if they were put there.
+    pub fn guarantee(&self) -> Guarantee {
+        let started: Option<record::Started> = record::load_value(&self.directory, record::STARTED);
+        match started.and_then(|started| started.group) {
+            Some(_) => Guarantee::Cgroup,
+            None if processes::are_visible() => Guarantee::Subreaper,
+            None => Guarantee::Group,
+        }
+    }
+
     /// The launch as it was saved.
     pub fn launch(&self) -> Option<Launch> {
         record::load_value(&self.directory, LAUNCH)
@@ -167,7 +180,7 @@ impl Held {
         let listener = self.listen()?;
         let (ours, theirs) = UnixStream::pair()?;
         let stderr = fs::OpenOptions::new().create(true).append(true).open(crate::base::LOG)?;
-        let child = Command::new("/proc/self/exe")
+        let child = Command::new(crate::sys::program())
             .arg("keep")
             .arg(self.directory.file_name().unwrap_or_default())
             .env_clear()

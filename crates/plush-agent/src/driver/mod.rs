@@ -14,10 +14,12 @@ mod reaping;
 mod recovery;
 
 use crate::base::{Base, LOG};
+use crate::cgroup::Groups;
 use crate::cleanup::Shared;
 use crate::clock::{self, Alarm};
 use crate::keeper::wire::{FromKeeper, Launch, ToKeeper};
-use crate::{cleanup, facts, keeper, log, logger, record};
+use crate::logins::Came;
+use crate::{cleanup, facts, keeper, log, logger, logins, record};
 use collect::{Collector, Question};
 use descriptors::Spare;
 use environment::Environment;
@@ -27,8 +29,8 @@ use link::{BATCH_BYTES, Link};
 use pieces::{Piece, Pieces};
 use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, LinkId};
 use plush_protocol::{
-    AgentHello, Cause, CauseKind, Guarantee, OutputAck, PROTOCOL_VERSION, PrepareSpec, Report,
-    StreamName, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState, ToAgent, ToController,
+    AgentHello, Cause, CauseKind, Guarantee, Logout, OutputAck, PROTOCOL_VERSION, PrepareSpec,
+    Report, StreamName, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState, ToAgent, ToController,
 };
 use prepare::Preparation;
 use std::collections::BTreeMap;
@@ -49,7 +51,7 @@ const HAPPENED_QUEUE: usize = 32;
 const MAX_LINKS: usize = 16;
 
 /// Runs an agent whose standard input is the socket that it listens on.
-pub fn serve(base: Base, host: &str) -> io::Result<()> {
+pub fn serve(base: Base, host: &str, came: Came) -> io::Result<()> {
     let _it_is_a_leader_already = rustix::process::setsid();
     std::env::set_current_dir(&base.run)?;
     logger::open(Path::new(LOG))?;
@@ -60,7 +62,18 @@ pub fn serve(base: Base, host: &str) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = runtime.block_on(async { Driver::new(base, host, listener)?.run().await });
+    let mut groups = Groups::open(&base.run);
+    let logout = logins::step_out(&mut groups);
+    if let Err(e) = groups.account("memory") {
+        log!("memory is not counted per task: {e}");
+    }
+    let _whoever_started_this_may_be_gone =
+        rustix::io::write(std::io::stdout(), logins::UP.as_bytes());
+    rustix::stdio::dup2_stdout(&null)?;
+    let warning = came.warning(logout);
+    let standing = Standing { groups: Some(groups), logout, warning };
+    let served =
+        runtime.block_on(async { Driver::new(base, host, listener, standing)?.run().await });
     runtime.shutdown_background();
     served
 }
@@ -68,8 +81,18 @@ pub fn serve(base: Base, host: &str) -> io::Result<()> {
 /// Streams that may be opened before their tasks are held; a peer that opens more has to open them again.
 const OPENED_EARLY: usize = 4096;
 
+/// Where this agent stands on its host.
+struct Standing {
+    /// Given away by the agent's last act.
+    groups: Option<Groups>,
+    logout: Logout,
+    /// For people.
+    warning: Option<&'static str>,
+}
+
 struct Driver {
     base: Base,
+    standing: Standing,
     core: Agent,
     environment: Environment,
     listener: UnixListener,
@@ -107,16 +130,26 @@ enum Flow {
 }
 
 impl Driver {
-    fn new(base: Base, host: &str, listener: StdListener) -> io::Result<Driver> {
+    fn new(
+        base: Base,
+        host: &str,
+        listener: StdListener,
+        standing: Standing,
+    ) -> io::Result<Driver> {
         let (tell, happened) = mpsc::channel(HAPPENED_QUEUE);
         let (recovered, tasks) = recovery::recover(&base, &tell);
         let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
         log!("agent of run {run}, {} tasks found", tasks.len());
         let collector = Collector::start(base.clone(), tell.clone())?;
+        let mut core = Agent::new(run, recovered);
+        if let Some(warning) = standing.warning {
+            core.absorb(Event::Noted(Report::Note(Tainted::new(warning))));
+        }
         Ok(Driver {
-            core: Agent::new(run, recovered),
+            core,
             environment: Environment::of(&base, host),
             base,
+            standing,
             listener: UnixListener::from_std(listener)?,
             spare: Spare::take(),
             alarm: crate::sys::register(Alarm::new()?)?,
@@ -324,6 +357,9 @@ impl Driver {
             }
             Effect::Remove(spec) => self.remove(spec),
             Effect::Exit => {
+                if let Some(groups) = self.standing.groups.take() {
+                    groups.remove();
+                }
                 cleanup::remove_last(&self.base, self.shared);
                 return Flow::Exit;
             }
@@ -385,15 +421,24 @@ impl Driver {
         let Some(spec) = self.removing.take() else { return };
         self.shared = Shared::of(&spec);
         self.reap();
+        let left = self.leave_groups();
         self.tasks.clear();
         let (base, environment, tell) =
             (self.base.clone(), self.environment.common(), self.tell.clone());
         tokio::task::spawn_blocking(move || {
             let cleaned = cleanup::remove(&base, &spec, &environment);
-            let event =
-                Event::Removed { remainder: cleaned.remainder, failed_lines: cleaned.failed_lines };
+            let remainder = left.into_iter().map(Tainted::new).chain(cleaned.remainder).collect();
+            let event = Event::Removed { remainder, failed_lines: cleaned.failed_lines };
             let _ended = tell.blocking_send(Happened::Core(event));
         });
+    }
+
+    /// Ends what is still in the tasks' control groups; what there and elsewhere cannot be ended.
+    fn leave_groups(&mut self) -> Vec<String> {
+        let reported: Vec<String> =
+            self.tasks.values().filter_map(|held| held.unkillable.clone()).collect();
+        let left = self.standing.groups.as_ref().map(Groups::clear).unwrap_or_default();
+        if reported.is_empty() { left } else { reported }
     }
 
     fn greet(&mut self, link: LinkId, greeting: Greeting) {
@@ -402,9 +447,13 @@ impl Driver {
             session: greeting.session,
             received: greeting.received,
             epoch: greeting.epoch,
-            facts: facts::measure(&self.base.run),
+            facts: facts::measure(&self.base.run, self.guarantee(), self.standing.logout),
         };
         self.say(link, &ToController::Hello(Box::new(hello)));
+    }
+
+    fn guarantee(&self) -> Guarantee {
+        self.standing.groups.as_ref().map_or_else(Guarantee::default, Groups::guarantee)
     }
 
     fn say(&mut self, link: LinkId, message: &ToController) {
@@ -478,7 +527,7 @@ impl Driver {
         early.iter().for_each(|ack| self.output_acknowledged(ack));
     }
 
-    fn launch(&self, key: TaskKey, spec: TaskSpec) -> Result<Launch, Cause> {
+    fn launch(&mut self, key: TaskKey, spec: TaskSpec) -> Result<Launch, Cause> {
         let plain = |path: &str| {
             Path::new(path)
                 .components()
@@ -496,7 +545,9 @@ impl Driver {
             .map_err(|e| keeper::gate::cause(&e, format!("make {}", cluster.display())))?;
         let directory = cluster.join(&spec.directory).to_string_lossy().into_owned();
         let environment = self.environment.task(key, &spec);
-        Ok(Launch { key, spec, environment, directory, adopt: None })
+        let group = self.standing.groups.as_mut().and_then(|groups| groups.task(key));
+        let group = group.map(|group| group.path().to_string_lossy().into_owned());
+        Ok(Launch { key, spec, environment, directory, adopt: None, group })
     }
 
     fn tell_keeper(&mut self, key: TaskKey, message: &ToKeeper) {
@@ -515,6 +566,10 @@ impl Driver {
             FromKeeper::Grown { out, err } => {
                 held.streams[0].grown(out);
                 held.streams[1].grown(err);
+            }
+            FromKeeper::Unkillable(text) => {
+                held.unkillable = Some(text.clone());
+                self.core.absorb(Event::Noted(Report::Note(Tainted::new(text))));
             }
             FromKeeper::Note(text) => {
                 self.core.absorb(Event::Noted(Report::Note(Tainted::new(text))));
@@ -558,7 +613,7 @@ impl Driver {
             held.ended(&state);
         }
         let degraded = held.degraded;
-        let guarantee = Guarantee::Subreaper;
+        let guarantee = held.guarantee();
         self.core.absorb(Event::Task(TaskRecord { key, state, guarantee, degraded }));
     }
 

@@ -4,11 +4,12 @@
 use super::happened::Happened;
 use super::held::Held;
 use crate::base::{Base, key_of};
+use crate::cgroup::TaskGroup;
 use crate::keeper::tree::Marks;
 use crate::record::{self, Started};
 use crate::{clock, processes};
 use plush_core::agent::Recovered;
-use plush_protocol::{Exit, Guarantee, TaskKey, TaskRecord, TaskState};
+use plush_protocol::{Exit, TaskKey, TaskRecord, TaskState};
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ pub fn recover(
         let mut held = Held::new(base, key);
         let Some(state) = state_of(&mut held, happened) else { continue };
         held.ended(&state);
-        let guarantee = Guarantee::Subreaper;
+        let guarantee = held.guarantee();
         records.push(TaskRecord { key, state, guarantee, degraded: held.degraded });
         tasks.insert(key, held);
     }
@@ -83,10 +84,20 @@ fn state_of(held: &mut Held, happened: &mpsc::Sender<Happened>) -> Option<TaskSt
 
 /// Ends what is left of a task whose keeper and agent died together (F06).
 fn end_orphans(held: &Held, started: &Started) {
-    let marks = held.launch().map(|launch| launch.marks()).unwrap_or_default();
+    let launch = held.launch();
+    let group = launch.as_ref().and_then(TaskGroup::of);
+    let marks = launch.map(|launch| launch.marks()).unwrap_or_default();
     let marks = Marks::new(started, marks, &[]);
     let deadline = Instant::now() + ORPHANS_LIMIT;
-    while processes::freeze_and_kill(|| marks.find()) > 0 {
+    loop {
+        if let Some(group) = &group {
+            group.kill();
+        }
+        let left = processes::freeze_and_kill(|| marks.find());
+        if left == 0 && group.as_ref().is_none_or(TaskGroup::is_empty) {
+            group.iter().for_each(TaskGroup::remove);
+            return;
+        }
         if Instant::now() > deadline {
             crate::log!("unkillable: what is left of {:?}", held.key);
             return;

@@ -6,6 +6,7 @@ pub mod spool;
 pub mod tree;
 pub mod wire;
 
+use crate::cgroup::TaskGroup;
 use crate::clock::{self, Alarm};
 use crate::record::{self, Started};
 use crate::{processes, sys};
@@ -27,6 +28,8 @@ use wire::{
 
 /// A disk that was full is tried again after so long.
 const DISK_RETRY_MS: u64 = 1_000;
+/// Processes that are no children of ours end without a word: so often somebody looks.
+const STRANGERS_LOOK_MS: u64 = 1_000;
 /// The pause between two rounds of killing.
 const KILL_ROUND_MS: u64 = 50;
 /// Processes that outlive so much killing are reported.
@@ -63,6 +66,8 @@ struct Keeper {
     tree: Tree,
     ending: Ending,
     killing: Option<Killing>,
+    /// What is left cannot be killed: it is reported and not waited for.
+    given_up: bool,
     started_ms: u64,
     oom_kills: u64,
     /// The end could not be written down: it is tried again, and not told before.
@@ -116,7 +121,6 @@ enum Main {
 struct Killing {
     since_ms: u64,
     next_ms: u64,
-    reported: bool,
 }
 
 impl Keeper {
@@ -142,7 +146,10 @@ impl Keeper {
                 Tree::adopted(started, &launch, &streams_of(&streams)),
                 started.at_ms,
             ),
-            None => (release(&launch, take()?, take()?, now), Tree::own(), now),
+            None => {
+                let (main, tree) = release(&launch, take()?, take()?, now);
+                (main, tree, now)
+            }
         };
         let rule = launch.spec.stop.clone();
         let limit = launch.spec.time_limit_ms;
@@ -158,6 +165,7 @@ impl Keeper {
             main,
             tree,
             killing: None,
+            given_up: false,
             started_ms,
             oom_kills: oom_kills(),
             disk_refused: false,
@@ -183,7 +191,8 @@ impl Keeper {
             self.retry_disk()?;
             self.disk_refused = self.settle(now).is_err();
             self.tell_growth();
-            if self.end.is_some() && self.has_told_all() && self.tree.is_empty() {
+            if self.end.is_some() && self.has_told_all() && self.nobody_is_awaited() {
+                self.tree.dissolve();
                 return Ok(());
             }
             self.wait(now)?;
@@ -274,8 +283,8 @@ impl Keeper {
         };
         let killing = self.killing.as_ref().map(|k| k.next_ms);
         let retry = stuck.then_some(now + DISK_RETRY_MS);
-        // An adopted task's strays are no children of ours: nobody tells when they end.
-        let strays = (self.tree.is_adopted() && self.end.is_some()).then_some(now + DISK_RETRY_MS);
+        let strays =
+            (self.end.is_some() && self.tree.has_strangers()).then_some(now + STRANGERS_LOOK_MS);
         [self.ending.wake_at(now), killing, retry, gone, strays].into_iter().flatten().min()
     }
 
@@ -286,7 +295,7 @@ impl Keeper {
                 self.tree.signal(main, signal);
             }
             Blow::Kill => {
-                self.killing = Some(Killing { since_ms: now, next_ms: now, reported: false });
+                self.killing = Some(Killing { since_ms: now, next_ms: now });
             }
         }
     }
@@ -300,11 +309,28 @@ impl Keeper {
         let left = self.tree.kill();
         if left == 0 {
             self.killing = None;
-        } else if now >= killing.since_ms + UNKILLABLE_MS && !killing.reported {
-            killing.reported = true;
-            let note = format!("unkillable: {left} processes of {}", self.launch.spec.name);
-            self.tell(&FromKeeper::Note(note));
+        } else if now >= killing.since_ms + UNKILLABLE_MS {
+            self.killing = None;
+            self.give_up(left, now);
         }
+    }
+
+    /// Reports what does not die, and ends without it (F63).
+    fn give_up(&mut self, left: usize, now: u64) {
+        self.given_up = true;
+        let (name, pids) = (&self.launch.spec.name, self.tree.names());
+        self.tell(&FromKeeper::Unkillable(format!(
+            "unkillable: {left} processes of {name}: {pids}"
+        )));
+        if self.main_pid().is_some() {
+            let why = self.ending.why().map(str::to_owned);
+            let exit = why.map_or(Exit::Lost, |why| Exit::Stopped { why });
+            self.main = Main::Ended { exit, ran_ms: now.saturating_sub(self.started_ms) };
+        }
+    }
+
+    fn nobody_is_awaited(&self) -> bool {
+        self.given_up || self.tree.is_empty()
     }
 
     /// Writes the end down once everything about it is known, and only then tells it.
@@ -334,7 +360,7 @@ impl Keeper {
                 return Ok(());
             }
         };
-        if self.ending.why().is_some() && self.tree.is_empty() {
+        if self.given_up || (self.ending.why().is_some() && self.tree.is_empty()) {
             self.close_streams()?;
         }
         if self.streams.iter().any(|s| s.pipe.is_some() || s.writer.holds_bytes()) {
@@ -394,13 +420,21 @@ impl Keeper {
         let ran_ms = clock::now_ms().saturating_sub(self.started_ms);
         let exit = match (self.ending.why(), status) {
             (Some(why), _) => Exit::Stopped { why: why.to_owned() },
-            // Nobody says whom the kernel has killed; a kill that we did not send, while it was killing, is its.
             (None, WaitResult::Signal(signal)) => {
-                Exit::Signal { signal, oom: signal == 9 && oom_kills() > self.oom_kills }
+                Exit::Signal { signal, oom: signal == 9 && self.memory_ran_out() }
             }
             (None, WaitResult::Code(code)) => Exit::Code(code),
         };
         self.main = Main::Ended { exit, ran_ms };
+    }
+
+    /// Where the kernel counts per task it has the word. Elsewhere nobody says whom it has killed; a kill that we
+    /// did not send, while it was killing, is its.
+    fn memory_ran_out(&self) -> bool {
+        match self.tree.oom_kills() {
+            Some(kills) => kills > 0,
+            None => oom_kills() > self.oom_kills,
+        }
     }
 
     /// The gate's socket closed, by exec or by its death, or it says why it could not execute.
@@ -462,7 +496,7 @@ impl Keeper {
                 // Nothing is left to be asked politely: only strays of an ended task.
                 if self.end.is_some() && self.killing.is_none() {
                     let now = clock::now_ms();
-                    self.killing = Some(Killing { since_ms: now, next_ms: now, reported: false });
+                    self.killing = Some(Killing { since_ms: now, next_ms: now });
                 }
             }
             ToKeeper::Signal(signal) => {
@@ -599,10 +633,13 @@ fn streams_of(streams: &[Stream; 2]) -> Vec<BorrowedFd<'_>> {
 }
 
 /// Makes the process, writes its start down, and lets it through the gate (faults 6.1).
-fn release(launch: &Launch, out: OwnedFd, err: OwnedFd, now: u64) -> Main {
+fn release(launch: &Launch, out: OwnedFd, err: OwnedFd, now: u64) -> (Main, Tree) {
     match try_release(launch, out, err, now) {
-        Ok((pid, gate)) => Main::AtGate { pid, gate },
-        Err(e) => Main::Never(gate::cause(&e, format!("start {}", launch.spec.name))),
+        Ok((pid, gate, group)) => (Main::AtGate { pid, gate }, Tree::own(Some(pid), group)),
+        Err(e) => {
+            let never = Main::Never(gate::cause(&e, format!("start {}", launch.spec.name)));
+            (never, Tree::own(None, TaskGroup::of(launch)))
+        }
     }
 }
 
@@ -611,9 +648,9 @@ fn try_release(
     out: OwnedFd,
     err: OwnedFd,
     now: u64,
-) -> io::Result<(u32, UnixStream)> {
+) -> io::Result<(u32, UnixStream, Option<TaskGroup>)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new("/proc/self/exe")
+    let child = Command::new(sys::program())
         .arg("gate")
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
@@ -622,11 +659,15 @@ fn try_release(
         .spawn()?;
     let pid = child.id();
     let start_ticks = processes::look(pid).map_or(0, |p| p.start_ticks);
-    let started = Started { pid, start_ticks, boot_id: clock::boot_id(), at_ms: now };
+    // It has executed nothing yet, so nothing of it is outside. A host that refuses has the subreaper's guarantee.
+    let group = TaskGroup::of(launch).filter(|group| group.admit(pid).is_ok());
+    let name = group.as_ref().map(|group| group.path().to_string_lossy().into_owned());
+    let boot_id = clock::boot_id();
+    let started = Started { pid, start_ticks, boot_id, at_ms: now, group: name };
     record::reserve(Path::new("."), record::ENDED)?;
     record::save_value(Path::new("."), record::STARTED, &started)?;
     send_with(&ours, &encode(launch), &[])?;
-    Ok((pid, ours))
+    Ok((pid, ours, group))
 }
 
 fn adopt(started: &Started, now: u64) -> Main {

@@ -3,17 +3,26 @@
 
 use super::is_childless;
 use super::wire::Launch;
+use crate::cgroup::TaskGroup;
 use crate::processes::{self, Process, Scan};
 use crate::record::Started;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The processes of a task.
-pub enum Tree {
-    /// Descendants of this process, which is their subreaper: none can get away while it lives.
-    Own,
+pub struct Tree {
+    kin: Kin,
+    /// They are all in it, unless one has moved itself elsewhere: then it is still kin.
+    group: Option<TaskGroup>,
+}
+
+/// Whom descent or a mark gives away.
+enum Kin {
+    /// Descendants of this process, which is their subreaper: none can get away while it lives. The leader is the
+    /// first of them, and its process group has the same number.
+    Own { leader: Option<Pid> },
     /// What is left of a task whose keeper died: found by what a process of it cannot easily change.
     Adopted(Marks),
 }
@@ -32,26 +41,44 @@ pub struct Marks {
 }
 
 impl Tree {
-    /// Everything below this process.
-    pub fn own() -> Tree {
-        Tree::Own
+    /// Everything below this process, and everything in the group.
+    pub fn own(leader: Option<u32>, group: Option<TaskGroup>) -> Tree {
+        let leader = leader.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        Tree { kin: Kin::Own { leader }, group }
     }
 
     /// What is left of the task with this start record.
     pub fn adopted(started: &Started, launch: &Launch, pipes: &[BorrowedFd<'_>]) -> Tree {
-        Tree::Adopted(Marks::new(started, launch.marks(), pipes))
+        let kin = Kin::Adopted(Marks::new(started, launch.marks(), pipes));
+        Tree { kin, group: started.group.as_ref().map(TaskGroup::at) }
     }
 
-    /// Not this process's children.
-    pub fn is_adopted(&self) -> bool {
-        matches!(self, Tree::Adopted(_))
+    /// Somebody is left whose end nobody will tell this process.
+    pub fn has_strangers(&self) -> bool {
+        match self.kin {
+            Kin::Own { .. } => is_childless() && !self.is_empty(),
+            Kin::Adopted(_) => true,
+        }
     }
 
     /// Nobody is left.
     pub fn is_empty(&self) -> bool {
-        match self {
-            Tree::Own => is_childless(),
-            Tree::Adopted(marks) => marks.find().is_empty(),
+        let no_kin = match &self.kin {
+            Kin::Own { .. } => is_childless(),
+            Kin::Adopted(marks) => marks.find().is_empty(),
+        };
+        no_kin && self.group.as_ref().is_none_or(TaskGroup::is_empty)
+    }
+
+    /// How many of them the kernel has killed for memory; `None` where nobody counts.
+    pub fn oom_kills(&self) -> Option<u64> {
+        self.group.as_ref()?.oom_kills()
+    }
+
+    /// Takes the group away; it is empty.
+    pub fn dissolve(&self) {
+        if let Some(group) = &self.group {
+            group.remove();
         }
     }
 
@@ -68,18 +95,54 @@ impl Tree {
         }
     }
 
-    /// One round of killing; how many were left before it.
+    /// One round of killing; how many were left before it. Where nobody can list processes the leader's process
+    /// group is all that is reached.
     pub fn kill(&self) -> usize {
-        processes::freeze_and_kill(|| self.members())
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+        if !processes::are_visible() {
+            if let Kin::Own { leader: Some(leader) } = self.kin
+                && has_child_in(leader)
+            {
+                let _gone_just_now = kill_process_group(leader, Signal::KILL);
+            }
+            return usize::from(!self.is_empty());
+        }
+        if let Kin::Own { .. } = self.kin {
+            self.kill_process_groups();
+        }
+        let left = processes::freeze_and_kill(|| self.members());
+        left.max(usize::from(self.group.as_ref().is_some_and(|group| !group.is_empty())))
+    }
+
+    /// A signal to a process group reaches all of it at one instant, so also those who fork and are gone before a
+    /// look and a signal to each would have met (F62).
+    fn kill_process_groups(&self) {
+        let groups: BTreeSet<u32> = self.members().iter().map(|p| p.group).collect();
+        let groups = groups.into_iter().filter_map(|g| Pid::from_raw(i32::try_from(g).ok()?));
+        for group in groups.filter(|group| has_child_in(*group)) {
+            let _gone_just_now = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    /// Everybody who lives, as people look for them.
+    pub fn names(&self) -> String {
+        let living = self.members().into_iter().filter(|p| !p.zombie);
+        living.map(|p| p.pid.to_string()).collect::<Vec<_>>().join(", ")
     }
 
     fn members(&self) -> Vec<Process> {
-        match self {
-            Tree::Own => {
+        let mut found = match &self.kin {
+            Kin::Own { .. } => {
                 processes::descendants(&processes::scan(), &BTreeSet::from([std::process::id()]))
             }
-            Tree::Adopted(marks) => marks.find(),
-        }
+            Kin::Adopted(marks) => marks.find(),
+        };
+        let known: BTreeSet<u32> = found.iter().map(|p| p.pid).collect();
+        let grouped = self.group.as_ref().map(TaskGroup::members).unwrap_or_default();
+        found.extend(grouped.into_iter().filter(|p| !known.contains(&p.pid)));
+        found
     }
 }
 
@@ -143,6 +206,13 @@ impl Marks {
                 && is_writable(process.pid, &entry.file_name().to_string_lossy())
         })
     }
+}
+
+/// Whether a child of this process is in that process group, which then is the task's and not one that has taken
+/// over its number (P8).
+fn has_child_in(group: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::Pgid(Some(group)), look), Err(rustix::io::Errno::CHILD))
 }
 
 /// The flags in `/proc/PID/fdinfo`: octal, the last two bits say how it is open.

@@ -85,6 +85,9 @@ pub struct Launch {
     /// The task runs already and its keeper died: keep it instead of starting it.
     #[n(4)]
     pub adopt: Option<Started>,
+    /// The path of the task's control group, where it has one.
+    #[n(5)]
+    pub group: Option<String>,
 }
 
 impl Launch {
@@ -120,6 +123,9 @@ pub enum FromKeeper {
     /// For the log and for people.
     #[n(3)]
     Note(#[n(0)] String),
+    /// These processes of the task cannot be killed; nobody waits for them any more.
+    #[n(4)]
+    Unkillable(#[n(0)] String),
 }
 
 /// How far a stream is.

@@ -100,6 +100,24 @@ impl Host {
         Client::open(Path::new(AGENT), &self.base(), &self.run, memory)
     }
 
+    /// The agent's file: a copy of the host's own, if it has one.
+    pub fn agent(&self) -> PathBuf {
+        let own = self.dir.path().join("agent");
+        if own.exists() { own } else { AGENT.into() }
+    }
+
+    /// A host whose processes see no control groups, so that subreapers are all there is. Needs root.
+    pub fn connect_without_groups(&self, memory: Memory) -> Client {
+        let mut bridge = Program::new("unshare");
+        let hide =
+            "awk '$3 == \"cgroup2\" { print $2 }' /proc/mounts | xargs -r umount -l; exec \"$@\"";
+        bridge.args(["--mount", "--propagation", "private", "sh", "-c", hide, "sh", AGENT]);
+        bridge.args(["bridge", "--run", &self.run, "--host", "h1", "--base"]).arg(self.base());
+        let client = Client::over(bridge, &self.run, memory);
+        assert_eq!(client.hello.facts.guarantee, Guarantee::Subreaper);
+        client
+    }
+
     /// The keeper of a task: the parent of its first process.
     pub fn keeper_of(&self, task_pid: u32) -> u32 {
         stat(task_pid).unwrap()[1].parse().unwrap()
@@ -383,6 +401,14 @@ pub fn key(task: u32) -> TaskKey {
 
 pub fn shell(line: &str) -> TaskSpec {
     spec(plush_protocol::Program::Shell(line.into()))
+}
+
+/// Eight processes that ignore SIGTERM and are gone before anybody has looked twice: each forks and exits.
+pub fn bomb() -> TaskSpec {
+    shell(
+        "exec perl -e '$SIG{TERM} = \"IGNORE\"; $| = 1; for (1..7) { fork or last } print \"go\\n\"; \
+         while (1) { my $pid = fork; exit if $pid; select(undef, undef, undef, 0.01) unless defined $pid }'",
+    )
 }
 
 pub fn spec(program: plush_protocol::Program) -> TaskSpec {

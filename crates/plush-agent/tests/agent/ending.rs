@@ -105,6 +105,22 @@ fn f62_a_fork_bomb_is_ended() {
     client.leave();
 }
 
+#[test]
+fn f62_a_bomb_that_no_look_at_its_processes_catches_is_ended_without_a_control_group() {
+    let host = Host::new();
+    let mut client = host.connect_without_groups(Memory::default());
+    client.start(key(1), bomb());
+    let pid = client.running(key(1));
+    first_line(&mut client, key(1));
+    let asked = Instant::now();
+    client.stop(key(1));
+    client.finished(key(1));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert_eq!(sessions(pid), Vec::<u32>::new());
+    client.clean_up(false);
+    client.leave();
+}
+
 /// Living processes of a session.
 fn sessions(session: u32) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").unwrap().flatten();

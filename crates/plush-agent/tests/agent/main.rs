@@ -7,7 +7,9 @@ mod descriptors;
 mod disk;
 mod ending;
 mod fetching;
+mod groups;
 mod leaving;
+mod logins;
 mod output;
 mod preparing;
 #[path = "../files/server.rs"]

@@ -14,8 +14,10 @@ use super::failure::{ConnectFailure, Stage};
 use super::link::{AgentOrigin, Reader};
 use super::pipe::{Exec, Pipe};
 use super::tainted::{Excerpt, escape};
+use plush_core::standing::Seen;
 
 const SCRIPT: &str = include_str!("bootstrap.sh");
+const STANDING: &str = include_str!("standing.sh");
 /// More noise than this before the script speaks is a broken account.
 const NOISE_TOLERATED_BYTES: u64 = 16 << 20;
 /// A message of the script is at most this long.
@@ -163,6 +165,18 @@ enum Said {
     Need(Need),
     Nowhere { refused: Vec<String> },
     Broken { index: u32, free_kib: Option<u64>, dir: String, why: String },
+    Standing(Looked),
+}
+
+/// What a look at a host shows of how its tasks would end.
+pub(crate) struct Looked {
+    pub seen: Seen,
+    /// A control group may be made where the login is.
+    pub group: bool,
+    /// The host shows its processes.
+    pub processes: bool,
+    /// There is a manager that can be asked for a scope with control groups.
+    pub manager: bool,
 }
 
 struct Need {
@@ -208,16 +222,22 @@ pub(crate) async fn greet(
     exec: &dyn Exec,
     limit: Duration,
     dog: &mut Watchdog,
-) -> Result<Excerpt, ConnectFailure> {
+) -> Result<(Excerpt, Option<Looked>), ConnectFailure> {
     let nonce = Nonce::random();
-    let command = format!(
-        "exec /bin/sh -c 'a={}; b={}; echo; echo \"$a$b|nowhere\"'",
-        nonce.first, nonce.second
-    );
+    let script =
+        flatten(STANDING).replace("@HALF1@", &nonce.first).replace("@HALF2@", &nonce.second);
+    let command = format!("exec /bin/sh -c '{script}'");
     let greeting = async {
         let mut talk = Talk::new(exec.exec(&command).await?, &nonce);
-        talk.listen(Stage::Shell).await?;
-        Ok(talk.noise)
+        let looked = match talk.listen(Stage::Shell).await? {
+            Said::Standing(looked) => Some(looked),
+            Said::Start { .. }
+            | Said::Machine { .. }
+            | Said::Need(_)
+            | Said::Nowhere { .. }
+            | Said::Broken { .. } => None,
+        };
+        Ok((talk.noise, looked))
     };
     dog.guard(Stage::Shell, limit, greeting).await
 }
@@ -297,10 +317,12 @@ impl Talk {
             }
             Said::Broken { index, why, .. } => Ok(Outcome::DirectoryBroken { index, why }),
             Said::Nowhere { refused } => Err(nowhere(&refused)),
-            Said::Machine { .. } | Said::Need(_) => Err(ConnectFailure::permanent(
-                Stage::Shell,
-                "the bootstrap script asked twice for the same thing",
-            )),
+            Said::Machine { .. } | Said::Need(_) | Said::Standing(_) => {
+                Err(ConnectFailure::permanent(
+                    Stage::Shell,
+                    "the bootstrap script asked twice for the same thing",
+                ))
+            }
         }
     }
 
@@ -442,6 +464,22 @@ fn parse(line: &str) -> Option<Said> {
             dir: escape(dir.as_bytes()),
             refused: refused(6),
         })),
+        ["standing", cgroups, logind, user, root, lingers, has, manager] => {
+            // Compared, never shown.
+            let lines = |joined: &str| joined.replace(';', "\n");
+            Some(Said::Standing(Looked {
+                seen: Seen {
+                    cgroups: lines(cgroups),
+                    logind: lines(logind),
+                    user: escape(user.as_bytes()),
+                    root: *root == "root",
+                    lingers: *lingers == "lingers",
+                },
+                group: *has == "cgroup",
+                processes: *has != "nothing",
+                manager: *manager == "manager",
+            }))
+        }
         ["nowhere", ..] => Some(Said::Nowhere { refused: refused(1) }),
         ["broken", index, free_kib, dir, why @ ..] => Some(Said::Broken {
             index: index.parse().ok()?,

@@ -5,13 +5,15 @@
 use std::time::Duration;
 
 use super::address::HostAddress;
-use super::bootstrap;
+use super::bootstrap::{self, Looked};
 use super::deadline::{Deadlines, Watchdog};
 use super::failure::{ConnectFailure, Stage};
 use super::link::Client;
 use super::plan::{Plan, Ssh};
 use super::russh_client;
 use super::ssh_config::HostSettings;
+use plush_core::standing::{self, Way};
+use plush_protocol::{Guarantee, Logout};
 
 /// What `plush doctor HOST` shows. Text from the host is escaped and bounded.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct DoctorReport {
     pub host_key: Option<String>,
     /// Bytes that the login printed before a command ran.
     pub noise_bytes: u64,
+    /// How surely tasks would be ended there, as far as it can be seen without trying.
+    pub guarantee: Option<Guarantee>,
+    /// What a logout there would do to an agent.
+    pub logout: Logout,
     /// How long each stage took.
     pub stages: Vec<(Stage, Duration)>,
     /// Whether a command could be run.
@@ -51,9 +57,12 @@ pub async fn examine(
     let client = if plan.program_because.is_empty() { Client::InProcess } else { Client::Program };
     let mut host_key = None;
     let mut noise_bytes = 0;
+    let mut looked = None;
     let outcome = match visit(&plan, client, deadlines, &mut dog).await {
         Ok(visited) => {
-            (host_key, noise_bytes) = visited;
+            host_key = visited.host_key;
+            noise_bytes = visited.noise_bytes;
+            looked = visited.looked;
             Ok(())
         }
         Err(failure) => Err(failure),
@@ -77,6 +86,8 @@ pub async fn examine(
         settings: plan.settings,
         host_key,
         noise_bytes,
+        guarantee: looked.as_ref().map(guarantee),
+        logout: looked.as_ref().map_or(Logout::Stays, logout),
         stages: dog.stages(),
         outcome,
     })
@@ -87,16 +98,71 @@ async fn visit(
     client: Client,
     deadlines: &Deadlines,
     dog: &mut Watchdog,
-) -> Result<(Option<String>, u64), ConnectFailure> {
+) -> Result<Visited, ConnectFailure> {
     match client {
         Client::InProcess => {
             let session = russh_client::open(&plan.hops, deadlines, dog).await?;
-            let noise = bootstrap::greet(&session, deadlines.shell, dog).await?;
-            Ok((Some(session.host_key.clone()), noise.seen_bytes()))
+            let (noise, looked) = bootstrap::greet(&session, deadlines.shell, dog).await?;
+            let host_key = Some(session.host_key.clone());
+            Ok(Visited { host_key, noise_bytes: noise.seen_bytes(), looked })
         }
         Client::Program | Client::Local => {
-            let noise = bootstrap::greet(&plan.program, deadlines.total, dog).await?;
-            Ok((None, noise.seen_bytes()))
+            let (noise, looked) = bootstrap::greet(&plan.program, deadlines.total, dog).await?;
+            Ok(Visited { host_key: None, noise_bytes: noise.seen_bytes(), looked })
         }
+    }
+}
+
+struct Visited {
+    host_key: Option<String>,
+    noise_bytes: u64,
+    looked: Option<Looked>,
+}
+
+/// Where a manager gives the agent a scope of its own, control groups come with it.
+fn guarantee(looked: &Looked) -> Guarantee {
+    let scope = looked.manager && standing::way(&looked.seen) != Way::Stay;
+    match (looked.group || scope, looked.processes) {
+        (true, _) => Guarantee::Cgroup,
+        (false, true) => Guarantee::Subreaper,
+        (false, false) => Guarantee::Group,
+    }
+}
+
+/// After the agent has left the login, where it can.
+fn logout(looked: &Looked) -> Logout {
+    match standing::way(&looked.seen) {
+        Way::Stay => standing::logout(&looked.seen),
+        Way::SystemScope if looked.manager => Logout::Stays,
+        Way::UserScope if looked.manager && looked.seen.lingers => Logout::Stays,
+        Way::UserScope if looked.manager => Logout::EndsWithLast,
+        Way::SystemScope | Way::UserScope => standing::logout(&looked.seen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plush_core::standing::Seen;
+
+    fn looked(cgroups: &str, manager: bool, lingers: bool) -> Looked {
+        let logind = "KillUserProcesses=yes\nKillExcludeUsers=root\n".into();
+        let seen =
+            Seen { cgroups: cgroups.into(), logind, user: "mia".into(), root: false, lingers };
+        Looked { seen, group: false, processes: true, manager }
+    }
+
+    #[test]
+    fn f09_the_doctor_says_what_a_logout_does_after_the_agent_has_left() {
+        let session = "0::/user.slice/user-1000.slice/session-3.scope\n";
+        let check = |looked: &Looked, expected| {
+            assert_eq!((guarantee(looked), logout(looked)), expected);
+        };
+        check(&looked(session, true, true), (Guarantee::Cgroup, Logout::Stays));
+        check(&looked(session, true, false), (Guarantee::Cgroup, Logout::EndsWithLast));
+        check(&looked(session, false, true), (Guarantee::Subreaper, Logout::Ends));
+        check(&looked("0::/\n", true, false), (Guarantee::Subreaper, Logout::Stays));
+        let blind = Looked { processes: false, ..looked("", false, false) };
+        check(&blind, (Guarantee::Group, Logout::Stays));
     }
 }

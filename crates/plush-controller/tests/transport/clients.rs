@@ -6,6 +6,7 @@ use plush_controller::transport::{
     AgentOrigin, Client, Deadlines, FailureClass, HostAddress, Preference, Route, Ssh, SshOptions,
     Stage, connect, examine,
 };
+use plush_protocol::{Guarantee, Logout};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -250,6 +251,11 @@ async fn the_doctor_names_client_reason_keys_and_times() {
     let report = examine(&ssh, &ask("web"), &Deadlines::default()).await.unwrap();
     assert_eq!((report.client, report.outcome), (Client::Program, Ok(())));
     assert!(report.why[0].contains("controlmaster"), "{:?}", report.why);
+    // These tests run as root; where a whole cgroup v2 is mounted, that may make groups.
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let writable = mounts.lines().any(|l| l.contains(" cgroup2 rw"));
+    let expected = if writable { Guarantee::Cgroup } else { Guarantee::Subreaper };
+    assert_eq!((report.guarantee, report.logout), (Some(expected), Logout::Stays));
 }
 
 #[tokio::test]

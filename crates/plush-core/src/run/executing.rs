@@ -13,7 +13,7 @@ use plush_spec::model::{Action, Reaction};
 impl Run {
     pub(super) fn task_reported(&mut self, host: HostId, record: &TaskRecord) {
         let Some(task) = self.tasks.get_mut(record.key.task as usize) else { return };
-        if task.host != host || task.key != record.key || !task.reported(&record.state) {
+        if task.host != host || task.key != record.key || !task.reported(record) {
             return;
         }
         let failed = task.success() == Some(false);

@@ -2,7 +2,9 @@
 //! Not the program on the host: the agent and its keeper see to that.
 
 use crate::plan::HostId;
-use plush_protocol::{Cause, CauseKind, Exit, StreamName, Tainted, TaskKey, TaskState};
+use plush_protocol::{
+    Cause, CauseKind, Exit, Guarantee, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
+};
 use serde::{Deserialize, Serialize};
 
 /// A task.
@@ -17,6 +19,8 @@ pub(super) struct TaskRun {
     pub stand: Stand,
     /// The agent was told to end it.
     pub stop_sent: bool,
+    /// How surely its processes can be ended; known once it runs.
+    pub guarantee: Option<Guarantee>,
     success_codes: Vec<i32>,
 }
 
@@ -52,16 +56,21 @@ impl TaskRun {
             process,
             stand: Stand::Starting,
             stop_sent: false,
+            guarantee: None,
             success_codes,
         }
     }
 
     /// Takes an agent's word. True when the task has just come to its end. An end is final (P4).
-    pub fn reported(&mut self, state: &TaskState) -> bool {
+    pub fn reported(&mut self, record: &TaskRecord) -> bool {
         if self.is_over() {
             return false;
         }
-        self.stand = match state {
+        self.guarantee = match record.state {
+            TaskState::Starting | TaskState::NotStarted(_) => None,
+            TaskState::Running { .. } | TaskState::Exited { .. } => Some(record.guarantee),
+        };
+        self.stand = match &record.state {
             TaskState::Starting => return false,
             TaskState::Running { .. } => Stand::Running,
             TaskState::NotStarted(cause) => Stand::NotStarted(cause.clone()),

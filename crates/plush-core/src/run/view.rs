@@ -45,6 +45,8 @@ fn host(run: &Run, host: &HostRun) -> HostView {
         detail,
         connected: host.is_up(),
         for_ms: run.now.saturating_sub(host.since),
+        guarantee: host.facts.as_ref().map(|facts| facts.guarantee),
+        logout: host.facts.as_ref().map(|facts| facts.logout),
     }
 }
 
@@ -221,5 +223,6 @@ fn task(run: &Run, task: &TaskRun) -> TaskView {
         exit,
         success: task.success(),
         ran_ms,
+        guarantee: task.guarantee,
     }
 }

@@ -4,7 +4,7 @@
 use crate::colour::Paint;
 use crate::duration;
 use crate::front::{Client, ConnectFailure, DoctorReport};
-use crate::render::{table, text};
+use crate::render::{table, text, words};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub fn value(host: &str, examined: &Examined) -> Value {
             "known_keys": report.known_keys,
             "known_hosts_problems": report.known_hosts_problems,
             "noise_bytes": report.noise_bytes,
+            "guarantee": report.guarantee,
+            "logout": report.logout,
         }),
         Err(failure) => {
             json!({ "host": host, "reached": false, "failure": failure_value(failure) })
@@ -81,6 +83,8 @@ fn details(report: &DoctorReport) -> String {
     rows.extend(report.host_key.iter().map(|key| ("host key", key.clone())));
     rows.extend(report.known_keys.iter().map(|key| ("known", key.clone())));
     rows.extend(report.known_hosts_problems.iter().map(|problem| ("warning", problem.clone())));
+    rows.extend(report.guarantee.map(|guarantee| ("ending", words::guarantee(guarantee).into())));
+    rows.extend(report.logout.warning().map(|warning| ("warning", warning.into())));
     if report.noise_bytes > 0 {
         rows.push((
             "noise",

@@ -22,6 +22,8 @@ fn host(name: impl Into<String>, state: HostState) -> HostView {
         detail: Tainted::default(),
         connected: true,
         for_ms: 1_000,
+        guarantee: None,
+        logout: None,
     }
 }
 
@@ -39,6 +41,7 @@ fn task(host: &str, exit: Exit, success: bool) -> TaskView {
         exit: Some(exit),
         success: Some(success),
         ran_ms: Some(5_000),
+        guarantee: None,
     }
 }
 

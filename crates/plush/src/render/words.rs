@@ -2,6 +2,7 @@
 //! Not sentences.
 
 use crate::render::text;
+use plush_protocol::Guarantee;
 use plush_protocol::task::Exit;
 use plush_protocol::view::{HostState, Outcome, PhaseName};
 
@@ -54,6 +55,17 @@ pub fn outcome_explained(outcome: &Outcome) -> String {
         Outcome::TasksFailed { code } => format!("tasks failed (largest exit code {code})"),
         Outcome::TooFewHosts => "too few hosts for the description".into(),
         Outcome::Stopped => "stopped".into(),
+    }
+}
+
+/// How surely a host ends tasks.
+pub fn guarantee(guarantee: Guarantee) -> &'static str {
+    match guarantee {
+        Guarantee::Cgroup => "tasks end as a whole, whatever they do (a control group each)",
+        Guarantee::Subreaper => {
+            "tasks end as a whole while their keeper or the agent lives (subreaper)"
+        }
+        Guarantee::Group => "tasks end but for what left their process group (there is no /proc)",
     }
 }
 

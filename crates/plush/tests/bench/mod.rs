@@ -105,6 +105,8 @@ pub fn view(phase: PhaseName, state: HostState) -> RunView {
         detail: Default::default(),
         connected: true,
         for_ms: 10,
+        guarantee: None,
+        logout: None,
     };
     RunView {
         version: 1,
