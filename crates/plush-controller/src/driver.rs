@@ -5,6 +5,7 @@ use crate::error::ControllerError;
 use crate::host_link::{HostLink, Shared};
 use crate::journal::{Journal, Record};
 use crate::lines;
+use crate::oneself;
 use crate::operator::{self, Office};
 use crate::order::{ORDERS, Order, Word};
 use crate::packages::Shelf;
@@ -71,6 +72,7 @@ struct Driver {
     words: mpsc::Receiver<Word>,
     orders: Vec<mpsc::Sender<Order>>,
     hosts: JoinSet<()>,
+    oneself: tokio::task::AbortHandle,
     views: watch::Sender<Arc<RunView>>,
     records: broadcast::Sender<Arc<Record>>,
     watched: watch::Sender<bool>,
@@ -93,7 +95,12 @@ impl Driver {
         let run = replay(start.plan, start.records);
         let options =
             SshOptions { config_file: start.ssh_config, ..SshOptions::from_environment() };
+        let (factors, factor) = watch::channel(1);
+        let oneself = tokio::spawn(oneself::watch(factors, sender.clone())).abort_handle();
+        let now = Instant::now();
         let shared = Arc::new(Shared {
+            factor,
+            began: now,
             packages: Shelf::open(&start.run_dir)?,
             run: run.plan().run.clone(),
             epoch: if resumed { epoch + 1 } else { epoch },
@@ -105,8 +112,8 @@ impl Driver {
             words: sender,
             run_dir: start.run_dir,
         });
-        let now = Instant::now();
         let mut driver = Driver {
+            oneself,
             views: watch::channel(Arc::new(run.view())).0,
             run,
             shared,
@@ -144,7 +151,9 @@ impl Driver {
             };
             let known = self.run.tasks_on(id);
             let (orders, receiver) = mpsc::channel(ORDERS);
-            let link = HostLink::new(id, host.name.clone(), route, Arc::clone(&self.shared), known);
+            let shared = Arc::clone(&self.shared);
+            let count = plan.hosts.len();
+            let link = HostLink::new(id, host.name.clone(), route, shared, known, count);
             self.hosts.spawn(link.run(receiver));
             self.orders.push(orders);
         }
@@ -243,6 +252,7 @@ impl Driver {
             Effect::Connect { host, session, received } => {
                 (host, Order::Connect { session, received })
             }
+            Effect::DropConnect { host } => (host, Order::DropConnect),
             Effect::Send { host, number, command } => (host, Order::Send { number, command }),
             Effect::Acknowledge { host, number } => (host, Order::Acknowledge { number }),
             Effect::Collect { host, globs } => (host, Order::Collect { globs }),
@@ -299,6 +309,7 @@ impl Driver {
     /// Links close, the last view is written, front ends get it.
     async fn farewell(&mut self) {
         self.orders.clear();
+        self.oneself.abort();
         let closing = async { while self.hosts.join_next().await.is_some() {} };
         if tokio::time::timeout(CLOSING_LIMIT, closing).await.is_err() {
             tracing::warn!("some links did not close in time");

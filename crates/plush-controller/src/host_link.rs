@@ -1,6 +1,7 @@
 //! One host's connection: an ordinary task that connects when told, carries messages, stores output, and says what happened.
 //! It decides nothing: what it is told comes from effects, what it says becomes events.
 
+use crate::attempt::{self, Attempt, Goal};
 use crate::effects::collect::{self, CollectTraffic};
 use crate::error::ControllerError;
 use crate::lines::{Batch, Lines};
@@ -8,29 +9,23 @@ use crate::order::{Order, Word};
 use crate::output::{HostOutput, Stored, Sync};
 use crate::packages::Shelf;
 use crate::run_dir::RunDir;
-use crate::transport::{
-    AgentOrigin, AgentShelf, Bootstrap, Deadlines, LinkAccount, Pacer, Route, Ssh,
-};
+use crate::transport::{AgentShelf, Pacer, Route, Ssh};
 use crate::wire::Wire;
+use plush_core::Millis;
+use plush_core::liveness::{Pulse, PulseEffect};
 use plush_core::plan::HostId;
-use plush_core::run::{ConnectFailure, Event};
+use plush_core::run::Event;
 use plush_protocol::{
-    Command, ControllerHello, OutputPart, PROTOCOL_VERSION, Report, StreamName, Tainted, TaskKey,
-    TaskRecord, TaskState, ToAgent, ToController,
+    Command, OutputPart, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent,
+    ToController,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How long an agent may take to say hello once it is started.
-const HELLO_LIMIT: Duration = Duration::from_secs(10);
-/// How often an agent hears from us when there is nothing to say.
-const PING_EVERY: Duration = Duration::from_secs(4);
-/// A link on which nothing came for so long is taken for dead.
-const SILENCE_LIMIT: Duration = Duration::from_secs(16);
 /// How often what was received is made durable while a task goes on writing.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,6 +41,10 @@ pub struct Shared {
     pub packages: Shelf,
     pub lines: broadcast::Sender<Batch>,
     pub words: mpsc::Sender<Word>,
+    /// By what the controller's own lateness multiplies what is tolerated of others.
+    pub factor: watch::Receiver<u64>,
+    /// Where the clocks of all pulses begin.
+    pub began: Instant,
 }
 
 /// The task of one host.
@@ -57,6 +56,9 @@ pub struct HostLink {
     output: HostOutput,
     lines: Lines,
     processes: BTreeMap<TaskKey, String>,
+    pulse: Pulse,
+    /// At most one is under way, be it for the first link, the next, or a second one beside a link that is silent.
+    attempt: Option<Attempt>,
 }
 
 /// Why a link ended.
@@ -64,6 +66,8 @@ enum End {
     Lost(String),
     Told,
     Broken(ControllerError),
+    /// Another one has answered first.
+    Replaced(Box<Wire>),
 }
 
 impl HostLink {
@@ -74,9 +78,12 @@ impl HostLink {
         route: Route,
         shared: Arc<Shared>,
         known: Vec<(TaskKey, String)>,
+        hosts: usize,
     ) -> Self {
         HostLink {
             id,
+            pulse: Pulse::new(hosts),
+            attempt: None,
             output: HostOutput::new(shared.run_dir.output(&name)),
             lines: Lines::new(name.clone(), shared.lines.clone()),
             processes: known.into_iter().collect(),
@@ -88,96 +95,76 @@ impl HostLink {
 
     /// Serves until the driver is gone or says that it is enough.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
-        while let Some(order) = orders.recv().await {
-            match order {
-                Order::Connect { session, received } => {
-                    if self.connect(session, received, &mut orders).await {
-                        return;
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    None | Some(Order::Disconnect) => return,
+                    Some(Order::Connect { session, received }) => self.begin_attempt(session, received),
+                    Some(Order::DropConnect) => self.drop_attempt().await,
+                    // These were meant for a link that is gone; the core decides them again after the next one.
+                    Some(Order::Send { .. } | Order::Acknowledge { .. }) => {}
+                    Some(Order::Collect { .. }) => self.say(self.collect_failed("the link is gone")).await,
+                },
+                outcome = attempt::outcome(&mut self.attempt) => match outcome {
+                    Ok(reached) => {
+                        self.welcome(reached.event, reached.handshake_ms).await;
+                        if self.serve_on(reached.wire, &mut orders).await {
+                            return;
+                        }
                     }
+                    Err(failure) => self.say(Event::ConnectFailed { host: self.id, failure }).await,
+                },
+            }
+        }
+    }
+
+    /// One attempt at a time: what is asked again while one is under way ends with it.
+    fn begin_attempt(&mut self, session: u64, received: u64) {
+        if self.attempt.is_none() {
+            let goal = Goal {
+                host: self.id,
+                name: self.name.clone(),
+                route: self.route.clone(),
+                session,
+                received,
+            };
+            self.attempt = Some(Attempt::begin(goal, Arc::clone(&self.shared)));
+        }
+    }
+
+    /// What may have brought something to the host goes on: it has to be known what.
+    async fn drop_attempt(&mut self) {
+        if self.attempt.as_ref().is_some_and(|attempt| !attempt.has_logged_in()) {
+            self.attempt = None;
+            self.say(Event::ConnectDropped { host: self.id }).await;
+        }
+    }
+
+    async fn welcome(&mut self, event: Event, handshake_ms: u64) {
+        self.pulse.linked(self.now(), handshake_ms);
+        self.say(event).await;
+    }
+
+    /// Serves a link, and the one that takes its place; true when nothing more will be asked of this host.
+    async fn serve_on(&mut self, mut wire: Wire, orders: &mut mpsc::Receiver<Order>) -> bool {
+        loop {
+            match self.serve(&mut wire, orders).await {
+                End::Told => {
+                    wire.close().await;
+                    return true;
                 }
-                Order::Disconnect => return,
-                // These were meant for a link that is gone; the core decides them again after the next one.
-                Order::Send { .. } | Order::Acknowledge { .. } => {}
-                Order::Collect { .. } => self.say(self.collect_failed("the link is gone")).await,
+                End::Lost(cause) => {
+                    let cause = Tainted::new(wire.explain(cause));
+                    self.say(Event::LinkLost { host: self.id, cause }).await;
+                    return false;
+                }
+                End::Broken(error) => {
+                    // The driver is gone if this fails: then there is nobody to tell.
+                    let _ = self.shared.words.send(Word::Broken(error)).await;
+                    return true;
+                }
+                End::Replaced(other) => wire = *other,
             }
-        }
-    }
-
-    /// Connects and serves the link; true when nothing more will be asked of this host.
-    async fn connect(
-        &mut self,
-        session: u64,
-        received: u64,
-        orders: &mut mpsc::Receiver<Order>,
-    ) -> bool {
-        let mut wire = match self.open(session, received).await {
-            Ok((wire, event)) => {
-                self.say(event).await;
-                wire
-            }
-            Err(failure) => {
-                self.say(Event::ConnectFailed { host: self.id, failure }).await;
-                return false;
-            }
-        };
-        let end = self.serve(&mut wire, orders).await;
-        match end {
-            End::Told => {
-                wire.close().await;
-                true
-            }
-            End::Lost(cause) => {
-                let cause = Tainted::new(wire.explain(cause));
-                self.say(Event::LinkLost { host: self.id, cause }).await;
-                false
-            }
-            End::Broken(error) => {
-                // The driver is gone if this fails: then there is nobody to tell.
-                let _ = self.shared.words.send(Word::Broken(error)).await;
-                true
-            }
-        }
-    }
-
-    async fn open(&mut self, session: u64, received: u64) -> Result<(Wire, Event), ConnectFailure> {
-        let began = Instant::now();
-        let bootstrap =
-            Bootstrap::new(&self.shared.run, &self.name, Arc::clone(&self.shared.agents));
-        let bootstrap = bootstrap.map_err(|f| told(&f))?;
-        let link = self
-            .shared
-            .pacer
-            .connect(&self.shared.ssh, &self.route, &bootstrap, &Deadlines::default())
-            .await
-            .map_err(|f| told(&f))?;
-        let account = link.account.clone();
-        let mut wire = Wire::new(link);
-        let hello = ControllerHello {
-            version: PROTOCOL_VERSION,
-            run: self.shared.run.clone(),
-            epoch: self.shared.epoch,
-            session,
-            received,
-            stop_after_ms: self.shared.stop_after_ms,
-            host: self.name.clone(),
-        };
-        wire.send(&ToAgent::Hello(hello));
-        let hello = tokio::time::timeout(HELLO_LIMIT, wire.next()).await;
-        let failed = |cause: String| ConnectFailure {
-            stage: "starting the agent".into(),
-            cause: Tainted::new(cause),
-            hint: None,
-            retry: true,
-        };
-        match hello {
-            Err(_) => Err(failed("the agent was started and did not say hello".into())),
-            Ok(Err(cause)) => Err(failed(wire.explain(cause))),
-            Ok(Ok(ToController::Hello(hello))) => {
-                let account = in_short(&account, began.elapsed());
-                Ok((wire, Event::Connected { host: self.id, hello, account }))
-            }
-            Ok(Ok(ToController::Bye(why))) => Err(failed(format!("the agent refused: {why}"))),
-            Ok(Ok(_)) => Err(failed("the agent spoke before its hello".into())),
         }
     }
 
@@ -185,24 +172,37 @@ impl HostLink {
         if let Err(error) = self.reopen_streams(wire) {
             return End::Broken(error);
         }
-        let mut ping = tokio::time::interval(PING_EVERY);
+        let mut factor = self.shared.factor.clone();
         let mut sync = tokio::time::interval(SYNC_EVERY);
         let mut syncs: JoinSet<(Sync, std::io::Result<()>)> = JoinSet::new();
         let mut collecting: Option<CollectTraffic> = None;
-        let mut heard = Instant::now();
         loop {
+            let limits = *factor.borrow_and_update();
+            let look =
+                self.shared.began + Duration::from_millis(self.pulse.wake_at(self.now(), limits));
             let step = tokio::select! {
                 order = orders.recv() => match order {
                     None | Some(Order::Disconnect) => Err(End::Told),
                     Some(order) => self.obey(wire, order, &mut collecting),
                 },
-                message = wire.next() => {
-                    heard = Instant::now();
-                    match message {
-                        Err(cause) => Err(End::Lost(cause)),
-                        Ok(message) => self.hear(wire, message, &mut collecting).await,
+                message = wire.next() => match message {
+                    Err(cause) => Err(End::Lost(cause)),
+                    Ok(message) => self.hear(wire, message, &mut collecting).await,
+                },
+                outcome = attempt::outcome(&mut self.attempt) => match outcome {
+                    // What the silent link may still bring is not waited for: the agent sends it again.
+                    Ok(reached) => {
+                        if let Some(traffic) = collecting.take() {
+                            drop(traffic);
+                        }
+                        self.welcome(reached.event, reached.handshake_ms).await;
+                        Err(End::Replaced(Box::new(reached.wire)))
                     }
-                }
+                    Err(failure) => {
+                        self.say(Event::ConnectFailed { host: self.id, failure }).await;
+                        Ok(())
+                    }
+                },
                 asked = next_question(&mut collecting) => {
                     match asked {
                         Some(question) => wire.send(&question),
@@ -210,15 +210,8 @@ impl HostLink {
                     }
                     Ok(())
                 }
-                _ = ping.tick() => {
-                    wire.send(&ToAgent::Ping(0));
-                    if heard.elapsed() > SILENCE_LIMIT {
-                        let silent = heard.elapsed().as_secs();
-                        Err(End::Lost(format!("nothing was heard for {silent} s")))
-                    } else {
-                        Ok(())
-                    }
-                }
+                () = tokio::time::sleep_until(look) => Ok(()),
+                _ = factor.changed() => Ok(()),
                 _ = sync.tick() => {
                     self.begin_syncs(&mut syncs, true);
                     Ok(())
@@ -228,11 +221,38 @@ impl HostLink {
             if let Err(end) = step {
                 return end;
             }
+            self.feel_pulse(wire, limits).await;
             self.begin_syncs(&mut syncs, false);
             if let Err(end) = self.say_completed().await {
                 return end;
             }
         }
+    }
+
+    /// Tells the rule what was heard, and performs what it says.
+    async fn feel_pulse(&mut self, wire: &mut Wire, factor: u64) {
+        let now = self.now();
+        if wire.take_heard() {
+            self.pulse.heard(now);
+        }
+        for effect in self.pulse.decide(now, factor) {
+            match effect {
+                PulseEffect::Ping => wire.send(&ToAgent::Ping(0)),
+                PulseEffect::Suspect { silent_ms, limit_ms } => {
+                    self.say(Event::Suspected { host: self.id, silent_ms, limit_ms }).await;
+                }
+                PulseEffect::Heard { silent_ms } => {
+                    // The old link was first: the attempt at a second one is dropped.
+                    self.attempt = None;
+                    self.say(Event::HeardAgain { host: self.id, silent_ms }).await;
+                }
+            }
+        }
+    }
+
+    /// The clock of the pulse.
+    fn now(&self) -> Millis {
+        u64::try_from(self.shared.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn obey(
@@ -249,8 +269,11 @@ impl HostLink {
                 let (host, words) = (self.id, self.shared.words.clone());
                 *collecting = Some(collect::start(host, directory, globs, words));
             }
-            // The core asks for a link only when there is none.
-            Order::Connect { .. } | Order::Disconnect => {}
+            // The host may have spoken since this was decided: then it has been told, and nothing need be done.
+            Order::Connect { session, received } if self.pulse.is_suspect() => {
+                self.begin_attempt(session, received);
+            }
+            Order::Connect { .. } | Order::DropConnect | Order::Disconnect => {}
         }
         Ok(())
     }
@@ -404,27 +427,5 @@ async fn next_question(collecting: &mut Option<CollectTraffic>) -> Option<ToAgen
     match collecting {
         Some(traffic) => traffic.questions.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-fn told(failure: &crate::transport::ConnectFailure) -> ConnectFailure {
-    ConnectFailure {
-        stage: failure.stage.to_string(),
-        cause: Tainted::new(failure.cause.clone()),
-        hint: (!failure.hint.is_empty()).then(|| failure.hint.clone()),
-        // The pacer has tried again where that could help.
-        retry: false,
-    }
-}
-
-fn in_short(account: &LinkAccount, took: Duration) -> plush_core::run::LinkAccount {
-    plush_core::run::LinkAccount {
-        client: account.client.to_string(),
-        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        agent_sent_bytes: match account.agent {
-            AgentOrigin::Found => 0,
-            AgentOrigin::Sent { sent_bytes } => sent_bytes,
-        },
-        host_key: account.host_key.clone(),
     }
 }

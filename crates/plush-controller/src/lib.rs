@@ -3,6 +3,7 @@
 //! A crate of its own so that the rules cannot reach the world and the front ends cannot reach the rules. It decides
 //! nothing about a run: that is `plush_core`.
 
+mod attempt;
 mod driver;
 mod effects;
 mod error;
@@ -10,6 +11,7 @@ mod front;
 mod host_link;
 mod journal;
 mod lines;
+mod oneself;
 mod operator;
 mod order;
 mod output;

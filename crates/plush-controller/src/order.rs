@@ -14,6 +14,8 @@ pub const ORDERS: usize = 1024;
 pub enum Order {
     /// Make a link.
     Connect { session: u64, received: u64 },
+    /// Drop the attempt to connect if it has brought nothing to the host.
+    DropConnect,
     /// Send a command.
     Send { number: u64, command: Command },
     /// Tell the agent what is durable here.

@@ -19,6 +19,8 @@ pub struct Wire {
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
     writing: tokio::task::JoinHandle<()>,
     aside: Aside,
+    /// Something came since it was last asked.
+    heard: bool,
     /// The session that the agent's hello named; 0 before it.
     pub session: u64,
 }
@@ -51,6 +53,7 @@ impl Wire {
             outgoing,
             writing,
             aside: link.aside,
+            heard: false,
             session: 0,
         }
     }
@@ -80,10 +83,18 @@ impl Wire {
             }
             match self.reader.read(&mut self.buffer).await {
                 Ok(0) => return Err("the connection was closed".into()),
-                Ok(count) => self.frames.push(&self.buffer[..count]),
+                Ok(count) => {
+                    self.heard = true;
+                    self.frames.push(&self.buffer[..count]);
+                }
                 Err(error) => return Err(format!("the connection broke: {error}")),
             }
         }
+    }
+
+    /// Whether anything has come since this was last asked, be it half a message.
+    pub fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
     }
 
     /// What is still to be written goes out, then the link ends.

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod barrier;
+pub mod liveness;
 pub mod pacing;
 pub mod plan;
 pub mod run;

@@ -30,6 +30,6 @@ pub use task::{
     TaskSpec, TaskState,
 };
 pub use view::{
-    BarrierView, ClusterView, Counts, HostState, HostView, Outcome, PhaseName, Problem, RunView,
-    TaskView,
+    BarrierView, ClusterView, Contact, Counts, HostState, HostView, Notice, Outcome, PhaseName,
+    Problem, RunView, TaskView,
 };

@@ -35,6 +35,18 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// What went wrong, in order of time.
     pub problems: Vec<Problem>,
+    /// What there is to know about the controller's own side, its network and its machine; the newest.
+    #[serde(default)]
+    pub notice: Option<Notice>,
+}
+
+/// A line about the controller's own side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Time since the run began.
+    pub at_ms: u64,
+    /// The line.
+    pub text: String,
 }
 
 /// The phase of a run: that of its slowest cluster.
@@ -126,6 +138,12 @@ pub struct HostView {
     pub detail: Tainted,
     /// The link to its agent is up.
     pub connected: bool,
+    /// Whether it is heard.
+    #[serde(default)]
+    pub contact: Contact,
+    /// Why it is suspect or dead.
+    #[serde(default)]
+    pub doubt: Tainted,
     /// Time in this state.
     pub for_ms: u64,
     /// How surely tasks are ended there; known once its agent has said hello.
@@ -134,6 +152,21 @@ pub struct HostView {
     /// What a logout there does to the agent; known as long.
     #[serde(default)]
     pub logout: Option<Logout>,
+}
+
+/// Whether a host is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Contact {
+    /// There is no link, and none is missed.
+    #[default]
+    None,
+    /// Its agent is heard.
+    Heard,
+    /// It was, and is not: another link is tried. Nothing else follows.
+    Suspect,
+    /// It was given up.
+    Dead,
 }
 
 /// The state of a host in a run.

@@ -3,6 +3,7 @@
 
 use crate::handle::Handle;
 use crate::interrupts::{Answer, Interrupts, Patience, Press};
+use crate::render::contact::Contacts;
 use crate::render::live::Live;
 use crate::render::progress::{self, Plain};
 use crate::render::{json, names, summary};
@@ -119,6 +120,7 @@ struct Watcher<'a> {
     view: Option<RunView>,
     viewed: Instant,
     plain: Plain,
+    contacts: Contacts,
     terminal: bool,
     says: VecDeque<Say>,
 }
@@ -133,6 +135,7 @@ impl<'a> Watcher<'a> {
             view: None,
             viewed: Instant::now(),
             plain: Plain::default(),
+            contacts: Contacts::default(),
             terminal: io::stderr().is_terminal(),
             says: VecDeque::new(),
         }
@@ -172,6 +175,10 @@ impl<'a> Watcher<'a> {
         let line = matches!(self.manner.show, Show::Events).then(|| json::line(&reply));
         match reply {
             OperatorReply::View(view) => {
+                let news = self.contacts.news(&view);
+                if self.manner.progress == Progress::Shown && !news.is_empty() {
+                    self.note(&news.join("\n"));
+                }
                 self.view = Some(*view);
                 self.viewed = Instant::now();
                 self.progress_in_lines();

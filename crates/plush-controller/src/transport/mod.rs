@@ -27,7 +27,7 @@ mod tainted;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::address::{AddressError, HostAddress};
 pub use self::bootstrap::{AgentFile, AgentLookup, AgentShelf, Bootstrap};
@@ -58,8 +58,31 @@ pub enum Route {
     Ssh(HostAddress),
 }
 
-/// Told once, when a host is logged in: the handshake is over, the agent not yet there.
-pub type LoggedIn = oneshot::Sender<()>;
+/// Told how far an attempt has come.
+pub struct LoggedIn {
+    notice: oneshot::Sender<()>,
+    touched: watch::Sender<bool>,
+}
+
+impl LoggedIn {
+    /// `touched` becomes true as soon as the attempt may have left something on the host; the receiver hears when the
+    /// handshake is over.
+    pub fn new(touched: watch::Sender<bool>) -> (Self, oneshot::Receiver<()>) {
+        let (notice, receiver) = oneshot::channel();
+        (Self { notice, touched }, receiver)
+    }
+
+    fn touch(&self) {
+        self.touched.send_replace(true);
+    }
+
+    /// The handshake is over, the agent not yet there.
+    fn tell(self) {
+        self.touch();
+        // Who does not count handshakes does not listen.
+        let _ = self.notice.send(());
+    }
+}
 
 /// Joins a host's agent, which is sent first if it is not there.
 pub async fn connect(
@@ -82,6 +105,7 @@ async fn connect_local(
     logged_in: Option<LoggedIn>,
 ) -> Result<Link, ConnectFailure> {
     let mut dog = Watchdog::new(deadlines);
+    logged_in.iter().for_each(LoggedIn::touch);
     let agent = dog.guard(Stage::Start, deadlines.shell, local::start(dir, bootstrap)).await?;
     tell(logged_in);
     let account = LinkAccount {
@@ -127,6 +151,7 @@ async fn connect_ssh(
         return Ok(linked(started, account));
     }
     // The program logs in and runs the command in one go: only the script's first word tells that it is in.
+    logged_in.iter().for_each(LoggedIn::touch);
     let whole = Deadlines { shell: deadlines.total, ..deadlines.clone() };
     let telling = Telling { inner: &plan.program, logged_in: std::sync::Mutex::new(logged_in) };
     let started = bootstrap::run(&telling, bootstrap, &whole, &mut dog).await?;
@@ -178,7 +203,7 @@ impl tokio::io::AsyncRead for FirstByte {
 
 fn tell(logged_in: Option<LoggedIn>) {
     if let Some(notice) = logged_in {
-        let _ = notice.send(());
+        notice.tell();
     }
 }
 

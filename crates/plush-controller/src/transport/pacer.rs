@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::bootstrap::Bootstrap;
@@ -13,7 +13,7 @@ use super::deadline::Deadlines;
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::link::Link;
 use super::plan::Ssh;
-use super::{Route, connect};
+use super::{LoggedIn, Route, connect};
 use plush_core::pacing::{Limits, Pacing, PacingEffect, PacingEvent, Ticket, Verdict};
 
 /// Gives hosts their turn to connect. Clones share one rule.
@@ -41,16 +41,19 @@ impl Pacer {
         Self { messages }
     }
 
-    /// Connects a host when it is its turn, again if that may help.
+    /// Connects a host when it is its turn, again if that may help. `touched` becomes true as soon as an attempt may have
+    /// left something on the host; until then dropping the attempt leaves nothing behind.
     pub async fn connect(
         &self,
         ssh: &Ssh,
         route: &Route,
         bootstrap: &Bootstrap,
         deadlines: &Deadlines,
+        touched: &watch::Sender<bool>,
     ) -> Result<Link, ConnectFailure> {
         let Route::Ssh(address) = route else {
-            return connect(ssh, route, bootstrap, deadlines, None).await;
+            let (notice, _) = LoggedIn::new(touched.clone());
+            return connect(ssh, route, bootstrap, deadlines, Some(notice)).await;
         };
         let mut place = self.queue_up(ssh.lanes(address)).await?;
         let mut last = stopped();
@@ -63,7 +66,7 @@ impl Pacer {
                 }
                 Some(Turn::GiveUp { .. }) | None => return Err(last),
             }
-            let (notice, logged_in) = oneshot::channel();
+            let (notice, logged_in) = LoggedIn::new(touched.clone());
             place.report_login(logged_in);
             match connect(ssh, route, bootstrap, deadlines, Some(notice)).await {
                 Ok(link) => {

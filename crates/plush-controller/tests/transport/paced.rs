@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use plush_controller::transport::{Deadlines, Limits, Pacer, Preference, connect};
 
+use tokio::sync::watch;
+
 use super::sshd::{Sshd, bootstrap, route};
 
 #[tokio::test]
@@ -19,9 +21,8 @@ async fn f33_two_hundred_hosts_behind_one_default_sshd_all_connect() {
         .map(|n| {
             let (ssh, pacer) = (Arc::clone(&ssh), pacer.clone());
             tokio::spawn(async move {
-                pacer
-                    .connect(&ssh, &route(&format!("host{n}")), &bootstrap(), &Deadlines::default())
-                    .await
+                let (route, touched) = (route(&format!("host{n}")), watch::channel(false).0);
+                pacer.connect(&ssh, &route, &bootstrap(), &Deadlines::default(), &touched).await
             })
         })
         .collect();

@@ -76,7 +76,7 @@ impl Run {
     }
 
     /// Every member is through its steps and every task's output is here.
-    fn is_work_over(&self) -> bool {
+    pub(super) fn is_work_over(&self) -> bool {
         self.clusters.iter().all(ClusterRun::is_over) && self.tasks.iter().all(|t| t.is_settled())
     }
 
@@ -104,12 +104,8 @@ impl Run {
             (Ending::Cleaning { since }, _) if since + CLEANING_LIMIT_MS <= now => {
                 let cause =
                     Tainted::new("did not finish in time; its agent will when its lease is out");
-                let up = host.is_up();
                 let host = host.id;
                 self.give_up(host, "clean up", cause, None);
-                if up {
-                    effects.push(Effect::Disconnect { host });
-                }
             }
             (Ending::Cleaned, Link::Up) => {
                 // The acknowledgement of the last report goes first: the agent waits for it.

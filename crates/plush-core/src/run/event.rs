@@ -34,6 +34,37 @@ pub enum Event {
         /// Why.
         cause: Tainted,
     },
+    /// Nothing has been heard over a link that is up for longer than it was ever silent.
+    Suspected {
+        /// Which host.
+        host: HostId,
+        /// How long.
+        silent_ms: u64,
+        /// What is tolerated of this link.
+        limit_ms: u64,
+    },
+    /// A host that was suspect has spoken, over the link that it had.
+    HeardAgain {
+        /// Which host.
+        host: HostId,
+        /// How long it had been silent.
+        silent_ms: u64,
+    },
+    /// An attempt was dropped, as was asked, before it had brought anything to the host.
+    ConnectDropped {
+        /// Which host.
+        host: HostId,
+    },
+    /// The controller's own machine slept, or its process was stopped: nobody listened.
+    Slept {
+        /// How long.
+        ms: u64,
+    },
+    /// The controller's own loop is late by so much that limits are multiplied; 1: it is well again.
+    Late {
+        /// By what.
+        factor: u64,
+    },
     /// An agent reported.
     Reported {
         /// Which host.
@@ -123,7 +154,8 @@ pub struct ConnectFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Effect {
-    /// Make a link to this host; ends in `Connected` or `ConnectFailed`.
+    /// Make a link to this host; ends in `Connected` or `ConnectFailed`. Where there is one that is suspect, whichever
+    /// answers first is kept: then it may also end in `HeardAgain`.
     Connect {
         /// Which host.
         host: HostId,
@@ -131,6 +163,11 @@ pub enum Effect {
         session: u64,
         /// The last report of that session that is durable here.
         received: u64,
+    },
+    /// Drop the attempt to connect if it has not brought anything to the host: then it ends in `ConnectDropped`.
+    DropConnect {
+        /// Which host.
+        host: HostId,
     },
     /// Send a command over the host's link; lost with the link, decided again after it.
     Send {

@@ -3,6 +3,7 @@
 
 use super::event::{ConnectFailure, Effect};
 use crate::Millis;
+use crate::liveness::LEAST_LIMIT_MS;
 use crate::plan::HostId;
 use crate::session::{Inbox, Outbox};
 use plush_protocol::{AgentHello, Command, Facts, Tainted};
@@ -10,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 /// First wait before a connection is tried again; doubles up to [`RETRY_MAX_MS`].
 const RETRY_MIN_MS: Millis = 500;
-const RETRY_MAX_MS: Millis = 8_000;
+const RETRY_MAX_MS: Millis = 16_000;
 /// A host that never answered is given up after so many attempts.
 const FIRST_ATTEMPTS: u32 = 4;
-/// A host that had answered is given up after so long without it, and no sooner than after this many attempts.
-const SILENCE_MS: Millis = 30_000;
-const SILENCE_ATTEMPTS: u32 = 3;
+/// A host that had answered is dead after so long without it, or so many times the silence that is tolerated of its
+/// link, and no sooner than after this many attempts.
+const DEAD_MS: Millis = 30_000;
+const DEAD_LIMITS: Millis = 4;
+const DEAD_ATTEMPTS: u32 = 3;
 
 /// A host in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,29 @@ pub(super) struct HostRun {
     outbox: Outbox<Command>,
     inbox: Inbox,
     lost_at: Option<Millis>,
+    /// Set while a link that is up is silent.
+    suspicion: Option<Suspicion>,
+    /// Silence that is tolerated of its link, as was said last.
+    limit_ms: Millis,
+    /// Why it is suspect, for people.
+    pub doubt: Option<Tainted>,
+}
+
+/// A link that is up and silent. Nothing follows from it but attempts at a second link (L5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Suspicion {
+    /// When the host was heard last.
+    since: Millis,
+    race: Race,
+}
+
+/// The attempt at a second link beside one that is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Race {
+    /// Under way, for the n-th time in a row.
+    Running { attempt: u32 },
+    /// To be tried, again, then.
+    Waiting { until: Millis, attempt: u32 },
 }
 
 /// The link to a host's agent.
@@ -42,10 +68,14 @@ pub(super) enum Link {
     Idle,
     /// Being made, for the n-th time in a row.
     Connecting { attempt: u32 },
+    /// As above, and nobody needs it any more: it is dropped unless it has got too far for that.
+    Unwanted { attempt: u32 },
     /// There.
     Up,
     /// To be tried again then.
     Waiting { until: Millis, attempt: u32 },
+    /// There, and to be closed for good.
+    Leaving,
     /// Closed for good.
     Closed,
 }
@@ -76,6 +106,16 @@ pub(super) enum Patience {
     GiveUp,
 }
 
+/// Whether a host may be called dead now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdicts {
+    Given,
+    /// Only of a host that has been silent for so long: it may be we who do not hear.
+    Frozen {
+        beyond_ms: Option<Millis>,
+    },
+}
+
 impl HostRun {
     pub fn new(id: HostId) -> Self {
         HostRun {
@@ -90,6 +130,9 @@ impl HostRun {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             lost_at: None,
+            suspicion: None,
+            limit_ms: LEAST_LIMIT_MS,
+            doubt: None,
         }
     }
 
@@ -127,35 +170,151 @@ impl HostRun {
         self.client = Some(client);
         self.link = Link::Up;
         self.lost_at = None;
+        self.suspicion = None;
+        self.doubt = None;
         self.since = now;
         fresh
     }
 
-    pub fn connect_failed(&mut self, failure: &ConnectFailure, now: Millis) -> Patience {
-        let Link::Connecting { attempt } = self.link else { return Patience::TryAgain };
-        let patience = match self.lost_at {
+    pub fn connect_failed(
+        &mut self,
+        failure: &ConnectFailure,
+        verdicts: Verdicts,
+        now: Millis,
+    ) -> Patience {
+        let attempt = match (self.link, self.suspicion) {
+            (Link::Connecting { attempt } | Link::Unwanted { attempt }, _) => attempt,
+            (Link::Up, Some(Suspicion { race: Race::Running { attempt }, .. })) => attempt,
+            // The host has spoken meanwhile, or has been given up.
+            _ => return Patience::TryAgain,
+        };
+        let patience = match self.silent_since() {
             None if failure.retry && attempt < FIRST_ATTEMPTS => Patience::TryAgain,
             None => Patience::GiveUp,
-            Some(lost) if attempt >= SILENCE_ATTEMPTS && now >= lost + SILENCE_MS => {
+            Some(since) if attempt >= DEAD_ATTEMPTS && self.is_dead(now - since, verdicts) => {
                 Patience::GiveUp
             }
             Some(_) => Patience::TryAgain,
         };
-        self.link = match patience {
-            Patience::TryAgain => Link::Waiting { until: now + self.pause(attempt), attempt },
-            Patience::GiveUp => Link::Closed,
-        };
+        let until = now + self.pause(attempt);
+        match (&mut self.suspicion, patience) {
+            (Some(suspicion), Patience::TryAgain) if self.link == Link::Up => {
+                suspicion.race = Race::Waiting { until, attempt };
+            }
+            (_, Patience::TryAgain) => self.link = Link::Waiting { until, attempt },
+            (_, Patience::GiveUp) => self.close(self.ending, now),
+        }
         patience
     }
 
-    pub fn link_lost(&mut self, now: Millis) {
+    fn is_dead(&self, silent_ms: Millis, verdicts: Verdicts) -> bool {
+        let long = DEAD_MS.max(DEAD_LIMITS * self.limit_ms);
+        match verdicts {
+            Verdicts::Given => silent_ms >= long,
+            Verdicts::Frozen { beyond_ms } => beyond_ms.is_some_and(|ms| silent_ms >= long.max(ms)),
+        }
+    }
+
+    /// Since when nothing has been heard of a host that had answered.
+    pub fn silent_since(&self) -> Option<Millis> {
+        match self.link {
+            Link::Up => self.suspicion.map(|s| s.since),
+            Link::Connecting { .. } | Link::Unwanted { .. } | Link::Waiting { .. } => self.lost_at,
+            Link::Idle | Link::Leaving | Link::Closed => None,
+        }
+    }
+
+    /// The same, of a host of which more is known than that its link is gone: an attempt at another has failed too.
+    pub fn unheard_since(&self) -> Option<Millis> {
+        let attempted = match self.link {
+            Link::Connecting { attempt } | Link::Unwanted { attempt } => attempt > 1,
+            Link::Waiting { attempt, .. } => attempt > 0,
+            Link::Up => true,
+            Link::Idle | Link::Leaving | Link::Closed => false,
+        };
+        self.silent_since().filter(|_| attempted)
+    }
+
+    /// There is a link to it, or there was one and will be.
+    pub fn is_watched(&self) -> bool {
+        self.is_up() || self.lost_at.is_some() && self.link != Link::Closed
+    }
+
+    /// In words, after how much silence and how many attempts it was given up.
+    pub fn last_word(&self) -> String {
+        let seconds = DEAD_MS.max(DEAD_LIMITS * self.limit_ms) / 1000;
+        format!(
+            "dead: not heard for {seconds} s, and {DEAD_ATTEMPTS} attempts or more failed, the last while "
+        )
+    }
+
+    pub fn suspected(&mut self, silent_ms: Millis, limit_ms: Millis, now: Millis) {
+        if self.link != Link::Up {
+            return;
+        }
+        self.limit_ms = limit_ms;
+        let since = now.saturating_sub(silent_ms);
+        self.suspicion = Some(Suspicion { since, race: Race::Waiting { until: now, attempt: 0 } });
+        let seconds = silent_ms / 1000;
+        self.doubt = Some(Tainted::new(format!("nothing was heard for {seconds} s")));
+    }
+
+    /// It has spoken over its old link: the attempt at a second one has been dropped.
+    pub fn heard_again(&mut self) {
+        if self.link == Link::Up {
+            self.suspicion = None;
+            self.doubt = None;
+        }
+    }
+
+    pub fn link_lost(&mut self, cause: &Tainted, now: Millis) {
         if self.link != Link::Up {
             return;
         }
         self.outbox.disconnected();
-        self.lost_at = Some(now);
+        let suspicion = self.suspicion.take();
+        self.lost_at = Some(suspicion.map_or(now, |s| s.since));
+        self.doubt = Some(cause.clone());
         self.since = now;
-        self.link = Link::Waiting { until: now, attempt: 0 };
+        self.link = match suspicion.map(|s| s.race) {
+            None => Link::Waiting { until: now, attempt: 0 },
+            // What was meant to be the second link is to be the only one.
+            Some(Race::Running { attempt }) => Link::Connecting { attempt },
+            Some(Race::Waiting { attempt, .. }) => Link::Waiting { until: now, attempt },
+        };
+    }
+
+    /// Nobody listened for a while: silence counts from now, and who was being waited for is tried at once.
+    pub fn controller_slept(&mut self, now: Millis) {
+        if let Some(suspicion) = &mut self.suspicion {
+            suspicion.since = now;
+            if let Race::Waiting { until, attempt } = &mut suspicion.race {
+                (*until, *attempt) = (now, 0);
+            }
+        }
+        if self.lost_at.is_some() {
+            self.lost_at = Some(now);
+            if let Link::Waiting { until, attempt } = &mut self.link {
+                (*until, *attempt) = (now, 0);
+            }
+        }
+    }
+
+    /// An attempt was dropped before it had left anything there.
+    pub fn connect_dropped(&mut self, now: Millis) {
+        if let Link::Unwanted { attempt } = self.link {
+            self.link = Link::Waiting { until: now, attempt: attempt.saturating_sub(1) };
+        }
+    }
+
+    /// Nobody needs it any more: an attempt that may not even have reached it is not waited for.
+    pub fn decide_drop(&mut self) -> Option<Effect> {
+        let Link::Connecting { attempt } = self.link else { return None };
+        if self.was_reached() {
+            return None;
+        }
+        self.link = Link::Unwanted { attempt };
+        Some(Effect::DropConnect { host: self.id })
     }
 
     /// A new controller has none of the links that the old one had. While there was none nobody listened: the silence
@@ -166,17 +325,29 @@ impl HostRun {
             self.link = Link::Waiting { until: now, attempt: 0 };
         }
         match self.link {
-            Link::Up => self.link_lost(now),
-            Link::Connecting { attempt } => {
-                self.link = Link::Waiting { until: now, attempt: attempt - 1 }
+            Link::Up => {
+                self.suspicion = None;
+                self.link_lost(&Tainted::new("the controller was started again"), now);
             }
+            Link::Connecting { attempt } | Link::Unwanted { attempt } => {
+                self.link = Link::Waiting { until: now, attempt: attempt.saturating_sub(1) }
+            }
+            Link::Leaving => self.link = Link::Closed,
             Link::Idle | Link::Waiting { .. } | Link::Closed => {}
         }
     }
 
     /// Gives the host up: nothing more is asked of it.
     pub fn close(&mut self, ending: Ending, now: Millis) {
-        self.link = Link::Closed;
+        self.link = match self.link {
+            Link::Up | Link::Leaving => Link::Leaving,
+            Link::Idle
+            | Link::Connecting { .. }
+            | Link::Unwanted { .. }
+            | Link::Waiting { .. }
+            | Link::Closed => Link::Closed,
+        };
+        self.suspicion = None;
         self.ending = ending;
         self.since = now;
     }
@@ -207,17 +378,36 @@ impl HostRun {
         }
     }
 
-    /// Connects when it is time to.
+    /// Connects when it is time to; closes what is to be closed.
     pub fn decide_link(&mut self, now: Millis) -> Option<Effect> {
-        let attempt = match self.link {
-            Link::Idle => 1,
-            Link::Waiting { until, attempt } if until <= now => attempt + 1,
-            Link::Waiting { .. } | Link::Connecting { .. } | Link::Up | Link::Closed => {
-                return None;
+        match (self.link, &mut self.suspicion) {
+            (Link::Leaving, _) => {
+                self.link = Link::Closed;
+                return Some(Effect::Disconnect { host: self.id });
             }
-        };
-        self.link = Link::Connecting { attempt };
-        self.since = now;
+            (Link::Up, Some(Suspicion { race, .. })) => match *race {
+                Race::Waiting { until, attempt } if until <= now => {
+                    *race = Race::Running { attempt: attempt + 1 };
+                }
+                Race::Waiting { .. } | Race::Running { .. } => return None,
+            },
+            (Link::Idle, _) => {
+                self.link = Link::Connecting { attempt: 1 };
+                self.since = now;
+            }
+            (Link::Waiting { until, attempt }, _) if until <= now => {
+                self.link = Link::Connecting { attempt: attempt + 1 };
+                self.since = now;
+            }
+            (
+                Link::Up
+                | Link::Waiting { .. }
+                | Link::Connecting { .. }
+                | Link::Unwanted { .. }
+                | Link::Closed,
+                _,
+            ) => return None,
+        }
         Some(Effect::Connect {
             host: self.id,
             session: self.session,
@@ -248,9 +438,18 @@ impl HostRun {
     }
 
     pub fn wake_at(&self) -> Option<Millis> {
-        match self.link {
-            Link::Waiting { until, .. } => Some(until),
-            Link::Idle | Link::Connecting { .. } | Link::Up | Link::Closed => None,
+        match (self.link, self.suspicion) {
+            (Link::Waiting { until, .. }, _)
+            | (Link::Up, Some(Suspicion { race: Race::Waiting { until, .. }, .. })) => Some(until),
+            (
+                Link::Idle
+                | Link::Connecting { .. }
+                | Link::Unwanted { .. }
+                | Link::Up
+                | Link::Leaving
+                | Link::Closed,
+                _,
+            ) => None,
         }
     }
 

@@ -10,6 +10,7 @@ mod executing;
 mod host;
 mod member;
 mod membership;
+mod network;
 mod preparing;
 mod reconciling;
 mod render;
@@ -21,8 +22,9 @@ pub use event::{ConnectFailure, Effect, Event, LinkAccount};
 use crate::Millis;
 use crate::barrier::Barrier;
 use crate::plan::{HostId, RunPlan};
-use host::{Ending, HostRun, Link, Patience};
+use host::{Ending, HostRun, Patience};
 use member::ClusterRun;
+use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
 use render::{Peers, Seat};
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,7 @@ pub struct Run {
     /// Cluster and place in it of each host that has one.
     places: Vec<Option<(usize, usize)>>,
     problems: Vec<Problem>,
+    network: Network,
     stopping: Option<Stopping>,
     outcome: Option<Outcome>,
 }
@@ -80,6 +83,7 @@ impl Run {
             tasks: Vec::new(),
             places,
             problems: Vec::new(),
+            network: Network::default(),
             stopping: None,
             outcome: None,
             plan,
@@ -122,10 +126,21 @@ impl Run {
                 self.hosts[host.index()].connected(*hello, account.client, self.now);
             }
             Event::ConnectFailed { host, failure } => self.connect_failed(host, failure),
-            Event::LinkLost { host, .. } => {
+            Event::LinkLost { host, cause } => {
                 let now = self.now;
-                self.hosts[host.index()].link_lost(now);
+                self.hosts[host.index()].link_lost(&cause, now);
             }
+            Event::Suspected { host, silent_ms, limit_ms } => {
+                let now = self.now;
+                self.hosts[host.index()].suspected(silent_ms, limit_ms, now);
+            }
+            Event::HeardAgain { host, .. } => self.hosts[host.index()].heard_again(),
+            Event::ConnectDropped { host } => {
+                let now = self.now;
+                self.hosts[host.index()].connect_dropped(now);
+            }
+            Event::Slept { ms } => self.slept(ms),
+            Event::Late { factor } => self.network.late(factor),
             Event::Reported { host, session, number, report } => {
                 if self.hosts[host.index()].takes(session, number) {
                     self.reported(host, report);
@@ -165,6 +180,7 @@ impl Run {
         self.connect(&mut effects);
         self.hosts.iter_mut().for_each(|h| h.decide_session(&mut effects));
         self.conclude(&mut effects);
+        self.judge_network();
         effects
     }
 
@@ -211,16 +227,20 @@ impl Run {
     }
 
     fn connect_failed(&mut self, host: HostId, failure: ConnectFailure) {
-        if self.hosts[host.index()].ending == Ending::Cleaned {
+        let (now, verdicts) = (self.now, self.verdicts());
+        let host_run = &mut self.hosts[host.index()];
+        if host_run.ending == Ending::Cleaned {
             // It is clean, and nobody need go there again.
-            self.hosts[host.index()].link = Link::Closed;
+            host_run.close(Ending::Cleaned, now);
             return;
         }
-        match self.hosts[host.index()].connect_failed(&failure, self.now) {
+        let silent = host_run.silent_since().map(|_| host_run.last_word());
+        match host_run.connect_failed(&failure, verdicts, now) {
             Patience::TryAgain => {}
             Patience::GiveUp => {
-                let cause = Tainted::new(format!("{}: {}", failure.stage, failure.cause.raw()));
-                self.give_up(host, "connect", cause, failure.hint);
+                let silent = silent.unwrap_or_default();
+                let text = format!("{silent}{}: {}", failure.stage, failure.cause.raw());
+                self.give_up(host, "connect", Tainted::new(text), failure.hint);
             }
         }
     }
@@ -246,6 +266,9 @@ impl Run {
 
     fn connect(&mut self, effects: &mut Vec<Effect>) {
         let (now, stopping) = (self.now, self.stopping.is_some());
+        if stopping || self.is_work_over() {
+            effects.extend(self.hosts.iter_mut().filter_map(HostRun::decide_drop));
+        }
         for host in &mut self.hosts {
             // A run that stops contacts nobody new; it goes back to hosts where an agent may be.
             if !stopping || host.was_reached() {

@@ -8,7 +8,8 @@ use super::{Run, Stopping};
 use crate::barrier::Barrier;
 use crate::plan::HostId;
 use plush_protocol::{
-    BarrierView, ClusterView, Counts, HostState, HostView, PhaseName, RunView, Tainted, TaskView,
+    BarrierView, ClusterView, Contact, Counts, HostState, HostView, PhaseName, RunView, Tainted,
+    TaskView,
 };
 
 const VERSION: u32 = 1;
@@ -33,6 +34,7 @@ pub(super) fn of(run: &Run) -> RunView {
         barriers: barriers(run),
         tasks: run.tasks.iter().map(|t| task(run, t)).collect(),
         problems: run.problems.clone(),
+        notice: run.network.notice.clone(),
         hosts,
     }
 }
@@ -44,10 +46,30 @@ fn host(run: &Run, host: &HostRun) -> HostView {
         state,
         detail,
         connected: host.is_up(),
+        contact: contact(host),
+        doubt: doubt(host),
         for_ms: run.now.saturating_sub(host.since),
         guarantee: host.facts.as_ref().map(|facts| facts.guarantee),
         logout: host.facts.as_ref().map(|facts| facts.logout),
     }
+}
+
+fn contact(host: &HostRun) -> Contact {
+    match host.silent_since() {
+        Some(_) => Contact::Suspect,
+        None if host.is_up() => Contact::Heard,
+        None if host.was_reached() && host.ending == Ending::OutOfReach => Contact::Dead,
+        None => Contact::None,
+    }
+}
+
+fn doubt(host: &HostRun) -> Tainted {
+    let why = match contact(host) {
+        Contact::Suspect => &host.doubt,
+        Contact::Dead => &host.trouble,
+        Contact::None | Contact::Heard => &None,
+    };
+    why.clone().unwrap_or_default()
 }
 
 fn host_state(run: &Run, host: &HostRun) -> (HostState, Tainted) {
@@ -87,9 +109,13 @@ fn connecting(host: &HostRun) -> Tainted {
         Link::Waiting { attempt, .. } | Link::Connecting { attempt } if attempt > 1 => {
             format!("attempt {attempt}")
         }
-        Link::Idle | Link::Connecting { .. } | Link::Waiting { .. } | Link::Up | Link::Closed => {
-            String::new()
-        }
+        Link::Idle
+        | Link::Connecting { .. }
+        | Link::Unwanted { .. }
+        | Link::Waiting { .. }
+        | Link::Up
+        | Link::Leaving
+        | Link::Closed => String::new(),
     })
 }
 

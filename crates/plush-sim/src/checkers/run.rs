@@ -12,8 +12,9 @@ use plush_protocol::{BarrierView, Command, Exit, HostState, RunView, TaskKey};
 const IDLE_WAKES_MAX: u32 = 20;
 /// Attempts on a host that never answered.
 const FIRST_ATTEMPTS_MAX: u32 = 4;
-/// Attempts within the silence after which a host is given up, by the shortest waits.
-const SILENT_ATTEMPTS_MAX: u32 = 24;
+/// Attempts within the longest silence after which a host is given up, by the shortest waits: that of a lease, when many
+/// fell silent together.
+const SILENT_ATTEMPTS_MAX: u32 = 48;
 
 impl Checks {
     /// The run has absorbed and decided a record.
@@ -42,6 +43,12 @@ impl Checks {
         self.done = done.map(|(number, _)| number).collect();
     }
 
+    /// L5: a suspicion changes nothing; it only asks for another link.
+    pub fn suspicion(&mut self, at: Millis, without: &[Effect], with: &[Effect]) {
+        let is_more = |e: &&Effect| !without.contains(e) && !matches!(e, Effect::Connect { .. });
+        self.demand(!with.iter().any(|e| is_more(&e)), "L5", at, || format!("{with:?}"));
+    }
+
     fn spinning(&mut self, record: &crate::world::JournalRecord, effects: &[Effect]) {
         self.idle_wakes = match record.events.is_empty() && effects.is_empty() {
             true => self.idle_wakes + 1,
@@ -56,6 +63,7 @@ impl Checks {
     fn absorbed(&mut self, event: &Event) {
         match event {
             Event::Restarted => self.restarts += 1,
+            Event::HeardAgain { host, .. } => drop(self.attempts.remove(host)),
             Event::Connected { host, hello, .. } => {
                 self.sessions.insert(*host, hello.session);
                 self.attempts.remove(host);
@@ -74,7 +82,8 @@ impl Checks {
                 let open = view.barriers.iter().any(|b| b.name == MEETING && b.opened.is_some());
                 self.demand(open, "B3", at, || format!("{key:?} starts before the barrier opened"));
             }
-            Effect::Send { .. }
+            Effect::DropConnect { .. }
+            | Effect::Send { .. }
             | Effect::Collect { .. }
             | Effect::Disconnect { .. }
             | Effect::Finish { .. } => {}

@@ -6,8 +6,10 @@ use super::journal::{Journal, Record};
 use super::link::{End, Link};
 use super::output::Store;
 use super::queue::Happening;
+use super::watching::TICK_MS;
 use crate::faults::{FaultKind, Sabotage};
 use plush_core::Millis;
+use plush_core::liveness::Pulse;
 use plush_core::plan::{HostId, RunPlan};
 use plush_core::run::{ConnectFailure, Effect, Event, LinkAccount, Run};
 use plush_protocol::{
@@ -20,9 +22,6 @@ use std::collections::BTreeMap;
 const SYNC_MS: (Millis, Millis) = (1, 8);
 /// A connection that has not said hello by then has failed.
 const CONNECT_LIMIT_MS: Millis = 15_000;
-const TICK_MS: Millis = 5_000;
-/// A link that says nothing for so long is given up.
-const SILENT_MS: Millis = 20_000;
 /// How long results take.
 const FETCH_MS: (Millis, Millis) = (20, 400);
 
@@ -44,7 +43,10 @@ pub(crate) struct Controller {
     pub crashes: u64,
     committing: bool,
     wake_set: Option<Millis>,
-    links: BTreeMap<HostId, u64>,
+    pub links: BTreeMap<HostId, u64>,
+    /// Attempts under way: the first link, the next, or a second one beside a silent one.
+    pub attempts: BTreeMap<HostId, u64>,
+    pub pulses: BTreeMap<HostId, Pulse>,
 }
 
 /// Where in the life of a record the controller dies.
@@ -80,6 +82,8 @@ impl Controller {
             committing: false,
             wake_set: None,
             links: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            pulses: BTreeMap::new(),
         }
     }
 
@@ -150,10 +154,16 @@ impl World {
     /// Absorbs a record, decides, performs.
     fn take_record(&mut self, index: usize) {
         let record = self.controller.journal.records[index].clone();
+        let is_suspicion = |e: &Event| matches!(e, Event::Suspected { .. });
+        let only_suspicions = !record.events.is_empty() && record.events.iter().all(is_suspicion);
+        let without = only_suspicions.then(|| self.controller.run.clone());
         for event in &record.events {
             self.controller.run.absorb(record.at, event.clone());
         }
         let effects = self.controller.run.decide(record.at);
+        if let Some(mut without) = without {
+            self.checks.suspicion(record.at, &without.decide(record.at), &effects);
+        }
         self.checks.decided(&mut self.controller.run, &record, &effects);
         self.note(effects.len() as u64);
         self.controller.journal.records[index].effects = Some(effects.clone());
@@ -212,7 +222,9 @@ impl World {
                 let long = self.chance.between(FETCH_MS.0, FETCH_MS.1);
                 self.after(long, Happening::Fetched { life, host, link });
             }
+            Effect::DropConnect { host } => self.drop_connect(host),
             Effect::Disconnect { host } => {
+                self.end_attempt(host);
                 if let Some(link) = self.controller.links.remove(&host) {
                     self.close_from_controller(link);
                 }
@@ -222,11 +234,14 @@ impl World {
     }
 
     fn connect(&mut self, host: HostId, session: u64, received: u64) {
+        if !self.needs_attempt(host) {
+            return;
+        }
         let there = &self.hosts[host.index()];
         let (latency, connect) = (there.latency_ms, there.connect_ms * there.slowness);
         let link = self.number();
         self.links.insert(link, Link::new(host, self.controller.life, latency));
-        self.controller.links.insert(host, link);
+        self.controller.attempts.insert(host, link);
         let spread = self.chance.between(0, connect);
         self.after(connect + spread, Happening::Knock { link, session, received });
         self.after(CONNECT_LIMIT_MS, Happening::ConnectOver { link, refused: None });
@@ -268,6 +283,7 @@ impl World {
         let host = there.host;
         self.note(u64::from(host.0));
         self.close_from_controller(link);
+        self.controller.attempts.retain(|_, attempt| *attempt != link);
         let failure = match refused {
             Some(retry) => ConnectFailure {
                 stage: "authentication".into(),
@@ -296,8 +312,10 @@ impl World {
             return;
         }
         let (host, session, end) = (there.host, there.session, there.at_controller);
-        there.heard_at = self.now;
         self.note(u64::from(host.0));
+        if end == End::Open {
+            self.heard_on(host, link);
+        }
         let heard = self.still_heard(end);
         match (message, end) {
             (ToController::Hello(hello), End::Opening) => self.connected(host, link, hello),
@@ -323,6 +341,11 @@ impl World {
         let there = self.links.get_mut(&link).expect("the message came over it");
         there.at_controller = End::Open;
         there.session = hello.session;
+        self.controller.attempts.remove(&host);
+        if let Some(old) = self.controller.links.insert(host, link) {
+            self.close_from_controller(old);
+        }
+        self.begin_watch(host);
         let account = LinkAccount { client: "simulated".into(), ..LinkAccount::default() };
         self.event(Event::Connected { host, hello, account });
     }
@@ -334,6 +357,7 @@ impl World {
         }
         let (host, end) = (there.host, there.at_controller);
         there.at_controller = End::Closed;
+        self.controller.attempts.retain(|_, attempt| *attempt != link);
         if !self.controller.alive {
             return;
         }
@@ -362,29 +386,6 @@ impl World {
             false => Event::CollectFailed { host, cause: Tainted::new("interrupted") },
         };
         self.event(event);
-    }
-
-    /// Pings, and gives up links that are silent.
-    pub(crate) fn tick(&mut self, life: u64) {
-        if life != self.controller.life || !self.controller.alive || self.finished_at.is_some() {
-            return;
-        }
-        let open: Vec<(HostId, u64)> = self
-            .controller
-            .links
-            .iter()
-            .map(|(host, link)| (*host, *link))
-            .filter(|(_, link)| self.links[link].at_controller == End::Open)
-            .collect();
-        for (host, link) in open {
-            if self.links[&link].heard_at + SILENT_MS < self.now {
-                self.close_from_controller(link);
-                self.event(Event::LinkLost { host, cause: Tainted::new("silent") });
-            } else {
-                self.send_to_agent(link, ToAgent::Ping(self.now));
-            }
-        }
-        self.after(TICK_MS, Happening::Tick { life });
     }
 
     fn wake_later(&mut self) {
@@ -436,6 +437,8 @@ impl World {
             *store = Store { durable: store.durable, received: store.durable, ..Store::default() };
         }
         controller.links.clear();
+        controller.attempts.clear();
+        controller.pulses.clear();
         let dying: Vec<u64> = self
             .links
             .iter()

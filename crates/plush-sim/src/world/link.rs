@@ -21,8 +21,6 @@ pub(crate) struct Link {
     pub session: u64,
     pub at_agent: End,
     pub at_controller: End,
-    /// When the controller heard something last.
-    pub heard_at: Millis,
     /// Streams that the controller has opened on it, and the next byte to send of each.
     pub streams: BTreeMap<(TaskKey, StreamName), u64>,
     latency_ms: Millis,
@@ -63,7 +61,6 @@ impl Link {
             session: 0,
             at_agent: End::Opening,
             at_controller: End::Opening,
-            heard_at: 0,
             streams: BTreeMap::new(),
             latency_ms,
             to_agent: Lane::new(),

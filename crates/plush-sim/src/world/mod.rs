@@ -9,6 +9,7 @@ mod keeper;
 mod link;
 mod output;
 mod queue;
+mod watching;
 
 pub(crate) use controller::{Controller, CrashPoint};
 pub(crate) use host::{Host, Refusal};

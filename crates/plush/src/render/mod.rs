@@ -1,6 +1,7 @@
 //! Everything that people read: values in, text out.
 //! Not who writes it where: that is the screen's or the command's.
 
+pub mod contact;
 pub mod doctor;
 pub mod fold;
 pub mod json;

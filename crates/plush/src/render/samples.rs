@@ -21,6 +21,8 @@ fn host(name: impl Into<String>, state: HostState) -> HostView {
         state,
         detail: Tainted::default(),
         connected: true,
+        contact: Contact::Heard,
+        doubt: Default::default(),
         for_ms: 1_000,
         guarantee: None,
         logout: None,

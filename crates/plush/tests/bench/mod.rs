@@ -3,7 +3,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use plush_protocol::operator::{OperatorReply, OperatorRequest};
-use plush_protocol::view::{ClusterView, Counts, HostState, HostView, Outcome, PhaseName, RunView};
+use plush_protocol::view::{
+    ClusterView, Contact, Counts, HostState, HostView, Outcome, PhaseName, RunView,
+};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -104,6 +106,8 @@ pub fn view(phase: PhaseName, state: HostState) -> RunView {
         state,
         detail: Default::default(),
         connected: true,
+        contact: Contact::Heard,
+        doubt: Default::default(),
         for_ms: 10,
         guarantee: None,
         logout: None,

@@ -1,0 +1,56 @@
+//! How the controller itself is: whether its loop is late, and whether its machine slept.
+//! Not what follows from it: limits are multiplied by the rule, and a sleep is an event of the run.
+
+use crate::order::Word;
+use plush_core::liveness::Health;
+use plush_core::run::Event;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+/// How often it looks at itself.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// More than this between two looks was no work but sleep.
+const ASLEEP: Duration = Duration::from_secs(10);
+
+/// Watches until the driver is gone. `factors` hears by what limits are multiplied.
+pub async fn watch(factors: watch::Sender<u64>, words: mpsc::Sender<Word>) {
+    let mut health = Health::default();
+    loop {
+        let (due, boot) = (Instant::now() + LOOK_EVERY, since_boot());
+        tokio::time::sleep_until(due).await;
+        // The monotonic clock stands still while the machine sleeps; both go on while the process is stopped.
+        let passed = since_boot().saturating_sub(boot).max(due.elapsed() + LOOK_EVERY);
+        let late = passed.saturating_sub(LOOK_EVERY);
+        if late >= ASLEEP {
+            let ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            if words.send(Word::Event(Event::Slept { ms })).await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let before = health.factor();
+        health.looked(u64::try_from(late.as_millis()).unwrap_or(u64::MAX));
+        let factor = health.factor();
+        if factor == before {
+            continue;
+        }
+        factors.send_replace(factor);
+        // The run asks only whether it is well; what lies between would fill the journal.
+        let changed = (before == 1) != (factor == 1);
+        if changed && words.send(Word::Event(Event::Late { factor })).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Time since the machine was started, its sleep included where the system counts that.
+fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
