@@ -59,6 +59,8 @@ pub struct HostLink {
     pulse: Pulse,
     /// At most one is under way, be it for the first link, the next, or a second one beside a link that is silent.
     attempt: Option<Attempt>,
+    /// They outlive a link: a stream that waits for one is not synchronised a second time.
+    syncs: JoinSet<(Sync, std::io::Result<()>)>,
 }
 
 /// Why a link ended.
@@ -84,6 +86,7 @@ impl HostLink {
             id,
             pulse: Pulse::new(hosts),
             attempt: None,
+            syncs: JoinSet::new(),
             output: HostOutput::new(shared.run_dir.output(&name)),
             lines: Lines::new(name.clone(), shared.lines.clone()),
             processes: known.into_iter().collect(),
@@ -174,7 +177,6 @@ impl HostLink {
         }
         let mut factor = self.shared.factor.clone();
         let mut sync = tokio::time::interval(SYNC_EVERY);
-        let mut syncs: JoinSet<(Sync, std::io::Result<()>)> = JoinSet::new();
         let mut collecting: Option<CollectTraffic> = None;
         loop {
             let limits = *factor.borrow_and_update();
@@ -192,9 +194,6 @@ impl HostLink {
                 outcome = attempt::outcome(&mut self.attempt) => match outcome {
                     // What the silent link may still bring is not waited for: the agent sends it again.
                     Ok(reached) => {
-                        if let Some(traffic) = collecting.take() {
-                            drop(traffic);
-                        }
                         self.welcome(reached.event, reached.handshake_ms).await;
                         Err(End::Replaced(Box::new(reached.wire)))
                     }
@@ -213,16 +212,16 @@ impl HostLink {
                 () = tokio::time::sleep_until(look) => Ok(()),
                 _ = factor.changed() => Ok(()),
                 _ = sync.tick() => {
-                    self.begin_syncs(&mut syncs, true);
+                    self.begin_syncs(true);
                     Ok(())
                 }
-                Some(done) = syncs.join_next() => self.synced(wire, done),
+                Some(done) = self.syncs.join_next() => self.synced(wire, done),
             };
             if let Err(end) = step {
                 return end;
             }
             self.feel_pulse(wire, limits).await;
-            self.begin_syncs(&mut syncs, false);
+            self.begin_syncs(false);
             if let Err(end) = self.say_completed().await {
                 return end;
             }
@@ -379,9 +378,9 @@ impl HostLink {
         }
     }
 
-    fn begin_syncs(&mut self, syncs: &mut JoinSet<(Sync, std::io::Result<()>)>, every: bool) {
+    fn begin_syncs(&mut self, every: bool) {
         for sync in self.output.due(every) {
-            syncs.spawn_blocking(move || {
+            self.syncs.spawn_blocking(move || {
                 let result = sync.file.sync_data();
                 (sync, result)
             });

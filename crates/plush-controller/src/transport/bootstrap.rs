@@ -262,6 +262,9 @@ impl Talk {
 
     /// The pipe, with bytes of the agent that came along with the last message in front.
     fn finish(mut self) -> (Pipe, Excerpt) {
+        if let Some(leash) = self.pipe.leash.take() {
+            leash.slip();
+        }
         if !self.pending.is_empty() {
             let early = std::io::Cursor::new(std::mem::take(&mut self.pending));
             let rest = std::mem::replace(&mut self.pipe.reader, Box::new(tokio::io::empty()));
@@ -501,7 +504,8 @@ async fn send_beside(
     let failed = |e: std::io::Error| {
         ConnectFailure::retryable(Stage::Upload, format!("send the agent: {e}"))
     };
-    let Pipe { mut reader, mut writer, aside: _aside, .. } = exec.exec(command).await?;
+    let pipe = exec.exec(command).await?;
+    let Pipe { mut reader, mut writer, aside: _aside, leash: _leash, failure: _ } = pipe;
     writer.write_all(bytes).await.map_err(failed)?;
     writer.shutdown().await.map_err(failed)?;
     // A child's standard input is closed only by dropping it.

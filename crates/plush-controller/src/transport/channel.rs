@@ -5,10 +5,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use russh::client;
-use russh::{ChannelMsg, ChannelReadHalf};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +19,11 @@ use super::russh_client::{Client, end_of};
 
 /// Packets read ahead of the reader.
 const READ_AHEAD_PACKETS: usize = 8;
+
+/// A shell that is told to end has so long to do it.
+const ENDING: Duration = Duration::from_millis(300);
+/// A connection stays so long for its last messages to leave it.
+const LAST_MESSAGES: Duration = Duration::from_secs(1);
 
 /// Reads a channel; holds the connections under it open.
 pub(crate) struct ChannelReader {
@@ -97,6 +103,53 @@ impl Drop for ChannelWriter {
                 let _ = inner.shutdown().await;
             });
         }
+    }
+}
+
+/// Ends a channel's command when it is dropped: closing the channel alone leaves a login that hangs on the host for ever,
+/// since it reads nothing and writes nothing. Servers pass the signal to the process group of the login (RFC 4254,
+/// section 6.9); OpenSSH does so unless the command is forced on the account by its configuration.
+pub(crate) struct Leash {
+    held: Option<Held>,
+}
+
+struct Held {
+    command: ChannelWriteHalf<client::Msg>,
+    under: Vec<Arc<client::Handle<Client>>>,
+}
+
+impl Leash {
+    pub(crate) fn new(
+        command: ChannelWriteHalf<client::Msg>,
+        under: Vec<Arc<client::Handle<Client>>>,
+    ) -> Self {
+        Self { held: Some(Held { command, under }) }
+    }
+
+    /// The command has become what it was to become.
+    pub(crate) fn slip(mut self) {
+        self.held = None;
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        if let (Some(held), Ok(runtime)) = (self.held.take(), Handle::try_current()) {
+            runtime.spawn(held.end());
+        }
+    }
+}
+
+impl Held {
+    /// A connection that is gone takes no message: its server has ended the login, or will notice by itself.
+    async fn end(self) {
+        if self.command.signal(Sig::TERM).await.is_ok() {
+            tokio::time::sleep(ENDING).await;
+            let _ = self.command.signal(Sig::KILL).await;
+            let _ = self.command.close().await;
+            tokio::time::sleep(LAST_MESSAGES).await;
+        }
+        drop(self.under);
     }
 }
 

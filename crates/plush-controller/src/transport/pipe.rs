@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use super::channel::Leash;
 use super::failure::ConnectFailure;
 use super::link::{Aside, Reader, Writer};
 
@@ -13,6 +14,8 @@ pub(crate) struct Pipe {
     pub reader: Reader,
     pub writer: Writer,
     pub aside: Aside,
+    /// Ends the command when the pipe is dropped before it has become a link; the ssh program has no way to.
+    pub leash: Option<Leash>,
     /// Reads in the last words why the connection itself failed, where the client says so only there.
     pub failure: Option<fn(&Aside) -> Option<ConnectFailure>>,
 }

@@ -15,7 +15,7 @@ use russh::{ChannelMsg, Preferred, kex};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::channel::{ChannelReader, ChannelWriter, pump};
+use super::channel::{ChannelReader, ChannelWriter, Leash, pump};
 use super::deadline::{Deadlines, Watchdog};
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::identities::{Certified, Identities};
@@ -164,17 +164,18 @@ fn refused(address: &SocketAddr, e: &std::io::Error) -> ConnectFailure {
     ConnectFailure::retryable(Stage::Tcp, cause).hint(hint)
 }
 
-/// No delay for small frames; a silent peer is noticed within ten seconds, whether we write or not.
+/// No delay for small frames. Silence is judged by what agents answer; these limits only end what nobody judges any
+/// more, and leave time to a link that is slow and loses much.
 fn keep_watch(stream: &TcpStream) {
     use rustix::net::sockopt;
     let set = || -> rustix::io::Result<()> {
         sockopt::set_tcp_nodelay(stream, true)?;
         sockopt::set_socket_keepalive(stream, true)?;
-        sockopt::set_tcp_keepidle(stream, Duration::from_secs(4))?;
-        sockopt::set_tcp_keepintvl(stream, Duration::from_secs(2))?;
-        sockopt::set_tcp_keepcnt(stream, 3)?;
+        sockopt::set_tcp_keepidle(stream, Duration::from_secs(15))?;
+        sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
+        sockopt::set_tcp_keepcnt(stream, 4)?;
         #[cfg(target_os = "linux")]
-        sockopt::set_tcp_user_timeout(stream, 10_000)?;
+        sockopt::set_tcp_user_timeout(stream, 60_000)?;
         Ok(())
     };
     if let Err(e) = set() {
@@ -618,10 +619,12 @@ impl Exec for Session {
             let mut keep = self.through.clone();
             keep.push(Arc::clone(&self.handle));
             let bytes = pump(read_half, sender);
+            let writer = Box::new(Box::pin(write_half.make_writer()));
             Ok(Pipe {
-                reader: Box::new(ChannelReader::new(bytes, keep)),
-                writer: Box::new(ChannelWriter::new(Box::new(Box::pin(write_half.make_writer())))),
+                reader: Box::new(ChannelReader::new(bytes, keep.clone())),
+                writer: Box::new(ChannelWriter::new(writer)),
                 aside,
+                leash: Some(Leash::new(write_half, keep)),
                 failure: None,
             })
         })

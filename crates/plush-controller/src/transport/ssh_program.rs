@@ -43,7 +43,7 @@ impl ProgramTarget {
         let mut arguments = vec!["-T".to_owned()];
         arguments.extend(self.strict_options());
         if self.own_keepalive {
-            arguments.extend(options(&["ServerAliveInterval=3", "ServerAliveCountMax=3"]));
+            arguments.extend(options(&["ServerAliveInterval=15", "ServerAliveCountMax=4"]));
         }
         if let Some(proxy) = self.proxy_command(&self.jumps) {
             arguments.extend(["-o".to_owned(), format!("ProxyCommand={proxy}")]);
@@ -122,7 +122,7 @@ impl Exec for ProgramTarget {
                         .hint("install the OpenSSH client")
                 })?;
             let (reader, writer, aside) = attach(child);
-            Ok(Pipe { reader, writer, aside, failure: Some(explain) })
+            Ok(Pipe { reader, writer, aside, leash: None, failure: Some(explain) })
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use plush_protocol::operator::{OperatorReply, OperatorRequest};
-use plush_protocol::view::RunView;
+use plush_protocol::view::{Contact, RunView};
 use std::time::Duration;
 
 /// The arguments of `plush status`.
@@ -68,13 +68,19 @@ async fn current(run: &Run) -> Option<RunView> {
 
 fn hosts(view: &RunView) -> String {
     let row = |host: &plush_protocol::view::HostView| {
-        let link = if host.connected { "connected" } else { "-" };
+        let (link, doubt) = match host.contact {
+            Contact::Suspect => ("suspect", host.doubt.to_string()),
+            Contact::Dead => ("dead", String::new()),
+            Contact::Heard => ("connected", String::new()),
+            Contact::None => ("-", String::new()),
+        };
         vec![
             format!("  {}", text::shown(&host.name)),
             words::state(host.state).to_owned(),
             crate::duration::show_ms(host.for_ms),
             link.to_owned(),
             text::shown(host.detail.raw()),
+            doubt,
         ]
     };
     format!("hosts\n{}", table::rows(&view.hosts.iter().map(row).collect::<Vec<_>>()))

@@ -83,8 +83,74 @@ fn f37_a_partition_of_half_a_minute_is_noticed_and_healed_and_costs_no_byte() {
         stage.lab.heal().unwrap();
     });
     let Some(events) = events else { return };
-    assert_eq!(times(&events, "link_lost", 1).len(), 1, "the silence was noticed");
-    assert_eq!(times(&events, "connected", 0).len(), 1, "the other hosts did not notice");
+    assert_eq!(times(&events, "suspected", 1).len(), 1, "the silence was noticed");
+    check_untouched(&events, 0);
+}
+
+/// Nothing was suspected of the host with this number, and its link is the first.
+fn check_untouched(events: &[Value], host: u32) {
+    assert_eq!(times(events, "suspected", host).len(), 0, "host {host} was suspected");
+    assert_eq!(times(events, "connected", host).len(), 1, "host {host} has another link");
+}
+
+/// A machine that is too busy to look in time tolerates more, and says so.
+fn check_noticed_in_ten_seconds(events: &[Value], host: u32) {
+    let suspected = events.iter().find(|event| event["event"]["suspected"]["host"] == host);
+    let silent_ms =
+        suspected.expect("it was noticed")["event"]["suspected"]["silent_ms"].as_u64().unwrap();
+    eprintln!("noticed after {silent_ms} ms of silence");
+    let was_late = events.iter().any(|event| event["event"]["late"].is_object());
+    assert!(silent_ms <= 10_000 || was_late, "noticed after {silent_ms} ms");
+}
+
+#[test]
+fn f35_a_link_that_is_dead_without_a_word_is_noticed_within_ten_seconds() {
+    let events = with_fault(|stage| {
+        stage.lab.partition("controller", "h002", Direction::Both).unwrap();
+        std::thread::sleep(Duration::from_secs(12));
+        stage.lab.heal().unwrap();
+    });
+    let Some(events) = events else { return };
+    check_noticed_in_ten_seconds(&events, 1);
+    check_untouched(&events, 0);
+}
+
+#[test]
+fn f38_a_link_that_is_dead_in_one_direction_is_noticed_and_healed_and_costs_no_byte() {
+    for direction in [Direction::Forth, Direction::Back] {
+        let events = with_fault(|stage| {
+            stage.lab.partition("controller", "h002", direction).unwrap();
+            std::thread::sleep(Duration::from_secs(12));
+            stage.lab.heal().unwrap();
+        });
+        let Some(events) = events else { return };
+        check_noticed_in_ten_seconds(&events, 1);
+        check_untouched(&events, 0);
+    }
+}
+
+#[test]
+fn f43_a_controller_that_stood_still_blames_nobody_and_says_one_line() {
+    let stage = Stage::with_hosts(3);
+    let Some(stage) = stage else { return };
+    stage.file("talks.yaml", TALKS);
+    let mut running = stage.begin("talks.yaml", &["--events"]);
+    running.wait_for("h002 line 0 of round 10");
+    stage.signal_controller(rustix::process::Signal::STOP);
+    std::thread::sleep(Duration::from_secs(15));
+    stage.signal_controller(rustix::process::Signal::CONT);
+    let said = running.end().expect(0);
+    let events: Vec<Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let slept = |event: &&Value| event["event"]["slept"].is_object();
+    assert_eq!(events.iter().filter(slept).count(), 1);
+    assert_eq!(said.err.matches("this machine slept for").count(), 1, "{}", said.err);
+    (0..3).for_each(|host| check_untouched(&events, host));
+    for host in ["h001", "h002", "h003"] {
+        let out = stage.runs()[0].join("output").join(host).join("talks.1.out");
+        assert!(std::fs::read(out).unwrap() == expected(host), "bytes of {host} differ");
+    }
+    stage.assert_nothing_left();
 }
 
 const HELLO: &str = "project: hello\nresources: [{type: ssh, hosts: \"h[001-020]\"}]\n\

@@ -79,6 +79,11 @@ impl Stage {
 
     /// Kills the controllers of this stage's runs; their front ends and agents live on.
     pub fn kill_controller(&self) {
+        self.signal_controller(rustix::process::Signal::KILL);
+    }
+
+    /// Sends a signal to the controllers of this stage's runs and to nobody else.
+    pub fn signal_controller(&self, signal: rustix::process::Signal) {
         let mark = self.home.path().to_str().unwrap().to_owned();
         let controls = |pid: &rustix::process::Pid| {
             let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
@@ -86,10 +91,10 @@ impl Stage {
         };
         let mut killed = 0;
         for controller in processes_naming(&mark).into_iter().filter(controls) {
-            rustix::process::kill_process(controller, rustix::process::Signal::KILL).unwrap();
+            rustix::process::kill_process(controller, signal).unwrap();
             killed += 1;
         }
-        assert!(killed > 0, "there is no controller to kill");
+        assert!(killed > 0, "there is no controller");
     }
 
     /// Any command of the product, to its end.
