@@ -241,6 +241,12 @@ impl TaskGroup {
         }
     }
 
+    /// As [`TaskGroup::remove`], and the run's group too if this was the last in it: nobody else is there to do it.
+    pub fn remove_last(&self) {
+        self.remove();
+        let _others_are_in_it = self.path.parent().map(fs::remove_dir);
+    }
+
     /// Kills and removes; whether it is gone.
     fn end(&self) -> bool {
         if !self.path.exists() {

@@ -192,7 +192,7 @@ impl Keeper {
             self.disk_refused = self.settle(now).is_err();
             self.tell_growth();
             if self.end.is_some() && self.has_told_all() && self.nobody_is_awaited() {
-                self.tree.dissolve();
+                self.tree.dissolve(self.agent.is_some());
                 return Ok(());
             }
             self.wait(now)?;

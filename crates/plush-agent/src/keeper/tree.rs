@@ -76,9 +76,11 @@ impl Tree {
     }
 
     /// Takes the group away; it is empty.
-    pub fn dissolve(&self) {
-        if let Some(group) = &self.group {
-            group.remove();
+    pub fn dissolve(&self, agent_lives: bool) {
+        match &self.group {
+            Some(group) if agent_lives => group.remove(),
+            Some(group) => group.remove_last(),
+            None => {}
         }
     }
 

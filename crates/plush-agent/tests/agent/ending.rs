@@ -121,6 +121,35 @@ fn f62_a_bomb_that_no_look_at_its_processes_catches_is_ended_without_a_control_g
     client.leave();
 }
 
+#[test]
+fn f25_without_proc_tasks_run_and_their_process_group_is_ended() {
+    let host = Host::new();
+    let mut bridge = std::process::Command::new("unshare");
+    bridge.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    bridge.args(["umount -l /proc; exec \"$@\"", "sh", AGENT, "bridge", "--run", &host.run]);
+    bridge.args(["--host", "h1", "--base"]).arg(host.base());
+    let mut client = Client::over(bridge, &host.run, Memory::default());
+    assert_eq!(client.hello.facts.guarantee, Guarantee::Group);
+    client.start(key(1), shell("echo hello; exit 7"));
+    assert_eq!(client.finished(key(1)), Exit::Code(7));
+    assert_eq!(client.out(key(1)), b"hello\n");
+    client.start(key(2), shell("trap '' TERM; sleep 6789 & echo $!; while :; do sleep 0.05; done"));
+    client.until("a pid", |m| m.streams[&(key(2), StreamName::Out)].bytes.ends_with(b"\n"));
+    let child: u32 = String::from_utf8_lossy(client.out(key(2))).trim().parse().unwrap();
+    let pid = client.running(key(2));
+    assert_eq!(client.memory.records[&key(2)].guarantee, Guarantee::Group);
+    client.stop(key(2));
+    assert_eq!(client.finished(key(2)), Exit::Stopped { why: "stop".into() });
+    assert!(!is_alive(pid) && !is_alive(child));
+    let cleaned = client.clean_up(false);
+    assert!(
+        matches!(&cleaned, Report::Cleaned { remainder, .. } if remainder.is_empty()),
+        "{cleaned:?}"
+    );
+    client.leave();
+    assert!(!host.base().exists());
+}
+
 /// Living processes of a session.
 fn sessions(session: u32) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").unwrap().flatten();

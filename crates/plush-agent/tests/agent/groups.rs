@@ -8,7 +8,7 @@ use std::process::Command as Program;
 use std::time::{Duration, Instant};
 
 /// An account without rights.
-const NOBODY: u32 = 65_534;
+pub const NOBODY: u32 = 65_534;
 
 /// A part of the hierarchy that belongs to the test.
 pub struct Subtree {
@@ -96,7 +96,7 @@ fn runaway(client: &mut Client) -> u32 {
 }
 
 /// The host of an account without rights, whose agent is where that account can read it.
-fn host_of(nobody: bool) -> Host {
+pub fn host_of(nobody: bool) -> Host {
     let host = Host::new();
     if nobody {
         std::fs::copy(AGENT, host.dir.path().join("agent")).unwrap();

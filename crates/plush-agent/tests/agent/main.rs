@@ -8,6 +8,7 @@ mod disk;
 mod ending;
 mod fetching;
 mod groups;
+mod hostile;
 mod leaving;
 mod logins;
 mod output;
