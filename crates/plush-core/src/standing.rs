@@ -100,9 +100,8 @@ fn kills(seen: &Seen) -> bool {
         line.map(str::trim)
     };
     let listed = |names: &str| names.split_whitespace().any(|name| name == seen.user);
-    match value("KillUserProcesses") {
-        Some("no") => return false,
-        Some(_) | None => {}
+    if value("KillUserProcesses") == Some("no") {
+        return false;
     }
     // Without a word of it root is excluded: that is logind's own default.
     let excluded = value("KillExcludeUsers").map_or(seen.root, listed);
