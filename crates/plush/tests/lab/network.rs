@@ -176,6 +176,7 @@ fn cold_and_warm(change: LinkChange) -> Option<(Duration, Duration)> {
     for said in [&cold, &warm] {
         let took = connect_ms(&said.out);
         assert_eq!(took.len(), 20, "every host was connected once");
+        assert!(!said.out.contains("\"suspected\""), "none was suspected");
         eprintln!(
             "run {:?}; connecting took {} to {} ms, median {}",
             said.took, took[0], took[19], took[10]

@@ -151,7 +151,7 @@ fn a_run_is_stopped_at_once_while_hosts_fetch() {
 }
 
 #[test]
-fn a_run_that_is_stopped_waits_for_a_silent_host_no_longer_than_its_deadline() {
+fn a_run_that_is_stopped_does_not_wait_for_a_host_that_never_answered() {
     let Some(stage) = Stage::with_hosts(2) else { return };
     stage.lab.misbehave("h002", Kind::Silent).unwrap();
     stage.file("p.yaml", description("h[001-002]", "", FOR_EVER));
@@ -159,8 +159,9 @@ fn a_run_that_is_stopped_waits_for_a_silent_host_no_longer_than_its_deadline() {
     running.wait_for("connected");
     let asked = Instant::now();
     running.signal(Signal::TERM);
-    // An attempt under way may be about to leave an agent there: it is not forgotten, and it ends by itself.
+    // The attempt has not got through the login, so nothing of ours is there; its deadline is nine seconds.
     running.end().expect(130);
-    assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+    eprintln!("stopped after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
     stage.assert_nothing_left_on("h001");
 }
