@@ -383,6 +383,12 @@ fn lock(run_dir: &RunDir) -> Result<std::fs::File, ControllerError> {
     Ok(file)
 }
 
+/// The plan of a run, and when it was made, in ms since 1970.
+pub(crate) fn planned(run_dir: &RunDir) -> Result<(RunPlan, u64), ControllerError> {
+    let planned = read_plan(run_dir)?;
+    Ok((planned.plan, planned.started_unix_ms))
+}
+
 fn read_plan(run_dir: &RunDir) -> Result<Planned, ControllerError> {
     let path = run_dir.plan();
     let bytes = std::fs::read(&path).map_err(|e| ControllerError::io("read", &path, e))?;
@@ -412,7 +418,7 @@ fn summary(run_dir: &RunDir) -> Option<RunSummary> {
     })
 }
 
-fn is_served(run_dir: &RunDir) -> bool {
+pub(crate) fn is_served(run_dir: &RunDir) -> bool {
     std::fs::File::open(run_dir.lock())
         .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }

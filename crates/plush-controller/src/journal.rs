@@ -8,7 +8,7 @@ use crate::error::ControllerError;
 use plush_core::Millis;
 use plush_core::run::Event;
 use rusqlite::{Connection, OpenFlags, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that wait for the writer: the driver waits for each, so there is never more than one.
@@ -44,6 +44,15 @@ pub struct Journal {
     next: u64,
 }
 
+/// The reading end of a journal that another process may be writing.
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+    build: String,
+    chain: [u8; 32],
+    read: u64,
+}
+
 struct Batch {
     at_ms: Millis,
     events: Vec<Option<String>>,
@@ -64,7 +73,7 @@ impl Journal {
         connection
             .execute("insert or ignore into about values ('build', ?1)", [version])
             .map_err(|e| sql("write to the journal", path, e))?;
-        let (records, chain) = read_all(&connection, path)?;
+        let (records, chain) = read_after(&connection, path, 0, [0; 32])?;
         let (batches, receiver) = mpsc::channel(QUEUE);
         let next = records.last().map_or(1, |r| r.number + 1);
         let writer = Writer { connection, chain, next };
@@ -80,8 +89,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn read(path: &Path) -> Result<Vec<Record>, ControllerError> {
-        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Ok(read_all(&connection, path)?.0)
+        Reader::open(path)?.read()
     }
 
     /// Appends a batch; when this returns it is durable. Returns the number of the first record.
@@ -106,6 +114,35 @@ impl Journal {
         written.await.map_err(|_| ControllerError::JournalGone)??;
         self.next += count;
         Ok(first)
+    }
+}
+
+impl Reader {
+    /// Opens a journal for reading only. A reader never keeps the writer waiting.
+    ///
+    /// # Errors
+    /// There is no journal, or it cannot be opened.
+    pub fn open(path: &Path) -> Result<Reader, ControllerError> {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let build = connection
+            .query_row("select value from about where name = 'build'", [], |row| row.get(0))
+            .map_err(|e| sql("read the journal", path, e))?;
+        Ok(Reader { connection, path: path.to_owned(), build, chain: [0; 32], read: 0 })
+    }
+
+    /// The build that began it.
+    pub fn build(&self) -> &str {
+        &self.build
+    }
+
+    /// The records that are new since the last call; batches are always whole.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a record in it is not the one that was written.
+    pub fn read(&mut self) -> Result<Vec<Record>, ControllerError> {
+        let (records, chain) = read_after(&self.connection, &self.path, self.read, self.chain)?;
+        (self.read, self.chain) = (self.read + records.len() as u64, chain);
+        Ok(records)
     }
 }
 
@@ -159,16 +196,19 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, ControllerError>
     Ok(connection)
 }
 
-fn read_all(
+/// The records after the one numbered `after`, whose link in the chain is given.
+fn read_after(
     connection: &Connection,
     path: &Path,
+    after: u64,
+    mut chain: [u8; 32],
 ) -> Result<(Vec<Record>, [u8; 32]), ControllerError> {
     let failed = |e| sql("read the journal", path, e);
     let mut select = connection
-        .prepare("select number, batch, at_ms, event, chain from journal order by number")
+        .prepare_cached("select number, batch, at_ms, event, chain from journal where number > ?1 order by number")
         .map_err(failed)?;
-    let mut rows = select.query([]).map_err(failed)?;
-    let (mut records, mut chain) = (Vec::new(), [0; 32]);
+    let mut rows = select.query([after as i64]).map_err(failed)?;
+    let mut records = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
         let number = row.get::<_, i64>(0).map_err(failed)? as u64;
         let batch = row.get::<_, i64>(1).map_err(failed)? as u64;
@@ -177,7 +217,7 @@ fn read_all(
         let stored: Vec<u8> = row.get(4).map_err(failed)?;
         chain = link(&chain, [number, batch, at_ms], text.as_deref());
         let broken = || ControllerError::JournalBroken { path: path.to_owned(), record: number };
-        if stored != chain || number != records.len() as u64 + 1 {
+        if stored != chain || number != after + records.len() as u64 + 1 {
             return Err(broken());
         }
         let event = text.map(|t| serde_json::from_str(&t)).transpose().map_err(|_| broken())?;
@@ -224,6 +264,21 @@ mod tests {
         let wanted =
             [((1, 1), 5, Some(asked("a"))), ((2, 1), 5, Some(asked("b"))), ((3, 3), 9, None)];
         assert_eq!(flat, wanted);
+    }
+
+    #[tokio::test]
+    async fn a_reader_sees_each_batch_once_while_it_is_being_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!(reader.build(), env!("CARGO_PKG_VERSION"));
+        assert_eq!(reader.read().unwrap(), []);
+        for why in ["a", "b"] {
+            journal.append(5, &[asked(why), asked("again")]).await.unwrap();
+            let events: Vec<_> = reader.read().unwrap().into_iter().map(|r| r.event).collect();
+            assert_eq!(events, [Some(asked(why)), Some(asked("again"))]);
+        }
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod driver;
 mod effects;
 mod error;
 mod front;
+mod history;
 mod host_link;
 mod journal;
 mod lines;
@@ -26,6 +27,7 @@ pub use front::{
     ControlOptions, PlanView, Planned, PlannedHostView, RunOptions, RunSummary, control, create,
     plan, runs,
 };
+pub use history::HistoryReader;
 pub use journal::{Journal, Record};
 pub use plush_core::plan::{Keep, PlanProblem};
 pub use run_dir::{RunDir, file_name};

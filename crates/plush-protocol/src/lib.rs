@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod command;
 pub mod frame;
 pub mod hello;
+pub mod history;
 pub mod message;
 pub mod operator;
 pub mod report;
@@ -21,6 +22,10 @@ pub use bulk::{
 pub use command::{Command, Fetch, Installer, PackageSpec, PrepareSpec, SoftwareSpec};
 pub use frame::{FrameError, Frames, MAX_FRAME_BYTES};
 pub use hello::{AgentHello, ControllerHello, Facts, Guarantee, Logout, PROTOCOL_VERSION};
+pub use history::{
+    BarrierHistory, BarrierMember, BarrierOpening, BarrierOrigin, ClusterHistory, HostHistory,
+    MemberStand, RunHistory, Span, TaskHistory,
+};
 pub use message::{ToAgent, ToController};
 pub use operator::{OperatorReply, OperatorRequest, OutputLine};
 pub use report::{Cause, CauseKind, Report, TaskRecord};

@@ -2,8 +2,8 @@
 //! Not what the commands do: `commands/` has a file for each.
 
 use crate::commands::{
-    attach, check, completions, config, controller, convert, doctor, hosts, logs, man, plan, run,
-    runs, status, stop,
+    attach, barriers, check, completions, config, controller, convert, doctor, hosts, logs, man,
+    plan, report, run, runs, status, stop,
 };
 use crate::settings::Key;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -95,6 +95,10 @@ pub enum Command {
     Runs(runs::Arguments),
     /// Show the output of a run's tasks
     Logs(logs::Arguments),
+    /// Show the barriers of a run: who has come, who is missing, which opened and why
+    Barriers(barriers::Arguments),
+    /// Draw what a run did: timeline, completion curves, waits, rates
+    Report(report::Arguments),
     /// Try the way to hosts, stage by stage
     Doctor(doctor::Arguments),
     /// Fold, expand and count sets of hosts
@@ -135,6 +139,8 @@ impl Cli {
             | Command::Stop(_)
             | Command::Runs(_)
             | Command::Logs(_)
+            | Command::Barriers(_)
+            | Command::Report(_)
             | Command::Hosts(_)
             | Command::Completions(_)
             | Command::Man(_)

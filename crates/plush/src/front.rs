@@ -9,7 +9,8 @@ use crate::render::text;
 use crate::runs::Run;
 use crate::trouble::Trouble;
 use plush_controller::transport::{Deadlines, HostAddress, SshOptions};
-use plush_controller::{ControlOptions, ControllerError, PlanProblem, RunDir};
+use plush_controller::{ControlOptions, ControllerError, HistoryReader, PlanProblem, RunDir};
+use plush_protocol::history::RunHistory;
 use plush_protocol::view::RunView;
 use std::path::Path;
 
@@ -115,6 +116,33 @@ pub fn last_view(run: &Run) -> Result<RunView, Trouble> {
     };
     let text = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
     serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))
+}
+
+/// What a run has done: the reader is asked again while the run goes on.
+pub struct History {
+    run: Run,
+    reader: HistoryReader,
+}
+
+impl History {
+    /// Opens the journal of a run.
+    pub fn open(run: &Run) -> Result<History, Trouble> {
+        let reader = HistoryReader::open(&RunDir::at(&run.directory));
+        let reader = reader.map_err(|error| no_history(run, &error))?;
+        Ok(History { run: run.clone(), reader })
+    }
+
+    /// What is known now.
+    pub fn read(&mut self) -> Result<RunHistory, Trouble> {
+        self.reader.read().map_err(|error| no_history(&self.run, &error))
+    }
+}
+
+fn no_history(run: &Run, error: &ControllerError) -> Trouble {
+    let what = format!("cannot read the history of run {}", run.id);
+    Trouble::new(code_of(error), what)
+        .caused_by(error)
+        .next(format!("`plush status {}` shows the last view", run.id))
 }
 
 /// A problem of the command line: there is no place in the description to show.

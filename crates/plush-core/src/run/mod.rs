@@ -7,6 +7,7 @@
 mod ending;
 mod event;
 mod executing;
+mod history;
 mod host;
 mod member;
 mod membership;

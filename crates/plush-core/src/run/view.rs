@@ -41,6 +41,7 @@ pub(super) fn of(run: &Run) -> RunView {
 
 fn host(run: &Run, host: &HostRun) -> HostView {
     let (state, detail) = host_state(run, host);
+    debug_assert_eq!(state, run.state_of(host), "a history shows what the view shows");
     HostView {
         name: run.plan.host_name(host.id).to_owned(),
         state,

@@ -2,6 +2,7 @@
 //! Not shared machinery: that lies beside this folder.
 
 pub mod attach;
+pub mod barriers;
 pub mod check;
 pub mod choice;
 pub mod completions;
@@ -14,6 +15,7 @@ pub mod hosts;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod report;
 pub mod resume;
 pub mod run;
 pub mod runs;
@@ -39,6 +41,8 @@ pub fn dispatch(command: Command, invocation: &Invocation) -> Result<ExitCode, T
         Command::Stop(arguments) => in_runtime(stop::stop(arguments, invocation)),
         Command::Runs(arguments) => runs::runs(&arguments, invocation),
         Command::Logs(arguments) => in_runtime(logs::logs(arguments, invocation)),
+        Command::Barriers(arguments) => in_runtime(barriers::barriers(arguments, invocation)),
+        Command::Report(arguments) => in_runtime(report::report(arguments, invocation)),
         Command::Doctor(arguments) => in_runtime(doctor::doctor(arguments, invocation)),
         Command::Hosts(operation) => hosts::hosts(operation),
         Command::Completions(arguments) => completions::completions(&arguments),

@@ -7,8 +7,6 @@ use crate::invocation::{Invocation, print, print_json};
 use crate::render::{table, text, words};
 use crate::trouble::Trouble;
 use clap::Args;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 /// The arguments of `plush runs`.
 #[derive(Debug, Args)]
@@ -46,7 +44,7 @@ fn row(run: &RunSummary) -> Vec<String> {
     vec![
         text::shown(&run.id),
         text::shown(&run.project),
-        started(run.started_unix_ms),
+        words::date(run.started_unix_ms),
         state(run).to_owned(),
         run.outcome.as_ref().map_or("-", words::outcome).to_owned(),
     ]
@@ -58,12 +56,4 @@ fn state(run: &RunSummary) -> &'static str {
         (false, Some(_)) => "over",
         (false, None) => "dead",
     }
-}
-
-fn started(unix_ms: u64) -> String {
-    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    timestamp.map_or_else(
-        || "-".to_owned(),
-        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
-    )
 }

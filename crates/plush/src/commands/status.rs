@@ -52,7 +52,7 @@ pub async fn status(arguments: Arguments, invocation: &Invocation) -> Result<Exi
 }
 
 /// What the controller says, if it is there.
-async fn current(run: &Run) -> Option<RunView> {
+pub(super) async fn current(run: &Run) -> Option<RunView> {
     let asked = async {
         let mut handle = Handle::connect(&run.directory).await.ok()?;
         handle.ask(&OperatorRequest::Status).await.ok()?;

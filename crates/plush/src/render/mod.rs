@@ -1,6 +1,8 @@
 //! Everything that people read: values in, text out.
 //! Not who writes it where: that is the screen's or the command's.
 
+pub mod barriers;
+pub mod chart;
 pub mod contact;
 pub mod doctor;
 pub mod fold;
@@ -9,6 +11,7 @@ pub mod live;
 pub mod names;
 pub mod plan;
 pub mod progress;
+pub mod report;
 pub mod summary;
 pub mod table;
 pub mod text;

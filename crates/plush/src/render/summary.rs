@@ -119,11 +119,15 @@ fn section(title: &str, rows: Vec<Vec<String>>) -> String {
 }
 
 /// Failures of one cause.
-struct Group<'a> {
-    operation: &'a str,
-    cause: String,
-    hint: Option<&'a str>,
-    hosts: BTreeSet<&'a str>,
+pub struct Group<'a> {
+    /// What was tried.
+    pub operation: &'a str,
+    /// Why it failed; escaped for a terminal.
+    pub cause: String,
+    /// What to do next.
+    pub hint: Option<&'a str>,
+    /// Where; nowhere if it concerns the whole run.
+    pub hosts: BTreeSet<&'a str>,
 }
 
 fn failures(view: &RunView, paint: Paint) -> String {
@@ -143,7 +147,7 @@ fn failures(view: &RunView, paint: Paint) -> String {
 }
 
 /// By operation and cause, the one with most hosts first, otherwise in order of time.
-fn grouped(view: &RunView) -> Vec<Group<'_>> {
+pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     let problems = view.problems.iter().map(|problem| Failure {
         operation: &problem.operation,
         cause: problem.cause.to_string(),

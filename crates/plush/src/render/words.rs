@@ -2,9 +2,20 @@
 //! Not sentences.
 
 use crate::render::text;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use plush_protocol::Guarantee;
 use plush_protocol::task::Exit;
 use plush_protocol::view::{HostState, Outcome, PhaseName};
+
+/// A date and a time of day, where the operator is.
+pub fn date(unix_ms: u64) -> String {
+    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(
+        || "-".to_owned(),
+        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
+}
 
 /// A phase.
 pub fn phase(phase: PhaseName) -> &'static str {

@@ -28,6 +28,8 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plush"));
         command.args(arguments).current_dir(self.home.path()).env_clear();
         command.env("HOME", self.home.path()).env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
+        // The directories of hosts on this machine are below it, by the ids of their runs.
+        command.env("TMPDIR", self.home.path());
         command
     }
 

@@ -11,5 +11,6 @@ mod network;
 mod nothing_left;
 mod preparing;
 mod product;
+mod reporting;
 mod software;
 mod stage;

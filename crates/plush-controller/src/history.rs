@@ -1,0 +1,146 @@
+//! What a run has done, read from its directory: the journal is absorbed by the same rules that decided then.
+//! Not the controller: nothing is written, decided effects are dropped, and a live controller does not notice.
+
+use crate::error::ControllerError;
+use crate::front;
+use crate::journal::Reader;
+use crate::run_dir::RunDir;
+use plush_core::Millis;
+use plush_core::run::{Event, Run};
+use plush_protocol::{
+    HostState, Report, RunHistory, Span, TaskHistory, TaskKey, TaskRecord, TaskState,
+};
+use std::collections::BTreeMap;
+
+/// Reads a run's history, again and again if the run goes on; each time only what is new.
+pub struct HistoryReader {
+    run_dir: RunDir,
+    journal: Reader,
+    run: Run,
+    started_unix_ms: u64,
+    states: Vec<States>,
+    connected_in_ms: BTreeMap<usize, u64>,
+    /// When tasks were first heard to run, and of their end.
+    tasks: BTreeMap<TaskKey, (Option<Millis>, Option<Millis>)>,
+}
+
+/// The states of one host: those that are over, and the present one with its beginning.
+struct States {
+    over: Vec<Span>,
+    now: HostState,
+    since: Millis,
+}
+
+impl HistoryReader {
+    /// Opens the plan and the journal of a run.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn open(run_dir: &RunDir) -> Result<HistoryReader, ControllerError> {
+        let (plan, started_unix_ms) = front::planned(run_dir)?;
+        let run = Run::new(plan);
+        let start = |now| States { over: Vec::new(), now, since: 0 };
+        Ok(HistoryReader {
+            journal: Reader::open(&run_dir.journal())?,
+            states: run.host_states().map(start).collect(),
+            run_dir: run_dir.clone(),
+            run,
+            started_unix_ms,
+            connected_in_ms: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+        })
+    }
+
+    /// What is known now.
+    ///
+    /// # Errors
+    /// The journal cannot be read or is damaged.
+    pub fn read(&mut self) -> Result<RunHistory, ControllerError> {
+        // Asked first: what a controller that ends meanwhile has written is then read below.
+        let is_served = front::is_served(&self.run_dir);
+        for batch in self.journal.read()?.chunk_by(|a, b| a.batch == b.batch) {
+            let at = batch[0].at_ms;
+            for event in batch.iter().filter_map(|record| record.event.clone()) {
+                self.note(at, &event);
+                self.run.absorb(at, event);
+            }
+            // What is decided was performed then.
+            let _ = self.run.decide(at);
+            self.note_states(at);
+        }
+        let mut history = self.run.history();
+        history.build = self.journal.build().to_owned();
+        history.started_unix_ms = self.started_unix_ms;
+        history.is_served = is_served;
+        self.fill_hosts(&mut history);
+        self.fill_tasks(&mut history);
+        Ok(history)
+    }
+
+    /// What the run itself does not remember.
+    fn note(&mut self, at: Millis, event: &Event) {
+        if let Event::Connected { host, account, .. } = event {
+            self.connected_in_ms.insert(host.index(), account.took_ms);
+        }
+        if let Event::Reported { report, .. } = event {
+            if let Report::Task(record) = report {
+                self.note_task(at, record);
+            }
+            if let Report::Inventory { tasks, .. } = report {
+                tasks.iter().for_each(|record| self.note_task(at, record));
+            }
+        }
+    }
+
+    fn note_task(&mut self, at: Millis, record: &TaskRecord) {
+        let (running, ended) = self.tasks.entry(record.key).or_default();
+        match record.state {
+            TaskState::Starting => {}
+            TaskState::Running { .. } => {
+                running.get_or_insert(at);
+            }
+            TaskState::NotStarted(_) => {
+                ended.get_or_insert(at);
+            }
+            TaskState::Exited { ran_ms, .. } => {
+                // The start may have been too short for a report of its own.
+                running.get_or_insert(at.saturating_sub(ran_ms));
+                ended.get_or_insert(at);
+            }
+        }
+    }
+
+    fn note_states(&mut self, at: Millis) {
+        for (states, now) in self.states.iter_mut().zip(self.run.host_states()) {
+            if states.now != now {
+                states.over.push(Span { state: states.now, from_ms: states.since, until_ms: at });
+                (states.now, states.since) = (now, at);
+            }
+        }
+    }
+
+    fn fill_hosts(&self, history: &mut RunHistory) {
+        let until_ms = history.view.elapsed_ms;
+        for (number, (host, states)) in history.hosts.iter_mut().zip(&self.states).enumerate() {
+            host.connected_in_ms = self.connected_in_ms.get(&number).copied();
+            host.spans = states.over.iter().copied().filter(|s| s.from_ms < s.until_ms).collect();
+            host.spans.push(Span { state: states.now, from_ms: states.since, until_ms });
+        }
+    }
+
+    /// The run knows the last start of each task; what was heard of, every one.
+    fn fill_tasks(&self, history: &mut RunHistory) {
+        let mut all = Vec::new();
+        for task in std::mem::take(&mut history.tasks) {
+            let last = TaskKey { task: task.task, incarnation: task.incarnation };
+            let first = TaskKey { task: task.task, incarnation: 0 };
+            for (key, (running, ended)) in self.tasks.range(first..last) {
+                let (incarnation, running_ms, ended_ms) = (key.incarnation, *running, *ended);
+                all.push(TaskHistory { incarnation, running_ms, ended_ms, ..task.clone() });
+            }
+            let (running_ms, ended_ms) = self.tasks.get(&last).copied().unwrap_or_default();
+            all.push(TaskHistory { running_ms, ended_ms, ..task });
+        }
+        history.tasks = all;
+    }
+}
