@@ -86,10 +86,12 @@ fn dense(sorted: &Sorted, bars: &[(String, u64, Tint)], unit: TimeUnit) -> Drawi
     let (mut drawing, area) = frame::chart(&words, &across, &upward, 240.0, margins);
     let bottom = area.y.places.0;
     let room = (area.x.places.1 - area.x.places.0) / bars.len() as f64;
+    // Gaps that are finer than a pixel are not gaps but a pattern.
+    let wide = if room > 3.0 { room * 0.9 } else { room };
     for tinted in bars.iter().enumerate().collect::<Vec<_>>().chunk_by(|a, b| a.1.2 == b.1.2) {
         let boxes = tinted.iter().map(|(n, (_, ms, _))| {
             let y = area.y.at(unit.of(*ms));
-            [area.x.at(*n as f64), y, room * 0.94, bottom - y]
+            [area.x.at(*n as f64), y, wide, bottom - y]
         });
         drawing.boxes(boxes.collect(), tinted[0].1.2);
     }

@@ -40,22 +40,31 @@ impl Canvas {
 
     fn draw(&mut self, shape: &Shape) {
         match shape {
-            Shape::Boxes { boxes, tint } => boxes.iter().for_each(|b| self.fill_box(*b, *tint)),
+            Shape::Boxes { boxes, tint } => self.boxes(boxes, *tint),
             Shape::Line { points, stroke } => self.line(points, stroke),
             Shape::Dot { at, radius, tint } => self.dot(*at, *radius, *tint),
             Shape::Text(text) => self.text(text),
         }
     }
 
-    /// Boxes are many and straight: each pixel gets the share of it that is covered.
-    fn fill_box(&mut self, [x, y, w, h]: [f64; 4], tint: Tint) {
-        let (left, right) = self.clamped(x, x + w, self.width);
-        let (top, bottom) = self.clamped(y, y + h, self.height);
-        for row in top.floor() as usize..bottom.ceil() as usize {
-            let high = covered(row, top, bottom);
-            for column in left.floor() as usize..right.ceil() as usize {
-                self.blend(column, row, tint, high * covered(column, left, right));
+    /// Boxes are many, straight and often side by side: what they cover of a pixel is added up before it is coloured, so
+    /// that no seam is seen between them.
+    fn boxes(&mut self, boxes: &[[f64; 4]], tint: Tint) {
+        let mut cover = vec![0.0f32; self.width * self.height];
+        for [x, y, w, h] in boxes {
+            let (left, right) = self.clamped(*x, x + w, self.width);
+            let (top, bottom) = self.clamped(*y, y + h, self.height);
+            for row in top.floor() as usize..bottom.ceil() as usize {
+                let high = covered(row, top, bottom);
+                for column in left.floor() as usize..right.ceil() as usize {
+                    let share = high * covered(column, left, right);
+                    cover[row * self.width + column] += share as f32;
+                }
             }
+        }
+        for (at, cover) in cover.into_iter().enumerate().filter(|(_, cover)| *cover > 0.0) {
+            let cover = f64::from(cover).min(1.0);
+            self.blend(at % self.width, at / self.width, tint, cover);
         }
     }
 

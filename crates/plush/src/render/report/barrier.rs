@@ -120,10 +120,13 @@ impl About<'_> {
         let mut marks = Vec::new();
         let opened = self.barrier.opened.as_ref();
         if let Some(opened) = opened {
-            let after = duration::show_ms(since(opened.at_ms));
+            let after = match since(opened.at_ms) {
+                0 => "at once".to_owned(),
+                ms => format!("after {}", duration::show_ms(ms)),
+            };
             let many = format!("{} of {}", opened.entered, opened.expected);
             let policy = text::shown(&opened.policy);
-            let label = format!("opened by policy `{policy}` after {after}, {many} had come");
+            let label = format!("opened by policy `{policy}` {after}, {many} had come");
             marks.push(Mark { at_ms: since(opened.at_ms), label, tint: Tint::Series(1) });
         }
         let is_knee = opened.is_some_and(|o| o.policy == "knee");
@@ -144,8 +147,10 @@ impl About<'_> {
             Some(opened) => format!(" Why it opened: {}.", text::shown(&opened.because)),
             None => " It has not opened.".into(),
         };
+        // At a barrier that did not wait nobody was missed.
+        let waited = self.barrier.opened.as_ref().is_none_or(|o| o.at_ms > self.first_ms);
         let missing = self.barrier.missing();
-        let missing = match missing.is_empty() {
+        let missing = match missing.is_empty() || !waited {
             true => String::new(),
             false => format!(" Missing then: {}.", names::fold_within(&missing, HOSTS_WIDTH)),
         };
@@ -175,9 +180,9 @@ impl About<'_> {
 
     /// Only where there is a rate: not when all were let go in one instant.
     fn rate(&self) -> Option<Drawing> {
-        let released = self.barrier.members.iter().filter_map(|m| m.released_ms);
-        let at_ms: Vec<u64> = released.map(|at| at.saturating_sub(self.first_ms)).collect();
-        let (first, last) = (at_ms.iter().min()?, at_ms.iter().max()?);
+        let released = || self.barrier.members.iter().filter_map(|m| m.released_ms);
+        let (first, last) = (released().min()?, released().max()?);
+        let at_ms: Vec<u64> = released().map(|at| at - first).collect();
         (first < last).then(|| {
             let span = duration::show_ms(last - first);
             bars::draw_pace(&Pace {
@@ -188,8 +193,8 @@ impl About<'_> {
                     text::shown(&self.barrier.release)
                 ),
                 things: "hosts let go".into(),
-                since: "time since the first came".into(),
-                at_ms: at_ms.clone(),
+                since: "time since the first was let go".into(),
+                at_ms,
             })
         })
     }

@@ -62,8 +62,12 @@ fn course(host: &HostHistory) -> Vec<HostState> {
     course
 }
 
+/// When it came to each state: first of all when it had been prepared, which takes the longest.
 fn moments(host: &HostHistory) -> Vec<u64> {
-    host.spans.iter().map(|span| span.from_ms).collect()
+    let mut moments: Vec<u64> = host.spans.iter().map(|span| span.from_ms).collect();
+    let connected = moments.len().min(2);
+    moments.rotate_left(connected);
+    moments
 }
 
 fn legend(history: &RunHistory) -> Vec<(String, Tint)> {
