@@ -185,7 +185,7 @@ fn draw_marks(drawing: &mut Drawing, area: &Area, curves: &Curves, unit: TimeUni
 
 /// Labels stand right of the area at the heights where the curves end, moved apart where they would touch.
 fn draw_labels(drawing: &mut Drawing, area: &Area, curves: &Curves, unit: TimeUnit, end_ms: u64) {
-    let ends: Vec<(f64, Point, &Curve)> = curves
+    let mut ends: Vec<(f64, Point, &Curve)> = curves
         .curves
         .iter()
         .filter_map(|curve| {
@@ -194,6 +194,8 @@ fn draw_labels(drawing: &mut Drawing, area: &Area, curves: &Curves, unit: TimeUn
             Some((end.1, end, curve))
         })
         .collect();
+    // Of those that end equally high, the one that is there first comes first.
+    ends.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
     let heights: Vec<f64> = ends.iter().map(|(y, _, _)| *y).collect();
     let apart = spread(&heights, APART, area.y.places.1 - 6.0, area.y.places.0);
     let right = area.x.places.1;

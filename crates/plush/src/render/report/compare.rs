@@ -91,7 +91,7 @@ pub fn compare(how: &Comparison, runs: &[(String, BarrierHistory)]) -> (Drawing,
     let fastest = numbers.iter().filter(|n| n.count > 0).min_by_key(|n| n.all_ms);
     let fastest = fastest.map(|n| {
         format!(
-            "First to have all: {} after {}.",
+            "First to have all: `{}` after {}.",
             text::shown(&n.label),
             duration::show_ms(n.all_ms)
         )
