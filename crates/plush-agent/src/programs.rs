@@ -2,10 +2,11 @@
 //! Not tasks: those have keepers and outlive the agent.
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -79,24 +80,44 @@ pub enum ProgramError {
 
 /// Runs a program to its end, unless its time is up or `is_wanted` says no; then its whole group is killed.
 pub fn run(job: &Job<'_>, is_wanted: &dyn Fn() -> bool) -> Result<Ended, ProgramError> {
+    go(job, TAIL_BYTES, is_wanted, |printed| Ok((Stdio::null(), Stdio::from(printed.try_clone()?))))
+}
+
+/// As [`run`], with something to read; `tail` is then the end of standard output alone.
+pub fn answer(
+    job: &Job<'_>,
+    input: &[u8],
+    keep_bytes: usize,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Ended, ProgramError> {
+    go(job, keep_bytes, is_wanted, |_printed| Ok((Stdio::from(in_memory(input)?), Stdio::null())))
+}
+
+/// `ends` gives standard input and standard error, from the pipe that is read.
+fn go(
+    job: &Job<'_>,
+    keep_bytes: usize,
+    is_wanted: &dyn Fn() -> bool,
+    ends: impl FnOnce(&PipeWriter) -> io::Result<(Stdio, Stdio)>,
+) -> Result<Ended, ProgramError> {
     let program = PathBuf::from(job.argv.first().cloned().unwrap_or_default());
     let failed = |source| ProgramError::System { program: program.clone(), source };
     let (reader, writer) = io::pipe().map_err(failed)?;
-    let also = writer.try_clone().map_err(failed)?;
+    let (input, errors) = ends(&writer).map_err(failed)?;
     let mut command = Command::new(&program);
     command
-        .args(&job.argv[1..])
+        .args(job.argv.get(1..).unwrap_or_default())
         .env_clear()
         .envs(job.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(job.directory)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(writer)
-        .stderr(also)
+        .stderr(errors)
         .process_group(0);
     let mut child = command.spawn().map_err(failed)?;
     // It holds the write ends; they must close when the program does.
     drop(command);
-    let mut tail = Tail::default();
+    let mut tail = Tail { bytes: Vec::new(), keep_bytes };
     let mut reader = File::from(std::os::fd::OwnedFd::from(reader));
     let watched = watch(&mut child, &mut reader, &mut tail, job.deadline, is_wanted);
     if !matches!(watched, Ok(Watched::Ended)) {
@@ -131,6 +152,14 @@ pub fn ended(status: ExitStatus) -> crate::files::external::Ended {
         Some(signal) => Ended::Signal(signal),
         None => Ended::Status(status.code().unwrap_or(-1)),
     }
+}
+
+/// A file without a name that holds `bytes`: a program may read it or not, and nobody waits for either.
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("plush-question", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 enum Watched {
@@ -177,9 +206,9 @@ fn watch(
     }
 }
 
-#[derive(Default)]
 struct Tail {
     bytes: Vec<u8>,
+    keep_bytes: usize,
 }
 
 impl Tail {
@@ -188,7 +217,7 @@ impl Tail {
         let mut buffer = [0; TAIL_BYTES];
         let count = reader.read(&mut buffer)?;
         self.bytes.extend_from_slice(&buffer[..count]);
-        let surplus = self.bytes.len().saturating_sub(TAIL_BYTES);
+        let surplus = self.bytes.len().saturating_sub(self.keep_bytes);
         self.bytes.drain(..surplus);
         Ok(count > 0)
     }
@@ -224,6 +253,20 @@ mod tests {
         let error = line("sleep 77 & sleep 77", Duration::from_millis(100)).unwrap_err();
         assert!(matches!(error, ProgramError::TimeLimit(_)));
         assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_program_that_is_asked_reads_the_question_and_only_its_output_is_the_answer() {
+        let argv = ["/bin/sh", "-c", "read line; echo noise >&2; echo \"got $line\""];
+        let argv = argv.map(OsString::from);
+        let job = Job {
+            argv: &argv,
+            environment: Vec::new(),
+            directory: Path::new("/"),
+            deadline: Instant::now() + Duration::from_secs(10),
+        };
+        let ended = answer(&job, b"a question\n", 100, &|| true).unwrap();
+        assert_eq!(ended.tail, b"got a question\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The driver: journal what happened, absorb it, decide, publish the view, have the effects performed.
 //! It decides nothing and waits for nothing but events and the time that the core named.
 
+use crate::effects::callback::{self, Surroundings};
 use crate::error::ControllerError;
 use crate::host_link::{HostLink, Shared};
 use crate::journal::{Journal, Record};
@@ -39,6 +40,7 @@ const CLOSING_LIMIT: Duration = Duration::from_secs(5);
 /// What a driver starts from.
 pub struct Start {
     pub run_dir: RunDir,
+    pub surroundings: Surroundings,
     pub plan: RunPlan,
     pub ssh_config: Option<PathBuf>,
     pub journal: Journal,
@@ -68,6 +70,7 @@ pub async fn drive(start: Start) -> Result<Outcome, ControllerError> {
 struct Driver {
     run: Run,
     shared: Arc<Shared>,
+    surroundings: Surroundings,
     journal: Journal,
     words: mpsc::Receiver<Word>,
     orders: Vec<mpsc::Sender<Order>>,
@@ -117,6 +120,7 @@ impl Driver {
             views: watch::channel(Arc::new(run.view())).0,
             run,
             shared,
+            surroundings: start.surroundings,
             journal: start.journal,
             words,
             orders: Vec::new(),
@@ -257,6 +261,11 @@ impl Driver {
             Effect::Acknowledge { host, number } => (host, Order::Acknowledge { number }),
             Effect::Collect { host, globs } => (host, Order::Collect { globs }),
             Effect::Disconnect { host } => (host, Order::Disconnect),
+            Effect::Ask { question } => {
+                let surroundings = self.surroundings.clone();
+                callback::start(question, surroundings, self.shared.words.clone());
+                return None;
+            }
             Effect::Finish { outcome } => return Some(outcome),
         };
         // A host's task ends only when it was told to, or with the controller itself.

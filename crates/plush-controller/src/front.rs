@@ -2,6 +2,7 @@
 //! Not a front end: the command prints, this only answers.
 
 use crate::driver;
+use crate::effects::callback::Surroundings;
 use crate::error::ControllerError;
 use crate::journal::Journal;
 use crate::packages::{self, Pushed};
@@ -11,7 +12,7 @@ use crate::transport::AgentShelf;
 use plush_core::plan::{self, Keep, Offer, PlanProblem, Route, RunPlan, Settings};
 use plush_protocol::{Fetch, Outcome, RunView};
 use plush_spec::hostset::{HostSet, NoGroups};
-use plush_spec::model::{Cluster, Place, Project, Stdin};
+use plush_spec::model::{Cluster, LocalProgram, Place, Project, Stdin};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -156,7 +157,10 @@ pub fn plan(
         version: 1,
         plan: plan::assign(project, offers, settings)?,
         pushed: pushed.into_iter().collect(),
-        description: (path.to_owned(), text.to_owned()),
+        description: (
+            std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+            text.to_owned(),
+        ),
         ssh_config: options.ssh_config.clone(),
         started_unix_ms: unix_ms(),
     })
@@ -188,16 +192,31 @@ impl Planned {
             clusters,
             software: plan.clusters.iter().flat_map(software_lines).collect(),
             commands: plan.clusters.iter().flat_map(command_lines).collect(),
-            local_programs: Vec::new(),
+            local_programs: plan.project.local_programs().iter().map(in_words).collect(),
             keep: plan.keep,
             stop_after_ms: plan.stop_after_ms,
         }
+    }
+
+    /// What is trusted or not: the digest of the description's text.
+    pub fn digest(&self) -> String {
+        digest_of(&self.description.1)
     }
 
     /// The run's id.
     pub fn run(&self) -> &str {
         &self.plan.run
     }
+}
+
+/// The digest under which a description is trusted: BLAKE3 in hexadecimal.
+pub fn digest_of(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+/// A local program as the plan shows it: when it runs, and its words.
+fn in_words(program: &LocalProgram) -> String {
+    format!("{}: {}", program.what, program.command.join(" "))
 }
 
 fn software_lines(cluster: &plan::PlannedCluster) -> Vec<(String, String, String, Option<String>)> {
@@ -362,7 +381,13 @@ pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, Con
         .enable_all()
         .build()
         .map_err(|e| ControllerError::io("start the event loop for", run_dir.path(), e))?;
+    let directory = planned.description.0.parent().unwrap_or(Path::new("/")).to_owned();
     let outcome = runtime.block_on(driver::drive(driver::Start {
+        surroundings: Surroundings {
+            directory,
+            run: planned.plan.run.clone(),
+            run_dir: run_dir.path().to_owned(),
+        },
         run_dir: run_dir.clone(),
         plan: planned.plan,
         ssh_config: planned.ssh_config,

@@ -284,7 +284,8 @@ impl HostLink {
             | Command::Stop { .. }
             | Command::Signal { .. }
             | Command::CleanUp { .. }
-            | Command::CancelPrepare { .. } => None,
+            | Command::CancelPrepare { .. }
+            | Command::Ask(_) => None,
         };
         wire.send(&ToAgent::Command(number, command));
         if let Some((key, process)) = started {
@@ -363,7 +364,8 @@ impl HostLink {
             | Report::Prepared { .. }
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
-            | Report::Note(_) => &[],
+            | Report::Note(_)
+            | Report::Answered { .. } => &[],
         };
         for record in records {
             if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {

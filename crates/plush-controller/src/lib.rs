@@ -25,7 +25,7 @@ mod wire;
 pub use error::ControllerError;
 pub use front::{
     ControlOptions, PlanView, Planned, PlannedHostView, RunOptions, RunSummary, control, create,
-    plan, runs,
+    digest_of, plan, runs,
 };
 pub use history::HistoryReader;
 pub use journal::{Journal, Record};

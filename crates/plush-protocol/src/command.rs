@@ -1,6 +1,7 @@
 //! What the controller asks of an agent. Every command is idempotent: its key says whether it was done before.
 //! Not how it is carried: see [`crate::message`].
 
+use crate::question::Question;
 use crate::task::{TaskKey, TaskSpec};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,9 @@ pub enum Command {
         #[n(0)]
         cluster: String,
     },
+    /// Ask a program of the description; the answer is an `Answered`, or nothing if the agent dies meanwhile.
+    #[n(12)]
+    Ask(#[n(0)] Question),
 }
 
 /// All the software of one cluster on one host.

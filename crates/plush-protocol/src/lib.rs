@@ -10,6 +10,7 @@ pub mod hello;
 pub mod history;
 pub mod message;
 pub mod operator;
+pub mod question;
 pub mod report;
 pub mod tainted;
 pub mod task;
@@ -28,6 +29,7 @@ pub use history::{
 };
 pub use message::{ToAgent, ToController};
 pub use operator::{OperatorReply, OperatorRequest, OutputLine};
+pub use question::{ANSWER_MAX_BYTES, Answer, Question};
 pub use report::{Cause, CauseKind, Report, TaskRecord};
 pub use tainted::{Tainted, escape};
 pub use task::{

@@ -2,6 +2,7 @@
 //! Not the output of tasks: that travels as bulk and is addressed by offset.
 
 use crate::hello::Guarantee;
+use crate::question::Answer;
 use crate::tainted::Tainted;
 use crate::task::{TaskKey, TaskState};
 use minicbor::{Decode, Encode};
@@ -82,6 +83,16 @@ pub enum Report {
     /// Something that people should read and that changes nothing.
     #[n(6)]
     Note(#[n(0)] Tainted),
+    /// What came of a question.
+    #[n(12)]
+    Answered {
+        /// The question's number.
+        #[n(0)]
+        question: u32,
+        /// What the program said.
+        #[n(1)]
+        answer: Answer,
+    },
 }
 
 /// One task as its agent sees it.

@@ -3,7 +3,7 @@
 
 use crate::commands::{
     attach, barriers, check, completions, config, controller, convert, doctor, hosts, logs, man,
-    plan, report, run, runs, status, stop,
+    plan, report, run, runs, status, stop, trust,
 };
 use crate::settings::Key;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -93,6 +93,8 @@ pub enum Command {
     Stop(stop::Arguments),
     /// List the runs
     Runs(runs::Arguments),
+    /// Say which descriptions may run programs on this machine
+    Trust(trust::Arguments),
     /// Show the output of a run's tasks
     Logs(logs::Arguments),
     /// Show the barriers of a run: who has come, who is missing, which opened and why
@@ -141,6 +143,7 @@ impl Cli {
             | Command::Logs(_)
             | Command::Barriers(_)
             | Command::Report(_)
+            | Command::Trust(_)
             | Command::Hosts(_)
             | Command::Completions(_)
             | Command::Man(_)

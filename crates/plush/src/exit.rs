@@ -23,6 +23,8 @@ pub enum ExitCode {
     Storage,
     /// Not every host took part, and `--strict` was given.
     Partial,
+    /// The description has programs run on this machine and is not trusted.
+    Untrusted,
     /// A time limit passed.
     TimedOut,
     /// The operator stopped the run, or left it.
@@ -42,7 +44,7 @@ pub enum Missing {
 
 impl ExitCode {
     /// Every code with its meaning, in the order of the table.
-    pub const TABLE: [(ExitCode, &'static str); 11] = [
+    pub const TABLE: [(ExitCode, &'static str); 12] = [
         (
             ExitCode::Done,
             "done; of a run: complete, or partial as the description's policies allow",
@@ -54,6 +56,10 @@ impl ExitCode {
         (ExitCode::Internal, "Plush itself failed"),
         (ExitCode::Storage, "the run directory could not be written (disk full, journal damaged)"),
         (ExitCode::Partial, "partial success, with --strict"),
+        (
+            ExitCode::Untrusted,
+            "the description has programs run on this machine and is not trusted",
+        ),
         (
             ExitCode::TimedOut,
             "a time limit passed: --timeout, or the one of every task that failed",
@@ -73,6 +79,7 @@ impl ExitCode {
             ExitCode::Internal => 70,
             ExitCode::Storage => 74,
             ExitCode::Partial => 75,
+            ExitCode::Untrusted => 77,
             ExitCode::TimedOut => 124,
             ExitCode::Stopped => 130,
             ExitCode::Transport => 255,

@@ -17,7 +17,7 @@ use std::path::Path;
 pub use plush_controller::transport::{
     AgentFile, AgentShelf, Client, ConnectFailure, DoctorReport, Ssh, Stage,
 };
-pub use plush_controller::{Keep, PlanView, Planned, RunOptions, RunSummary};
+pub use plush_controller::{Keep, PlanView, Planned, RunOptions, RunSummary, digest_of};
 
 /// Whether the controller waits for a first front end before it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

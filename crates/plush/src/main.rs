@@ -22,6 +22,7 @@ mod runs;
 mod screen;
 mod settings;
 mod trouble;
+mod trust;
 mod watch;
 
 use clap::error::ErrorKind;

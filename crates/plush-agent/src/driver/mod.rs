@@ -1,6 +1,7 @@
 //! The agent's driver: carries facts to the core and performs what it decides, for one run on one host.
 //! Not the rules: see [`plush_core::agent`]. One thread, one loop, one owner of everything.
 
+mod asking;
 mod collect;
 mod descriptors;
 mod environment;
@@ -112,6 +113,8 @@ struct Driver {
     orphans: bool,
     preparing: BTreeMap<String, Preparing>,
     collector: Collector,
+    /// The host is being left: programs that answer questions are ended.
+    questions_unwanted: Arc<AtomicBool>,
     /// The files are to be removed once no keeper is left.
     removing: Option<CleanUpSpec>,
     shared: Shared,
@@ -159,6 +162,7 @@ impl Driver {
             links: BTreeMap::new(),
             next_link: 1,
             tasks,
+            questions_unwanted: Arc::default(),
             opened_early: Vec::new(),
             turn: (TaskKey { task: 0, incarnation: 0 }, StreamName::Out),
             orphans: false,
@@ -356,6 +360,11 @@ impl Driver {
                 }
             }
             Effect::Remove(spec) => self.remove(spec),
+            Effect::Ask(question) => {
+                let unwanted = Arc::clone(&self.questions_unwanted);
+                asking::ask(question, &self.base, &self.environment, unwanted, self.tell.clone());
+            }
+            Effect::CancelQuestions => self.questions_unwanted.store(true, Ordering::Relaxed),
             Effect::Exit => {
                 if let Some(groups) = self.standing.groups.take() {
                     groups.remove();
@@ -649,6 +658,8 @@ fn is_said(effect: &Effect) -> bool {
         | Effect::Signal { .. }
         | Effect::Stop { .. }
         | Effect::Remove(_)
+        | Effect::Ask(_)
+        | Effect::CancelQuestions
         | Effect::Exit => false,
     }
 }

@@ -3,7 +3,8 @@
 
 use super::lease::Lease;
 use plush_protocol::{
-    Command, ControllerHello, PrepareSpec, Report, Tainted, TaskKey, TaskRecord, TaskSpec,
+    Answer, Command, ControllerHello, PrepareSpec, Question, Report, Tainted, TaskKey, TaskRecord,
+    TaskSpec,
 };
 
 /// A connection to a controller, numbered by the driver; never used twice.
@@ -78,6 +79,13 @@ pub enum Event {
     PrepareEnded(Report),
     /// Something that people should read: a [`Report::Note`].
     Noted(Report),
+    /// What [`Effect::Ask`] asked for is over.
+    Answered {
+        /// The question's number.
+        question: u32,
+        /// What came of it.
+        answer: Answer,
+    },
     /// What [`Effect::Remove`] asked for is done.
     Removed {
         /// What could not be removed or ended.
@@ -171,6 +179,10 @@ pub enum Effect {
     },
     /// Make a cluster's directory; ends with [`Event::PrepareEnded`].
     Prepare(PrepareSpec),
+    /// Run a program of the description; ends with [`Event::Answered`].
+    Ask(Question),
+    /// End those that run; each still ends with [`Event::Answered`].
+    CancelQuestions,
     /// Stop making it; still ends with [`Event::PrepareEnded`].
     CancelPrepare {
         /// The cluster.

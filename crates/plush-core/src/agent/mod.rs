@@ -9,6 +9,7 @@ pub mod event;
 pub mod lease;
 mod leaving;
 mod preparing;
+mod questions;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,12 @@ pub use lease::{Lease, Verdict};
 use crate::Millis;
 use crate::session::{Inbox, Outbox};
 use leaving::Leaving;
-use plush_protocol::{Command, ControllerHello, PROTOCOL_VERSION, Report, TaskKey, TaskRecord};
+use plush_protocol::{
+    Answer, Command, ControllerHello, PROTOCOL_VERSION, Question, Report, Tainted, TaskKey,
+    TaskRecord,
+};
 use preparing::Clusters;
+use questions::Questions;
 use std::collections::BTreeMap;
 use tasks::Tasks;
 
@@ -43,6 +48,7 @@ pub struct Agent {
     outbox: Outbox<Report>,
     inbox: Inbox,
     pongs: Vec<u64>,
+    questions: Questions,
     lease: Lease,
     tasks: Tasks,
     clusters: Clusters,
@@ -89,6 +95,7 @@ impl Agent {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             pongs: Vec::new(),
+            questions: Questions::default(),
             lease: found.lease,
             tasks: Tasks::recovered(found.tasks),
             clusters: Clusters::recovered(found.prepared),
@@ -132,6 +139,10 @@ impl Agent {
                 }
             }
             Event::Preparing(report) | Event::Noted(report) => self.outbox.push(report),
+            Event::Answered { question, answer } => {
+                self.questions.answered(question);
+                self.outbox.push(Report::Answered { question, answer });
+            }
             Event::PrepareEnded(report) => {
                 self.clusters.ended(&report);
                 self.outbox.push(report);
@@ -154,6 +165,7 @@ impl Agent {
         let mut reports = Vec::new();
         self.tasks.decide(&mut effects, &mut reports);
         self.clusters.decide(&mut effects);
+        effects.extend(self.questions.decide());
         reports.into_iter().for_each(|report| self.outbox.push(report));
         self.decide_leaving(now, &mut effects);
         self.decide_messages(&mut effects);
@@ -266,6 +278,7 @@ impl Agent {
             }
             Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),
             Command::CancelPrepare { cluster } => self.clusters.cancel(&cluster),
+            Command::Ask(question) => self.ask(question),
             Command::CleanUp { lines, keep_work, keep_cache, line_limit_ms } => {
                 self.leaving.begin(CleanUpSpec { lines, keep_work, keep_cache, line_limit_ms });
                 self.leaving.last_word().cloned()
@@ -274,6 +287,16 @@ impl Agent {
         if let Some(report) = answer {
             self.outbox.push(report);
         }
+    }
+
+    /// A host that is being left runs nothing more.
+    fn ask(&mut self, question: Question) -> Option<Report> {
+        if self.leaving.has_begun() {
+            let answer = Answer::Failed(Tainted::new("the host is being left"));
+            return Some(Report::Answered { question: question.number, answer });
+        }
+        self.questions.ask(question);
+        None
     }
 
     fn decide_lease(&mut self, now: Millis, effects: &mut Vec<Effect>) {
@@ -317,12 +340,13 @@ impl Agent {
         if self.leaving.is_ending() {
             self.tasks.stop_all("stop");
             self.clusters.cancel_all();
+            effects.extend(self.questions.cancel_all());
             let mut reports = Vec::new();
             self.tasks.decide(effects, &mut reports);
             self.clusters.decide(effects);
             reports.into_iter().for_each(|report| self.outbox.push(report));
         }
-        let quiet = self.tasks.all_ended() && self.clusters.is_idle();
+        let quiet = self.tasks.all_ended() && self.clusters.is_idle() && self.questions.is_idle();
         let told = self.outbox.is_settled();
         effects.extend(self.leaving.decide(now, quiet, told, self.link.is_some()));
     }

@@ -88,7 +88,8 @@ impl Clusters {
             | Report::Preparing { .. }
             | Report::Task(_)
             | Report::Cleaned { .. }
-            | Report::Note(_) => {}
+            | Report::Note(_)
+            | Report::Answered { .. } => {}
         }
     }
 

@@ -203,10 +203,23 @@ impl Run {
         }
     }
 
-    /// The run is over when every host is through.
-    pub(super) fn conclude(&mut self, effects: &mut Vec<Effect>) {
+    /// Every host is through.
+    fn is_over(&self) -> bool {
         let closed = |h: &HostRun| h.is_through() && h.link == Link::Closed;
-        if self.is_work_over() && self.hosts.iter().all(closed) {
+        self.is_work_over() && self.hosts.iter().all(closed)
+    }
+
+    /// Callbacks hear the outcome before it is final for everybody else.
+    pub(super) fn tell_when_over(&mut self) {
+        if self.is_over() {
+            let outcome = self.judge();
+            self.tell_of_end(&outcome);
+        }
+    }
+
+    /// The run is over when every host is through and no program is waited for.
+    pub(super) fn conclude(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_over() && self.asking.is_idle() {
             let outcome = self.judge();
             self.outcome = Some(outcome.clone());
             effects.push(Effect::Finish { outcome });

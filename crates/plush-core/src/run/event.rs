@@ -2,7 +2,9 @@
 //! Not how: the driver's `effects` perform, and report what came of it as events.
 
 use crate::plan::HostId;
-use plush_protocol::{AgentHello, Command, Outcome, Report, StreamName, Tainted, TaskKey};
+use plush_protocol::{
+    AgentHello, Answer, Command, Outcome, Question, Report, StreamName, Tainted, TaskKey,
+};
 use serde::{Deserialize, Serialize};
 
 /// A fact. The driver journals it before it is absorbed; what is not an event did not happen.
@@ -122,6 +124,13 @@ pub enum Event {
         /// Its number.
         signal: i32,
     },
+    /// A program that was asked beside the controller has answered, or will not.
+    Answered {
+        /// The question's number.
+        question: u32,
+        /// What came of it.
+        answer: Answer,
+    },
 }
 
 /// How a link was made.
@@ -196,6 +205,11 @@ pub enum Effect {
     Disconnect {
         /// Which host.
         host: HostId,
+    },
+    /// Run a program of the description beside the controller; ends in `Answered`.
+    Ask {
+        /// Which, and what it is told.
+        question: Question,
     },
     /// The run is over.
     Finish {

@@ -18,12 +18,14 @@ impl Run {
         }
         let failed = task.success() == Some(false);
         let (cluster, step, text) = (task.cluster, task.step, task.failure());
+        let process = task.process.clone();
         if failed {
             let operation = match record.state {
                 TaskState::NotStarted(_) => "start",
                 TaskState::Starting | TaskState::Running { .. } | TaskState::Exited { .. } => "run",
             };
             self.problem(Some(host), operation, text.clone(), None);
+            self.tell_of_failed_process(host, cluster, &process, &text);
         }
         self.step_over(host, cluster, step, failed, &text);
     }

@@ -103,6 +103,9 @@ impl Run {
         hint: Option<String>,
     ) {
         self.problem(Some(host), operation, cause.clone(), hint);
+        if self.hosts[host.index()].trouble.is_none() {
+            self.tell_of_lost_host(host, operation, &cause);
+        }
         self.hosts[host.index()].trouble.get_or_insert(cause.clone());
         self.stop_tasks_on(host);
         let Some((cluster, place)) = self.places[host.index()] else { return };

@@ -4,6 +4,7 @@
 //! A host goes: link, preparation, ready barrier, steps, then, when all are through, results, clean-up, end.
 //! `absorb` only writes down; `decide` moves what can move, in the order of a run's life, until nothing moves.
 
+mod asking;
 mod ending;
 mod event;
 mod executing;
@@ -23,6 +24,7 @@ pub use event::{ConnectFailure, Effect, Event, LinkAccount};
 use crate::Millis;
 use crate::barrier::Barrier;
 use crate::plan::{HostId, RunPlan};
+use asking::Asking;
 use host::{Ending, HostRun, Patience};
 use member::ClusterRun;
 use network::Network;
@@ -45,6 +47,7 @@ pub struct Run {
     places: Vec<Option<(usize, usize)>>,
     problems: Vec<Problem>,
     network: Network,
+    asking: Asking,
     stopping: Option<Stopping>,
     outcome: Option<Outcome>,
 }
@@ -85,6 +88,7 @@ impl Run {
             places,
             problems: Vec::new(),
             network: Network::default(),
+            asking: Asking::default(),
             stopping: None,
             outcome: None,
             plan,
@@ -122,6 +126,7 @@ impl Run {
                 let now = self.now;
                 self.hosts.iter_mut().for_each(|h| h.controller_restarted(now));
                 self.ask_results_again();
+                self.asking.controller_restarted();
             }
             Event::Connected { host, hello, account } => {
                 self.hosts[host.index()].connected(*hello, account.client, self.now);
@@ -166,6 +171,7 @@ impl Run {
                 self.stopping.get_or_insert(Stopping::Asked(why));
             }
             Event::SignalAsked { signal } => self.signal_all(signal),
+            Event::Answered { question, answer } => self.answered(question, None, &answer),
         }
     }
 
@@ -176,9 +182,12 @@ impl Run {
         if self.outcome.is_some() {
             return effects;
         }
+        self.tell_of_start();
         self.move_members();
         self.finish_hosts(&mut effects);
         self.connect(&mut effects);
+        self.tell_when_over();
+        self.decide_questions(&mut effects);
         self.hosts.iter_mut().for_each(|h| h.decide_session(&mut effects));
         self.conclude(&mut effects);
         self.judge_network();
@@ -195,7 +204,12 @@ impl Run {
         let barriers = phases.chain(&self.barriers).filter_map(Barrier::wake_at);
         let barriers = barriers.filter(|_| self.stopping.is_none());
         let limits = self.hosts.iter().filter_map(HostRun::cleaning_limit);
-        links.chain(barriers).chain(limits).map(|at| at.max(now + 1)).min()
+        links
+            .chain(barriers)
+            .chain(limits)
+            .chain(self.asking.wake_at())
+            .map(|at| at.max(now + 1))
+            .min()
     }
 
     /// The flat picture for people.

@@ -39,6 +39,9 @@ impl Run {
                 let now = self.now;
                 self.hosts[host.index()].cleaned(now);
             }
+            Report::Answered { question, answer } => {
+                self.answered(question, Some(host), &answer);
+            }
             Report::Note(text) => self.problem(Some(host), "note", text, None),
         }
     }

@@ -179,7 +179,8 @@ impl World {
             | Report::Prepared { .. }
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
-            | Report::Note(_) => return,
+            | Report::Note(_)
+            | Report::Answered { .. } => return,
         };
         for record in records {
             let TaskState::Exited { out_bytes, err_bytes, .. } = record.state else { continue };

@@ -251,7 +251,20 @@ pub(crate) static CALLBACK: Record = Record {
     doc: "A program that is told of events; it gets each as JSON on standard input. It must be trusted before it runs.",
     short: None,
     fields: &[
-        Field::attr("event", Scalar::Name, "The kind of event.").required().example("host_lost"),
+        Field::attr(
+            "event",
+            Scalar::Choice(&[
+                "run_started",
+                "barrier_opened",
+                "process_failed",
+                "host_lost",
+                "host_replaced",
+                "run_ended",
+            ]),
+            "The kind of event.",
+        )
+        .required()
+        .example("host_lost"),
         Field::list(
             "command",
             Xml::Wrapped("command", "arg"),

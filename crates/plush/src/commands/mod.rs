@@ -21,6 +21,7 @@ pub mod run;
 pub mod runs;
 pub mod status;
 pub mod stop;
+pub mod trust;
 
 use crate::cli::Command;
 use crate::exit::ExitCode;
@@ -40,6 +41,7 @@ pub fn dispatch(command: Command, invocation: &Invocation) -> Result<ExitCode, T
         Command::Resume(arguments) => in_runtime(resume::resume(arguments, invocation)),
         Command::Stop(arguments) => in_runtime(stop::stop(arguments, invocation)),
         Command::Runs(arguments) => runs::runs(&arguments, invocation),
+        Command::Trust(arguments) => trust::trust(&arguments, invocation),
         Command::Logs(arguments) => in_runtime(logs::logs(arguments, invocation)),
         Command::Barriers(arguments) => in_runtime(barriers::barriers(arguments, invocation)),
         Command::Report(arguments) => in_runtime(report::report(arguments, invocation)),

@@ -3,6 +3,7 @@
 
 use super::attach::Watching;
 use super::choice::Choice;
+use super::trust;
 use crate::ending;
 use crate::exit::ExitCode;
 use crate::front::{self, Beginning, PlanView};
@@ -36,6 +37,9 @@ pub struct Arguments {
     /// Do not ask before remote hosts are touched
     #[arg(short, long)]
     yes: bool,
+    /// Let the description's callbacks run on this machine, this once
+    #[arg(long)]
+    trust: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -64,6 +68,7 @@ pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCo
     let options = arguments.choice.options(invocation)?;
     let description = language::read(&arguments.choice.file)?;
     let planned = front::plan(&description, &arguments.choice.variables, &options, invocation)?;
+    trust::demand(&planned.digest(), &planned.view(), arguments.trust)?;
     confirm(&planned.view(), invocation)?;
     let run = front::create(&planned, &options)?;
     let beginning = if arguments.detach { Beginning::AtOnce } else { Beginning::WhenWatched };

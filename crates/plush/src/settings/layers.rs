@@ -34,10 +34,15 @@ pub fn of_project() -> Result<Layer, Trouble> {
 
 /// The user's own file.
 pub fn of_user() -> Result<Layer, Trouble> {
-    match base("XDG_CONFIG_HOME", ".config") {
-        Some(base) => read(&base.join("plush/config.toml"), Owner::User),
+    match user_directory() {
+        Some(directory) => read(&directory.join("config.toml"), Owner::User),
         None => Ok(Layer::new()),
     }
+}
+
+/// Where the user's own files for Plush are.
+pub fn user_directory() -> Option<PathBuf> {
+    Some(base("XDG_CONFIG_HOME", ".config")?.join("plush"))
 }
 
 /// The machine's file.

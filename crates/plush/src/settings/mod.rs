@@ -5,6 +5,7 @@ mod key;
 mod layers;
 
 pub use key::Key;
+pub use layers::user_directory;
 
 use crate::colour::Choice;
 use crate::duration;
