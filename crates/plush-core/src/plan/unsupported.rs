@@ -14,7 +14,6 @@ pub fn unsupported(project: &Project) -> Vec<PlanProblem> {
     let clusters: Vec<&Cluster> = project.clusters_of(application).collect();
     let mut found = Found::default();
     project.barriers.iter().for_each(|b| found.barrier(b));
-    found.when(!project.callbacks.is_empty(), "callbacks", project.place);
     clusters.iter().for_each(|c| found.cluster(c));
     for software in &project.software {
         let system = software.installer == Installer::System;

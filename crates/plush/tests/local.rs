@@ -1,0 +1,96 @@
+//! Whole runs on hosts of type `local`: what needs no network and no root.
+#![allow(clippy::unwrap_used)]
+
+mod bench;
+
+use bench::{Bench, Said};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+
+/// The events that `note.sh` of the example has kept.
+fn events(bench: &Bench, said: &Said) -> Vec<Value> {
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let run = view["run"].as_str().unwrap();
+    let path = bench.run_dir(run).join("events.jsonl");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn kinds(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["event"].as_str().unwrap()).collect()
+}
+
+fn example(name: &str) -> String {
+    Path::new(EXAMPLES).join(name).to_string_lossy().into_owned()
+}
+
+fn script(bench: &Bench, name: &str, text: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = bench.file(name, text);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn t10_callbacks_run_only_once_the_description_is_trusted() {
+    let bench = Bench::new();
+    script(&bench, "note.sh", "#!/bin/sh\ncat >>\"$PLUSH_RUN_DIR/events.jsonl\"\n");
+    let text = "project: p\nresources: [{type: local, hosts: l1}]\nrun: echo hi\n\
+                callbacks: [{event: run_ended, command: [./note.sh]}]\n";
+    bench.file("app.yaml", text);
+    let said = bench.run(&["run", "app.yaml", "--json"]);
+    assert_eq!(said.code, Some(77), "{}", said.err);
+    assert!(said.err.contains("on run_ended: ./note.sh"), "{}", said.err);
+    assert!(bench.run(&["plan", "app.yaml"]).out.contains("./note.sh"));
+
+    let once = bench.run(&["run", "app.yaml", "--json", "--trust"]);
+    assert_eq!(kinds(&events(&bench, &once)), ["run_ended"], "{}", once.err);
+    assert_eq!(bench.run(&["run", "app.yaml"]).code, Some(77), "--trust is for once");
+
+    assert_eq!(bench.run(&["trust", "app.yaml"]).code, Some(0));
+    let trusted = bench.run(&["run", "app.yaml", "--json"]);
+    assert_eq!(trusted.code, Some(0), "{}", trusted.err);
+    assert_eq!(kinds(&events(&bench, &trusted)), ["run_ended"]);
+
+    bench.file("app.yaml", format!("{text}# changed\n"));
+    assert_eq!(bench.run(&["run", "app.yaml"]).code, Some(77), "it is another description now");
+    bench.file("app.yaml", text);
+    assert_eq!(bench.run(&["trust", "--revoke", "app.yaml"]).code, Some(0));
+    assert_eq!(bench.run(&["run", "app.yaml"]).code, Some(77));
+}
+
+#[test]
+fn the_example_of_callbacks_is_told_and_asked() {
+    let bench = Bench::new();
+    let said = bench.run(&["run", &example("callbacks.yaml"), "--json", "--trust"]);
+    let events = events(&bench, &said);
+    assert_eq!(kinds(&events), ["run_started", "process_failed", "run_ended"], "{}", said.err);
+    assert_eq!(events[1]["process"], "work");
+    assert_eq!(said.code, Some(1), "the failed task stays failed: {}", said.err);
+}
+
+#[test]
+fn f81_a_callback_that_hangs_dies_or_prints_rubbish_costs_a_line() {
+    let bench = Bench::new();
+    script(&bench, "hang.sh", "#!/bin/sh\nsleep 600 & sleep 600\n");
+    script(&bench, "die.sh", "#!/bin/sh\necho no luck >&2\nexit 9\n");
+    script(&bench, "rubbish.sh", "#!/bin/sh\nhead -c 100000 /dev/urandom\n");
+    bench.file(
+        "app.yaml",
+        "project: p\nresources: [{type: local, hosts: l1}]\nrun: echo hi\ncallbacks:\n\
+         - {event: run_started, command: [./hang.sh], time_limit: 300 ms}\n\
+         - {event: run_started, command: [./die.sh]}\n\
+         - {event: run_started, command: [./rubbish.sh]}\n\
+         - {event: run_ended, command: [./absent.sh]}\n",
+    );
+    let said = bench.run(&["run", "app.yaml", "--json", "--trust"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let problems = view["view"]["problems"].as_array().unwrap();
+    let causes: Vec<&str> = problems.iter().map(|p| p["cause"].as_str().unwrap()).collect();
+    for part in ["within 300 ms", "no luck", "absent.sh: cannot be started"] {
+        assert!(causes.iter().any(|cause| cause.contains(part)), "{part} is not in {causes:?}");
+    }
+}
