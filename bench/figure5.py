@@ -1,0 +1,166 @@
+"""Figure 5 of the paper on emulated hosts: one server with a shaped uplink serves a file to many hosts, let go by each
+release policy in turn. Called by `bench/run figure5`.
+
+For each policy one run of one description, whose phase `prepare` has that release and fetches the file; what is measured is when
+each host's preparation was reported complete, from the first one's start (the run's own journal, by `plush run --events`). Hosts and
+links are the same for all policies; a policy sees nothing but its own run.
+"""
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+
+LIMIT_S = 1800
+POLICIES = {
+    "1": "{inside: 1}",
+    "10": "{inside: 10}",
+    "25": "{inside: 25}",
+    "50": "{inside: 50}",
+    "100": "{inside: 100}",
+    "all": "all",
+    "median": "median",
+    "adaptive": "adaptive",
+}
+# Name: uplink of the server, and the links of the hosts: median rate in Mbit/s, spread of its logarithm, delay in ms.
+NETWORKS = {
+    "tail": ("100mbit", 8.0, 1.0, (5, 60)),
+    "narrow": ("40mbit", 20.0, 0.5, (5, 60)),
+    "wide": ("200mbit", 4.0, 0.7, (20, 120)),
+}
+
+
+def lab_do(lab, *argv):
+    subprocess.run(["plush-lab", "--name", lab.name, *argv], check=True, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, timeout=LIMIT_S)
+
+
+def shape(lab, hosts, network, seed):
+    """Draws the links: a lognormal rate and an even delay for each host, the server's uplink as named."""
+    uplink, median, spread, (near, far) = NETWORKS[network]
+    draw = random.Random(seed)
+    lab_do(lab, "link", "h001", "--reset", "--rate", uplink, "--delay", "2ms")
+    for number in range(2, hosts + 2):
+        rate = max(0.5, median * math.exp(draw.gauss(0, spread)))
+        delay = draw.uniform(near, far)
+        lab_do(lab, "link", f"h{number:03d}", "--reset", "--rate", f"{rate:.2f}mbit", "--delay", f"{delay:.0f}ms")
+
+
+def serve(lab, megabytes):
+    lab_do(lab, "on", "h001", "sh", "-c",
+           f"mkdir -p /srv/f && head -c {megabytes}000000 /dev/urandom > /srv/f/file && busybox httpd -p 8000 -h /srv/f")
+    status = subprocess.run(["plush-lab", "--name", lab.name, "status", "--json"], check=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, timeout=LIMIT_S)
+    hosts = json.loads(status.stdout)
+    hosts = hosts["hosts"] if isinstance(hosts, dict) else hosts
+    return next(h["address"] for h in hosts if h["name"] == "h001")
+
+
+def describe(path, hosts, address, release):
+    with open(path, "w") as file:
+        file.write(f"""plush: 1
+project: figure5
+resources: [{{type: ssh, hosts: "h[002-{hosts + 1:03d}]"}}]
+software:
+  file: {{type: none, package: {{type: web, path: "http://{address}:8000/file"}}}}
+clusters:
+  all:
+    num_hosts: {hosts}
+    software: [file]
+    prepare: {{release: {release}}}
+    execution: [{{process: see, run: "wc -c < file"}}]
+""")
+
+
+def completions(said):
+    """Seconds from the first preparation's order to each one's end, in order."""
+    began, done = None, []
+    for line in said.splitlines():
+        if not line.startswith("{"):
+            continue
+        record = json.loads(line)
+        event = record.get("event") or {}
+        reported = event.get("reported") if isinstance(event, dict) else None
+        report = (reported or {}).get("report", {})
+        if isinstance(report, dict) and "prepared" in report:
+            at, took = record["at_ms"], report["prepared"]["took_ms"]
+            began = min(began if began is not None else at, at - took)
+            done.append(at)
+    return [(at - began) / 1000 for at in sorted(done)]
+
+
+def measure(lab, work, hosts, address, policy):
+    app = os.path.join(work, f"{policy}.yaml")
+    describe(app, hosts, address, POLICIES[policy])
+    done = subprocess.run(lab.command("plush", "run", app, "--runs-dir", os.path.join(work, "runs"), "-y", "--events"),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT_S)
+    times = completions(done.stdout.decode(errors="replace"))
+    if len(times) != hosts:
+        sys.exit(f"{policy}: {len(times)} of {hosts} hosts have the file:\n{done.stderr.decode(errors='replace')[-2000:]}")
+    return times
+
+
+def at_share(times, share):
+    return times[max(0, math.ceil(share * len(times)) - 1)]
+
+
+def table(network, hosts, megabytes, curves):
+    uplink, median, spread, delays = NETWORKS[network]
+    print(f"network `{network}`: uplink {uplink}; links of the hosts: median {median} Mbit/s, log-spread {spread}, delay {delays} ms")
+    print(f"{megabytes} MB to {hosts} hosts, seconds until a share of them had it whole:")
+    print(f"{'release':>10} {'10 %':>8} {'50 %':>8} {'80 %':>8} {'95 %':>8} {'all':>8} {'all, of the best fixed':>24}")
+    fixed = min(curves[p][-1] for p in curves if p.isdigit())
+    for policy, times in curves.items():
+        shares = " ".join(f"{at_share(times, s):8.1f}" for s in (0.1, 0.5, 0.8, 0.95, 1.0))
+        print(f"{policy:>10} {shares} {times[-1] / fixed:24.2f}", flush=True)
+
+
+def picture(path, title, curves):
+    """The completion curves as an SVG of their own."""
+    width, height, left, bottom = 860, 480, 60, 50
+    right = 120
+    longest = max(times[-1] for times in curves.values())
+    colours = ["#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#9498a0", "#a463f2", "#000000"]
+    x = lambda s: left + s / longest * (width - left - right)
+    y = lambda share: 40 + (1 - share) * (height - 40 - bottom)
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if longest / s <= 10)
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
+             f'<rect width="{width}" height="{height}" fill="white"/><text x="{left}" y="24" font-size="15">{title}</text>']
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(f'<path d="M{left} {y(share):.1f}H{width - right}" stroke="#ddd"/>'
+                     f'<text x="{left - 8}" y="{y(share) + 4:.1f}" text-anchor="end">{share:.0%}</text>')
+    for tick in range(0, int(longest) + 1, step):
+        parts.append(f'<text x="{x(tick):.1f}" y="{height - bottom + 18}" text-anchor="middle">{tick}</text>')
+    parts.append(f'<text x="{(left + width - right) / 2}" y="{height - 10}" text-anchor="middle">seconds since the first host was let go</text>')
+    ends = sorted((times[-1], policy) for policy, times in curves.items())
+    for place, (_, policy) in enumerate(ends):
+        times, colour = curves[policy], colours[list(curves).index(policy) % len(colours)]
+        points = [f"{x(0):.1f},{y(0):.1f}"]
+        for number, at in enumerate(times, 1):
+            points.append(f"{x(at):.1f},{y((number - 1) / len(times)):.1f}")
+            points.append(f"{x(at):.1f},{y(number / len(times)):.1f}")
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{" ".join(points)}"/>')
+        row = 52 + 18 * place
+        parts.append(f'<path d="M{width - right + 12} {row - 4}h18" stroke="{colour}" stroke-width="3"/>'
+                     f'<text x="{width - right + 36}" y="{row}">{policy}</text>')
+    with open(path, "w") as file:
+        file.write("\n".join(parts) + "\n</svg>\n")
+
+
+def main(lab, work, hosts, megabytes, networks, policies, out):
+    """All policies on each network, interleaved by nothing: each run has the network for itself."""
+    address = serve(lab, megabytes)
+    results = {}
+    for network in networks:
+        shape(lab, hosts, network, seed=7)
+        curves = {}
+        for policy in policies:
+            curves[policy] = measure(lab, work, hosts, address, policy)
+            print(f"  {network}, {policy}: all after {curves[policy][-1]:.1f} s", flush=True)
+        table(network, hosts, megabytes, curves)
+        results[network] = curves
+        picture(os.path.join(out, f"figure5-{network}.svg"), f"{megabytes} MB to {hosts} hosts, network `{network}`", curves)
+    with open(os.path.join(out, "figure5.json"), "w") as file:
+        json.dump({"hosts": hosts, "megabytes": megabytes, "seconds": results}, file)
+    print(f"pictures and figures: {out}")
