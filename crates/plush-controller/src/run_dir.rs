@@ -80,13 +80,20 @@ impl RunDir {
         if here.as_os_str().len() <= SOCKET_PATH_MAX {
             return here;
         }
-        private_temporary().join(format!("{}.sock", self.run()))
+        private_temporary().join(format!("{}.sock", self.own_name()))
     }
 
     /// The directory that stands for a `local` host's disk. There is none above it that is the run's: agents remove
     /// their own when the controller may have ended already, and nobody would be left to remove that one.
     pub fn local_host(&self, host: &str) -> PathBuf {
-        private_temporary().join(format!("{}@{}", file_name(host), self.run()))
+        private_temporary().join(format!("{}@{}", file_name(host), self.own_name()))
+    }
+
+    /// The run's id, and what tells it from a run of the same name in another directory of runs.
+    fn own_name(&self) -> String {
+        let path = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
+        let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+        format!("{}-{}", self.run(), &digest[..8])
     }
 }
 

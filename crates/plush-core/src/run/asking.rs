@@ -47,15 +47,6 @@ pub(super) enum Subject {
     Told,
 }
 
-/// What a program decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Decision {
-    /// Its word, such as `open` or `drop`; `None` is the default.
-    pub word: Option<String>,
-    /// For how long, where it asks for time.
-    pub wait_ms: Option<Millis>,
-}
-
 /// What happened, as a program reads it.
 pub(super) struct Happening {
     kind: &'static str,
@@ -179,19 +170,11 @@ impl Run {
             return;
         }
         let Some(open) = self.asking.open.remove(&number) else { return };
-        let decision = match (&open.subject, answer) {
-            (Subject::Told, Answer::Said(_)) => return,
-            (Subject::Told, Answer::Failed(why)) => Err(why.raw().to_owned()),
-        };
-        let _decision: Option<Decision> = match decision {
-            Ok(decision) => Some(decision),
-            Err(why) => {
-                self.callback_failed(&open.hook, from, &why);
-                None
+        match (open.subject, answer) {
+            (Subject::Told, Answer::Said(_)) => {}
+            (Subject::Told, Answer::Failed(why)) => {
+                self.callback_failed(&open.hook, from, why.raw());
             }
-        };
-        match open.subject {
-            Subject::Told => {}
         }
     }
 
@@ -248,22 +231,5 @@ impl Asking {
     pub fn controller_restarted(&mut self) {
         let local = self.open.values_mut().filter(|open| open.host.is_none());
         local.for_each(|open| open.until = None);
-    }
-}
-
-/// Reads an answer: the last line that is not empty, a JSON object `{"decision": WORD, "wait_ms": N}`. An empty
-/// answer is the default.
-fn read(answer: &str, words: &[&str]) -> Result<Decision, String> {
-    let Some(line) = answer.lines().rev().map(str::trim).find(|line| !line.is_empty()) else {
-        return Ok(Decision { word: None, wait_ms: None });
-    };
-    let value: Value = serde_json::from_str(line).map_err(|e| format!("not an answer: {e}"))?;
-    let word = value.get("decision").and_then(Value::as_str);
-    let word = word.ok_or("not an answer: a JSON object with \"decision\" is wanted")?;
-    let wait_ms = value.get("wait_ms").and_then(Value::as_u64);
-    match word {
-        "default" => Ok(Decision { word: None, wait_ms }),
-        _ if words.contains(&word) => Ok(Decision { word: Some(word.to_owned()), wait_ms }),
-        _ => Err(format!("`{word}` is no decision here; these are: default, {}", words.join(", "))),
     }
 }

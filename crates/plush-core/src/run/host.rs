@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 /// First wait before a connection is tried again; doubles up to [`RETRY_MAX_MS`].
 const RETRY_MIN_MS: Millis = 500;
+/// A link that is lost sooner than this after it was made was no good: the next one is not tried at once.
+const GOOD_LINK_MS: Millis = 5_000;
+/// A host with so many links in a row that were no good is given up.
+const BAD_LINKS_MAX: u32 = 12;
 const RETRY_MAX_MS: Millis = 16_000;
 /// A host that never answered is given up after so many attempts.
 const FIRST_ATTEMPTS: u32 = 4;
@@ -36,6 +40,9 @@ pub(super) struct HostRun {
     outbox: Outbox<Command>,
     inbox: Inbox,
     lost_at: Option<Millis>,
+    up_at: Millis,
+    /// Links in a row that were no good.
+    bad_links: u32,
     /// Set while a link that is up is silent.
     suspicion: Option<Suspicion>,
     /// Silence that is tolerated of its link, as was said last.
@@ -130,6 +137,8 @@ impl HostRun {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             lost_at: None,
+            up_at: 0,
+            bad_links: 0,
             suspicion: None,
             limit_ms: LEAST_LIMIT_MS,
             doubt: None,
@@ -170,6 +179,7 @@ impl HostRun {
         self.client = Some(client);
         self.link = Link::Up;
         self.lost_at = None;
+        self.up_at = now;
         self.suspicion = None;
         self.doubt = None;
         self.since = now;
@@ -267,21 +277,32 @@ impl HostRun {
         }
     }
 
-    pub fn link_lost(&mut self, cause: &Tainted, now: Millis) {
+    /// The link is gone. One that was good is made again at once, others after a pause, and not for ever (R3).
+    #[must_use]
+    pub fn link_lost(&mut self, cause: &Tainted, now: Millis) -> Patience {
         if self.link != Link::Up {
-            return;
+            return Patience::TryAgain;
         }
+        let is_good = now.saturating_sub(self.up_at) >= GOOD_LINK_MS;
+        self.bad_links = if is_good { 0 } else { self.bad_links + 1 };
         self.outbox.disconnected();
         let suspicion = self.suspicion.take();
         self.lost_at = Some(suspicion.map_or(now, |s| s.since));
         self.doubt = Some(cause.clone());
         self.since = now;
         self.link = match suspicion.map(|s| s.race) {
+            None if self.bad_links > 1 => {
+                Link::Waiting { until: now + self.pause(self.bad_links - 1), attempt: 0 }
+            }
             None => Link::Waiting { until: now, attempt: 0 },
             // What was meant to be the second link is to be the only one.
             Some(Race::Running { attempt }) => Link::Connecting { attempt },
             Some(Race::Waiting { attempt, .. }) => Link::Waiting { until: now, attempt },
         };
+        match self.bad_links > BAD_LINKS_MAX {
+            true => Patience::GiveUp,
+            false => Patience::TryAgain,
+        }
     }
 
     /// Nobody listened for a while: silence counts from now, and who was being waited for is tried at once.
@@ -327,7 +348,9 @@ impl HostRun {
         match self.link {
             Link::Up => {
                 self.suspicion = None;
-                self.link_lost(&Tainted::new("the controller was started again"), now);
+                let _goes_on =
+                    self.link_lost(&Tainted::new("the controller was started again"), now);
+                self.bad_links = 0;
             }
             Link::Connecting { attempt } | Link::Unwanted { attempt } => {
                 self.link = Link::Waiting { until: now, attempt: attempt.saturating_sub(1) }

@@ -132,10 +132,7 @@ impl Run {
                 self.hosts[host.index()].connected(*hello, account.client, self.now);
             }
             Event::ConnectFailed { host, failure } => self.connect_failed(host, failure),
-            Event::LinkLost { host, cause } => {
-                let now = self.now;
-                self.hosts[host.index()].link_lost(&cause, now);
-            }
+            Event::LinkLost { host, cause } => self.link_lost(host, &cause),
             Event::Suspected { host, silent_ms, limit_ms } => {
                 let now = self.now;
                 self.hosts[host.index()].suspected(silent_ms, limit_ms, now);
@@ -239,6 +236,21 @@ impl Run {
 
     fn members_through(&self) -> usize {
         self.clusters.iter().map(ClusterRun::through).sum()
+    }
+
+    fn link_lost(&mut self, host: HostId, cause: &Tainted) {
+        let now = self.now;
+        let host_run = &mut self.hosts[host.index()];
+        match (host_run.link_lost(cause, now), host_run.ending) {
+            (Patience::TryAgain, _) => {}
+            (Patience::GiveUp, Ending::Cleaned) => host_run.close(Ending::Cleaned, now),
+            (Patience::GiveUp, _) => {
+                let text = format!("every link is lost right after it is made: {}", cause.raw());
+                let hint =
+                    "see the agent's log, or what `plush doctor` says of the host".to_owned();
+                self.give_up(host, "keep a link", Tainted::new(text), Some(hint));
+            }
+        }
     }
 
     fn connect_failed(&mut self, host: HostId, failure: ConnectFailure) {

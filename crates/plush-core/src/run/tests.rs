@@ -857,3 +857,23 @@ fn a_stop_drops_the_attempts_at_hosts_that_have_nothing_of_ours() {
     let problems = tale.run.view().problems;
     assert!(problems.iter().all(|p| p.operation != "connect"), "{problems:?}");
 }
+
+#[test]
+fn r3_a_host_whose_links_never_last_is_tried_again_after_longer_and_longer_pauses_and_then_given_up()
+ {
+    let mut tale = Tale::prepared(cluster(2, vec![runs("a", &[])]), 2);
+    let mut links = 0;
+    let begun = tale.now;
+    while tale.run.view().hosts[0].state != HostState::Failed {
+        assert!(links < 20, "it is given up at last");
+        links += 1;
+        tale.lose_link(0);
+        while connecting(&tale.said).iter().filter(|host| **host == 0).count() <= links
+            && tale.run.view().hosts[0].state != HostState::Failed
+        {
+            tale.wait(100);
+        }
+        tale.hello(0, SESSION + links as u64, 0);
+    }
+    assert!(tale.now - begun > 30_000, "a short partition is outlasted");
+}
