@@ -83,6 +83,7 @@ impl Checks {
                 self.demand(open, "B3", at, || format!("{key:?} starts before the barrier opened"));
             }
             Effect::DropConnect { .. }
+            | Effect::Ask { .. }
             | Effect::Send { .. }
             | Effect::Collect { .. }
             | Effect::Disconnect { .. }

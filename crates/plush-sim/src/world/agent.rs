@@ -10,8 +10,9 @@ use plush_core::Millis;
 use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, Recovered};
 use plush_core::plan::HostId;
 use plush_protocol::{
-    AgentHello, Cause, CauseKind, ControllerHello, Exit, Facts, Guarantee, PROTOCOL_VERSION,
-    Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent, ToController,
+    AgentHello, Answer, Cause, CauseKind, ControllerHello, Exit, Facts, Guarantee,
+    PROTOCOL_VERSION, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent,
+    ToController,
 };
 use std::collections::BTreeSet;
 
@@ -233,6 +234,11 @@ impl World {
             Effect::Signal { key, signal } => self.signal(host, key, signal),
             Effect::Stop { key, why } => self.stop_task(host, key, &why),
             Effect::Remove(spec) => self.begin_removal(host, &spec),
+            Effect::Ask(question) => {
+                let answer = Answer::Failed(Tainted::new("this world has no programs that answer"));
+                self.tell_agent(host, Event::Answered { question: question.number, answer });
+            }
+            Effect::CancelQuestions => {}
             Effect::Exit => self.agent_exits(host),
         }
     }

@@ -13,8 +13,8 @@ use plush_core::liveness::Pulse;
 use plush_core::plan::{HostId, RunPlan};
 use plush_core::run::{ConnectFailure, Effect, Event, LinkAccount, Run};
 use plush_protocol::{
-    AgentHello, Command, ControllerHello, PROTOCOL_VERSION, StreamName, Tainted, TaskKey, ToAgent,
-    ToController,
+    AgentHello, Answer, Command, ControllerHello, PROTOCOL_VERSION, StreamName, Tainted, TaskKey,
+    ToAgent, ToController,
 };
 use std::collections::BTreeMap;
 
@@ -228,6 +228,10 @@ impl World {
                 if let Some(link) = self.controller.links.remove(&host) {
                     self.close_from_controller(link);
                 }
+            }
+            Effect::Ask { question } => {
+                let answer = Answer::Failed(Tainted::new("this world has no programs that answer"));
+                self.event(Event::Answered { question: question.number, answer });
             }
             Effect::Finish { .. } => self.finished_at = Some(self.now),
         }

@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(
             contacts.news(&view),
             [
-                format!("plush: {first} (1) back, after 7 s under suspicion"),
+                format!("plush: {first} (1) back, after 7.0 s under suspicion"),
                 format!("plush: {second} (1) dead: gone")
             ]
         );
