@@ -20,6 +20,10 @@ pub struct Base {
 
 /// Name of the agent's socket in a run's directory.
 pub const SOCKET: &str = "agent.sock";
+/// Name of the tasks' socket in a run's directory.
+pub const TASKS_SOCKET: &str = "tasks.sock";
+/// Name of the directory in which tasks find this program, in a run's directory.
+pub const PROGRAMS: &str = "bin";
 /// Name of the log in a run's directory.
 pub const LOG: &str = "log";
 

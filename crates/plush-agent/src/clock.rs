@@ -6,12 +6,31 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 use std::io;
+use std::time::Duration;
 
 /// Milliseconds since the host booted, suspended time included.
 pub fn now_ms() -> u64 {
+    now_us() / 1_000
+}
+
+/// The same in microseconds.
+pub fn now_us() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1000
-        + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000
+        + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+}
+
+/// Waits for an instant of boot time, in microseconds.
+pub fn wait_until_us(at_us: u64) {
+    loop {
+        let now = now_us();
+        if now >= at_us {
+            return;
+        }
+        // The boot clock goes on while the host sleeps and this wait does not: so it is looked at again.
+        let left = Duration::from_micros(at_us - now).min(Duration::from_secs(1));
+        std::thread::sleep(left);
+    }
 }
 
 /// The identity of this boot; empty where the host does not tell.

@@ -5,7 +5,7 @@
 use lexopt::prelude::*;
 use plush_agent::base::Base;
 use plush_agent::logins::Came;
-use plush_agent::{bridge, driver, facts, keeper, placing, sys};
+use plush_agent::{barrier_command, bridge, driver, facts, keeper, placing, sys};
 use plush_protocol::PROTOCOL_VERSION;
 use std::error::Error;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ const USAGE: &str = "\
 usage: plush-agent bridge  --run ID --host NAME --base DIR   join stdin and stdout to the agent of a run
        plush-agent install --digest HEX --to PATH            put this program in place
        plush-agent facts   [--base DIR] --json               facts of this host
+       plush-agent barrier --help                            barriers, for the programs of a run
        plush-agent --version
 ";
 
@@ -59,7 +60,12 @@ struct Options {
 }
 
 fn run() -> Result<ExitCode, Failure> {
-    let (command, options) = parse().map_err(Failure::Usage)?;
+    let mut arguments = lexopt::Parser::from_env();
+    if arguments.try_raw_args().and_then(|mut raw| raw.next_if(|word| word == "barrier")).is_some()
+    {
+        return Ok(ExitCode::from(barrier_command::run(arguments)));
+    }
+    let (command, options) = parse(arguments).map_err(Failure::Usage)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     match command.as_str() {
         "bridge" => bridge::run(&options.base()?, &options.host()?).map_err(work)?,
@@ -86,9 +92,8 @@ fn run() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn parse() -> Result<(String, Options), lexopt::Error> {
+fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Error> {
     let (mut command, mut options) = (None, Options::default());
-    let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("run") => options.run = Some(arguments.value()?.string()?),

@@ -10,6 +10,7 @@ use crate::oneself;
 use crate::operator::{self, Office};
 use crate::order::{ORDERS, Order, Word};
 use crate::packages::Shelf;
+use crate::run_clock::RunClock;
 use crate::run_dir::{RunDir, write_whole};
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
 use plush_core::Millis;
@@ -79,9 +80,6 @@ struct Driver {
     views: watch::Sender<Arc<RunView>>,
     records: broadcast::Sender<Arc<Record>>,
     watched: watch::Sender<bool>,
-    /// The run's clock is this much ahead of `began`: what earlier controllers have used.
-    before_ms: Millis,
-    began: Instant,
     published: Instant,
     is_view_old: bool,
     view_written: Option<Instant>,
@@ -113,6 +111,8 @@ impl Driver {
             agents: start.agents,
             lines: broadcast::channel(lines::BATCHES).0,
             words: sender,
+            clock: RunClock::after(before_ms),
+            measures_clocks: run.plan().starts_together(),
             run_dir: start.run_dir,
         });
         let mut driver = Driver {
@@ -127,8 +127,6 @@ impl Driver {
             hosts: JoinSet::new(),
             records: broadcast::channel(operator::RECORDS).0,
             watched: watch::channel(false).0,
-            before_ms,
-            began: now,
             published: now,
             is_view_old: false,
             view_written: None,
@@ -178,7 +176,6 @@ impl Driver {
         let mut watched = self.watched.subscribe();
         // Nobody came: the run does not depend on it.
         let _ = tokio::time::timeout(OPERATOR_LIMIT, watched.wait_for(|w| *w)).await;
-        self.began = Instant::now();
     }
 
     /// One round per batch of words or tick of the clock, until the run is over.
@@ -187,6 +184,7 @@ impl Driver {
             ControllerError::io("listen for signals for", self.shared.run_dir.path(), e)
         })?;
         let (mut events, mut looks) = (Vec::new(), Vec::new());
+        self.shared.clock.start();
         // A run that had come to its end only lacks its last view.
         if let Some(outcome) = self.run.outcome() {
             return Ok(outcome.clone());
@@ -274,8 +272,7 @@ impl Driver {
     }
 
     fn now(&self) -> Millis {
-        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.before_ms.saturating_add(since)
+        self.shared.clock.now()
     }
 
     /// When to look again though nobody speaks: the core's time, or the view's.

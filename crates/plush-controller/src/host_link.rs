@@ -8,16 +8,18 @@ use crate::lines::{Batch, Lines};
 use crate::order::{Order, Word};
 use crate::output::{HostOutput, Stored, Sync};
 use crate::packages::Shelf;
+use crate::run_clock::RunClock;
 use crate::run_dir::RunDir;
 use crate::transport::{AgentShelf, Pacer, Route, Ssh};
 use crate::wire::Wire;
 use plush_core::Millis;
 use plush_core::liveness::{Pulse, PulseEffect};
+use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
 use plush_core::run::Event;
 use plush_protocol::{
-    Command, OutputPart, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent,
-    ToController,
+    Command, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
+    ToAgent, ToController,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+/// Pings after the first that follow each other at once, where clocks are measured.
+const QUICK_PINGS: u32 = 7;
 /// How often what was received is made durable while a task goes on writing.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,9 @@ pub struct Shared {
     pub factor: watch::Receiver<u64>,
     /// Where the clocks of all pulses begin.
     pub began: Instant,
+    pub clock: RunClock,
+    /// Something in this run starts at an instant.
+    pub measures_clocks: bool,
 }
 
 /// The task of one host.
@@ -61,6 +68,10 @@ pub struct HostLink {
     attempt: Option<Attempt>,
     /// They outlive a link: a stream that waits for one is not synchronised a second time.
     syncs: JoinSet<(Sync, std::io::Result<()>)>,
+    /// What is known of the host's clock on this link.
+    offset: OffsetFilter,
+    /// Pings that are still to follow at once.
+    quick_pings: u32,
 }
 
 /// Why a link ended.
@@ -90,6 +101,8 @@ impl HostLink {
             output: HostOutput::new(shared.run_dir.output(&name)),
             lines: Lines::new(name.clone(), shared.lines.clone()),
             processes: known.into_iter().collect(),
+            offset: OffsetFilter::default(),
+            quick_pings: 0,
             name,
             route,
             shared,
@@ -176,6 +189,10 @@ impl HostLink {
             return End::Broken(error);
         }
         let mut factor = self.shared.factor.clone();
+        (self.offset, self.quick_pings) = (OffsetFilter::default(), QUICK_PINGS);
+        if self.shared.measures_clocks {
+            wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
+        }
         let mut sync = tokio::time::interval(SYNC_EVERY);
         let mut collecting: Option<CollectTraffic> = None;
         loop {
@@ -236,7 +253,7 @@ impl HostLink {
         }
         for effect in self.pulse.decide(now, factor) {
             match effect {
-                PulseEffect::Ping => wire.send(&ToAgent::Ping(0)),
+                PulseEffect::Ping => wire.send(&ToAgent::Ping(self.shared.clock.now_us())),
                 PulseEffect::Suspect { silent_ms, limit_ms } => {
                     self.say(Event::Suspected { host: self.id, silent_ms, limit_ms }).await;
                 }
@@ -284,6 +301,7 @@ impl HostLink {
             | Command::Stop { .. }
             | Command::Signal { .. }
             | Command::CleanUp { .. }
+            | Command::Barrier(_)
             | Command::CancelPrepare { .. }
             | Command::Ask(_) => None,
         };
@@ -336,11 +354,28 @@ impl HostLink {
                     let _ = traffic.answers.send(answer).await;
                 }
             }
-            ToController::Pong(_) => {}
+            ToController::Pong(pong) => self.measure(wire, pong).await,
             ToController::Hello(_) => return Err(End::Lost("the agent said hello twice".into())),
             ToController::Bye(why) => return Err(End::Lost(format!("the agent left: {why}"))),
         }
         Ok(())
+    }
+
+    /// Learns from a pong how far the host's clock is ahead, where the run starts anything at an instant. The first
+    /// pings follow each other at once, so that it is known before it is needed.
+    async fn measure(&mut self, wire: &mut Wire, pong: Pong) {
+        if !self.shared.measures_clocks {
+            return;
+        }
+        let came_us = self.shared.clock.now_us();
+        let sample = Sample { asked_us: pong.token, host_us: pong.clock_us, came_us };
+        if let Some(offset) = self.offset.take(sample) {
+            self.say(Event::ClockMeasured { host: self.id, offset }).await;
+        }
+        if self.quick_pings > 0 {
+            self.quick_pings -= 1;
+            wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
+        }
     }
 
     fn store(&mut self, wire: &mut Wire, part: &OutputPart) -> Result<(), End> {
@@ -364,6 +399,7 @@ impl HostLink {
             | Report::Prepared { .. }
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
+            | Report::Barrier(_)
             | Report::Note(_)
             | Report::Answered { .. } => &[],
         };

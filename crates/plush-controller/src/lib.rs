@@ -18,6 +18,7 @@ mod order;
 mod output;
 mod packages;
 mod provider;
+mod run_clock;
 mod run_dir;
 pub mod transport;
 mod wire;

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod barrier;
 pub mod liveness;
+pub mod offset;
 pub mod pacing;
 pub mod plan;
 pub mod run;

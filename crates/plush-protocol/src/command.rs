@@ -1,6 +1,7 @@
 //! What the controller asks of an agent. Every command is idempotent: its key says whether it was done before.
 //! Not how it is carried: see [`crate::message`].
 
+use crate::barrier::BarrierAnswer;
 use crate::question::Question;
 use crate::task::{TaskKey, TaskSpec};
 use minicbor::{Decode, Encode};
@@ -65,6 +66,9 @@ pub enum Command {
         #[n(0)]
         cluster: String,
     },
+    /// The answer to a program's request; nothing, where nobody waits for it any more.
+    #[n(6)]
+    Barrier(#[n(0)] BarrierAnswer),
     /// Ask a program of the description; the answer is an `Answered`, or nothing if the agent dies meanwhile.
     #[n(12)]
     Ask(#[n(0)] Question),

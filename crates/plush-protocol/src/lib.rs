@@ -3,6 +3,7 @@
 //! A crate of its own because the agent, the controller and the front ends share it and nothing else.
 //! It holds no rule about how a run goes on, and it does no I/O.
 
+pub mod barrier;
 pub mod bulk;
 pub mod command;
 pub mod frame;
@@ -16,6 +17,10 @@ pub mod tainted;
 pub mod task;
 pub mod view;
 
+pub use barrier::{
+    BarrierAnswer, BarrierAsk, BarrierEntrant, BarrierOutcome, BarrierStand, BarrierVerb,
+    MAX_ALIAS_BYTES,
+};
 pub use bulk::{
     BlobPart, BlobWant, FilePart, FileWant, ListPart, ListWant, ListedFile, OutputAck, OutputGap,
     OutputPart, SkippedFile,
@@ -27,7 +32,7 @@ pub use history::{
     BarrierHistory, BarrierMember, BarrierOpening, BarrierOrigin, ClusterHistory, HostHistory,
     MemberStand, RunHistory, Span, TaskHistory,
 };
-pub use message::{ToAgent, ToController};
+pub use message::{Pong, ToAgent, ToController};
 pub use operator::{OperatorReply, OperatorRequest, OutputLine};
 pub use question::{ANSWER_MAX_BYTES, Answer, Question};
 pub use report::{Cause, CauseKind, Report, TaskRecord};
@@ -38,5 +43,5 @@ pub use task::{
 };
 pub use view::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, Notice, Outcome, PhaseName,
-    Problem, RunView, TaskView,
+    Problem, RunView, TaskView, TogetherView,
 };

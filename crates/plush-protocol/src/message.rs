@@ -52,10 +52,21 @@ pub enum ToController {
     ListPart(ListPart),
     /// A piece of a file.
     FilePart(FilePart),
-    /// The answer to a ping: its token.
-    Pong(u64),
+    /// The answer to a ping.
+    Pong(Pong),
     /// The agent will not serve this connection: why.
     Bye(String),
+}
+
+/// The answer to a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Pong {
+    /// The ping's.
+    #[n(0)]
+    pub token: u64,
+    /// The host's boot time when it was answered, in microseconds.
+    #[n(1)]
+    pub clock_us: u64,
 }
 
 /// A number and what it numbers.
@@ -147,7 +158,7 @@ impl ToController {
             ToController::BlobWant(m) => Frames::put(out, kind::BLOB_WANT, m),
             ToController::ListPart(m) => Frames::put(out, kind::LIST, m),
             ToController::FilePart(m) => Frames::put(out, kind::FILE, m),
-            ToController::Pong(token) => Frames::put(out, kind::PING, token),
+            ToController::Pong(m) => Frames::put(out, kind::PING, m),
             ToController::Bye(why) => Frames::put(out, kind::BYE, why),
         }
     }

@@ -1,6 +1,7 @@
 //! What an agent tells the controller; each report is durable at the controller before it is acknowledged.
 //! Not the output of tasks: that travels as bulk and is addressed by offset.
 
+use crate::barrier::BarrierAsk;
 use crate::hello::Guarantee;
 use crate::question::Answer;
 use crate::tainted::Tainted;
@@ -93,6 +94,9 @@ pub enum Report {
         #[n(1)]
         answer: Answer,
     },
+    /// A program on the host asks something of a barrier; answered by a command.
+    #[n(7)]
+    Barrier(#[n(0)] BarrierAsk),
 }
 
 /// One task as its agent sees it.

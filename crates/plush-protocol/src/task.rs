@@ -53,6 +53,9 @@ pub struct TaskSpec {
     /// Exit codes that count as success.
     #[n(10)]
     pub success_codes: Vec<i32>,
+    /// It is executed at this instant of the host's boot time, in microseconds, or at once where that is over.
+    #[n(11)]
+    pub at_us: Option<u64>,
 }
 
 /// The program of a task.
@@ -206,6 +209,9 @@ pub enum TaskState {
         /// Process id on the host, for people.
         #[n(0)]
         pid: u32,
+        /// When it was executed, in microseconds of the host's boot time, where that was seen.
+        #[n(1)]
+        since_us: Option<u64>,
     },
     /// It never ran: no exec happened under this key.
     #[n(2)]

@@ -212,6 +212,33 @@ pub struct BarrierView {
     pub waited_ms: u64,
     /// Who is missing: at most [`BarrierView::MISSING_SHOWN`] names.
     pub missing: Vec<String>,
+    /// Which round this is, from 1.
+    #[serde(default = "first_generation")]
+    pub generation: u32,
+    /// How well its tasks were started at one instant, where that was asked for.
+    #[serde(default)]
+    pub together: Option<TogetherView>,
+}
+
+/// How well the tasks after a barrier were started at one instant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TogetherView {
+    /// The instant: time since the run began.
+    pub at_ms: u64,
+    /// Tasks that were started by it so far.
+    pub started: u32,
+    /// Tasks that are to be.
+    pub expected: u32,
+    /// From the instant to the last start, on the controller's clock.
+    pub last_us: i64,
+    /// From the first start to the last.
+    pub spread_us: u64,
+    /// Either may be wrong by so much: half the shortest round trip to the host that is known worst.
+    pub uncertainty_us: u64,
+}
+
+fn first_generation() -> u32 {
+    1
 }
 
 impl BarrierView {

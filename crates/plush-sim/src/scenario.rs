@@ -54,6 +54,8 @@ fn project(chance: &mut Chance, clusters: Vec<Cluster>) -> Project {
         name: name(MEETING),
         place: Place::default(),
         policy: BarrierPolicy { late: late(chance), ..meeting_policy(chance) },
+        clusters: Vec::new(),
+        per_host: None,
     };
     let application = Application {
         name: name("simulated"),

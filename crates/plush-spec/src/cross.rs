@@ -138,6 +138,9 @@ impl Cross<'_, '_> {
             self.entries(cluster);
             self.execution(cluster);
         }
+        for barrier in &self.project.barriers {
+            self.references(&barrier.clusters, &clusters, "cluster");
+        }
         let after: Vec<(&Name, &[Reference])> =
             self.project.clusters.iter().map(|c| (&c.name, c.after.as_slice())).collect();
         self.cycle(&after, "clusters");

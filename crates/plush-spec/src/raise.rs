@@ -18,10 +18,7 @@ pub(crate) fn raise(project: &Project) -> Node {
     map.list("resources", project.resources.iter().map(resource));
     map.dict("software", project.software.iter().map(|s| (s.name.as_str(), software(s))));
     map.dict("clusters", project.clusters.iter().map(|c| (c.name.as_str(), cluster(c))));
-    map.dict(
-        "barriers",
-        project.barriers.iter().map(|b| (b.name.as_str(), policy(&b.policy).node())),
-    );
+    map.dict("barriers", project.barriers.iter().map(|b| (b.name.as_str(), barrier(b))));
     if project.applications != [default_application(&project.name)] {
         map.dict(
             "applications",
@@ -305,6 +302,13 @@ fn test(test: &Test) -> Node {
     map.node()
 }
 
+fn barrier(barrier: &Barrier) -> Node {
+    let mut map = policy(&barrier.policy);
+    map.names("clusters", &barrier.clusters);
+    map.number("per_host", barrier.per_host);
+    map.node()
+}
+
 fn policy(policy: &BarrierPolicy) -> Map {
     let mut map = Map::new();
     map.record("entry", entry(&policy.entry));
@@ -320,6 +324,7 @@ fn policy(policy: &BarrierPolicy) -> Map {
     if let Some(callback) = &policy.callback {
         map.record("callback", hook(callback));
     }
+    map.duration("together", policy.together_ms);
     map
 }
 

@@ -1,7 +1,7 @@
 //! The environment of a task: a function of the host, the run and the specification, the same for every
 //! incarnation but for its counter. Not that of programs that prepare software.
 
-use crate::base::Base;
+use crate::base::{Base, PROGRAMS, TASKS_SOCKET};
 use plush_protocol::{TaskKey, TaskSpec};
 use std::collections::BTreeMap;
 
@@ -22,7 +22,14 @@ impl Environment {
             common.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
         }
         let path = std::env::var("PATH").ok().filter(|path| !path.is_empty());
-        common.insert("PATH".into(), path.unwrap_or_else(|| DEFAULT_PATH.into()));
+        let path = path.unwrap_or_else(|| DEFAULT_PATH.into());
+        // Programs of the host come first: this directory only adds our own.
+        let programs = base.run.join(PROGRAMS);
+        common.insert("PATH".into(), format!("{path}:{}", programs.display()));
+        let agent = programs.join("plush-agent").to_string_lossy().into_owned();
+        common.insert("PLUSH_AGENT".into(), agent);
+        let socket = base.run.join(TASKS_SOCKET).to_string_lossy().into_owned();
+        common.insert("PLUSH_SOCKET".into(), socket);
         let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
         common.insert("PLUSH_RUN".into(), run);
         common.insert("PLUSH_HOST".into(), host.to_owned());

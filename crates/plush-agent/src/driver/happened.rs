@@ -2,8 +2,11 @@
 
 use super::collect::Permit;
 use crate::keeper::wire::FromKeeper;
-use plush_core::agent::{Event, LinkId};
-use plush_protocol::{BlobWant, Report, TaskKey, ToAgent, ToController};
+use plush_core::agent::{AskerId, Event, LinkId};
+use plush_protocol::{
+    BarrierAsk, BarrierOutcome, BlobWant, Report, TaskKey, ToAgent, ToController,
+};
+use tokio::sync::oneshot;
 
 /// One thing that happened.
 pub enum Happened {
@@ -57,6 +60,20 @@ pub enum Happened {
         cluster: String,
         /// How.
         report: Report,
+    },
+    /// A program asks something of a barrier.
+    Asked {
+        /// Who.
+        asker: AskerId,
+        /// What.
+        ask: BarrierAsk,
+        /// Where the answer goes.
+        answer: oneshot::Sender<BarrierOutcome>,
+    },
+    /// A program does not wait for its answer any more.
+    AskerGone {
+        /// Which.
+        asker: AskerId,
     },
     /// Something for the core.
     Core(Event),

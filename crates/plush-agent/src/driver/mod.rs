@@ -4,6 +4,7 @@
 mod asking;
 mod collect;
 mod descriptors;
+mod door;
 mod environment;
 mod happened;
 mod held;
@@ -14,7 +15,7 @@ mod prepare;
 mod reaping;
 mod recovery;
 
-use crate::base::{Base, LOG};
+use crate::base::{Base, LOG, PROGRAMS};
 use crate::cgroup::Groups;
 use crate::cleanup::Shared;
 use crate::clock::{self, Alarm};
@@ -23,15 +24,17 @@ use crate::logins::Came;
 use crate::{cleanup, facts, keeper, log, logger, logins, record};
 use collect::{Collector, Question};
 use descriptors::Spare;
+use door::Door;
 use environment::Environment;
 use happened::Happened;
 use held::Held;
 use link::{BATCH_BYTES, Link};
 use pieces::{Piece, Pieces};
-use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, LinkId};
+use plush_core::agent::{Agent, AskerId, CleanUpSpec, Effect, Event, Greeting, LinkId};
 use plush_protocol::{
-    AgentHello, Cause, CauseKind, Guarantee, Logout, OutputAck, PROTOCOL_VERSION, PrepareSpec,
-    Report, StreamName, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState, ToAgent, ToController,
+    AgentHello, BarrierOutcome, Cause, CauseKind, Guarantee, Logout, OutputAck, PROTOCOL_VERSION,
+    Pong, PrepareSpec, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState,
+    ToAgent, ToController,
 };
 use prepare::Preparation;
 use std::collections::BTreeMap;
@@ -44,7 +47,7 @@ use std::sync::mpsc as std_mpsc;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Things that happened and were not yet taken up; who has more to say waits.
 const HAPPENED_QUEUE: usize = 32;
@@ -97,6 +100,9 @@ struct Driver {
     core: Agent,
     environment: Environment,
     listener: UnixListener,
+    /// Where tasks knock; none if it could not be opened.
+    door: Option<Door>,
+    askers: BTreeMap<AskerId, oneshot::Sender<BarrierOutcome>>,
     spare: Spare,
     alarm: AsyncFd<Alarm>,
     children: Signal,
@@ -151,6 +157,8 @@ impl Driver {
         Ok(Driver {
             core,
             environment: Environment::of(&base, host),
+            door: open_door(&base, &tell),
+            askers: BTreeMap::new(),
             base,
             standing,
             listener: UnixListener::from_std(listener)?,
@@ -193,6 +201,15 @@ impl Driver {
                     Ok((socket, _)) => self.accept(socket),
                     Err(e) => self.turn_away(&e),
                 },
+                knocked = knock(&mut self.door) => {
+                    if let Err(e) = knocked {
+                        log!("accept a program: {e}");
+                        if let Some(door) = &self.door {
+                            let listener = door.listener();
+                            let _gone = self.spare.lend(|| rustix::net::accept(listener));
+                        }
+                    }
+                }
                 ready = self.alarm.readable_mut() => {
                     let mut ready = ready?;
                     ready.get_inner_mut().quiet();
@@ -240,6 +257,14 @@ impl Driver {
             Happened::KeeperGone { key, generation } => {
                 self.keeper_gone(key, generation);
                 self.remove_when_alone();
+            }
+            Happened::Asked { asker, ask, answer } => {
+                self.askers.insert(asker, answer);
+                self.core.absorb(Event::BarrierAsked { asker, ask });
+            }
+            Happened::AskerGone { asker } => {
+                self.askers.remove(&asker);
+                self.core.absorb(Event::AskerGone { asker });
             }
             Happened::Core(event) => self.core.absorb(event),
             Happened::Answer { link, message, permit } => {
@@ -349,7 +374,16 @@ impl Driver {
                 self.say(link, &ToController::Report(number, report));
             }
             Effect::Acknowledge { link, number } => self.say(link, &ToController::Ack(number)),
-            Effect::Pong { link, token } => self.say(link, &ToController::Pong(token)),
+            Effect::Pong { link, token } => {
+                let pong = Pong { token, clock_us: clock::now_us() };
+                self.say(link, &ToController::Pong(pong));
+            }
+            Effect::AnswerProgram { asker, outcome } => {
+                if let Some(program) = self.askers.remove(&asker) {
+                    // It may have gone a moment ago.
+                    let _gone = program.send(outcome);
+                }
+            }
             Effect::Start { key, spec } => self.start(key, *spec),
             Effect::Signal { key, signal } => self.tell_keeper(key, &ToKeeper::Signal(signal)),
             Effect::Stop { key, why } => self.tell_keeper(key, &ToKeeper::Stop { why }),
@@ -641,6 +675,29 @@ impl Driver {
     }
 }
 
+/// Programs find this one by its name, and the socket beside it. A run without barriers does without both.
+fn open_door(base: &Base, tell: &mpsc::Sender<Happened>) -> Option<Door> {
+    let named = std::env::current_exe().and_then(|this| {
+        std::fs::create_dir_all(PROGRAMS)?;
+        let link = Path::new(PROGRAMS).join("plush-agent");
+        match std::os::unix::fs::symlink(this, link) {
+            // An earlier agent of this run has put it there.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    });
+    let door = named.and_then(|()| Door::open(base, tell.clone()));
+    door.inspect_err(|e| log!("open the tasks' socket: {e}")).ok()
+}
+
+/// Waits for the next program; for ever, where there is no door.
+async fn knock(door: &mut Option<Door>) -> io::Result<()> {
+    match door {
+        Some(door) => door.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Whether an effect speaks to the controller whose link counts.
 fn is_said(effect: &Effect) -> bool {
     match effect {
@@ -657,6 +714,7 @@ fn is_said(effect: &Effect) -> bool {
         | Effect::Start { .. }
         | Effect::Signal { .. }
         | Effect::Stop { .. }
+        | Effect::AnswerProgram { .. }
         | Effect::Remove(_)
         | Effect::Ask(_)
         | Effect::CancelQuestions

@@ -7,7 +7,7 @@ use crate::base::{Base, key_of};
 use crate::cgroup::TaskGroup;
 use crate::keeper::tree::Marks;
 use crate::record::{self, Started};
-use crate::{clock, processes};
+use crate::{chance, clock, processes};
 use plush_core::agent::Recovered;
 use plush_protocol::{Exit, TaskKey, TaskRecord, TaskState};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub fn recover(
         prepared.filter(|n| crate::base::is_component(n) && !n.ends_with(".part")).collect();
     prepared.sort();
     let recovered = Recovered {
-        session: random(),
+        session: chance::number(),
         epoch: record::load_epoch(&base.run),
         lease: record::load_lease(&base.run).unwrap_or_default(),
         tasks: records,
@@ -104,13 +104,4 @@ fn end_orphans(held: &Held, started: &Started) {
         }
         std::thread::sleep(ORPHANS_ROUND);
     }
-}
-
-/// A number that another agent process does not draw.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    let got = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
-    let fallback = clock::now_ms() << 20 | u64::from(std::process::id());
-    let number = if got.is_ok() { u64::from_be_bytes(bytes) } else { fallback };
-    number.max(1)
 }

@@ -7,7 +7,7 @@
 //! be, the cause is written to it.
 
 use super::wire::{Launch, Mailbox, receive_with};
-use crate::sys;
+use crate::{clock, sys};
 use plush_protocol::{Cause, CauseKind, Program, ResourceLimits, Stdin, Tainted};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, setrlimit, setsid};
@@ -69,6 +69,8 @@ fn execute(launch: &Launch) -> Result<Never, Cause> {
     let environment = strings(launch.environment.iter().map(|(n, v)| format!("{n}={v}")))?;
     let file_name = string(file.clone())?;
     limit(&spec.limits)?;
+    // Everything is made ready before the instant, so that only the execution itself is left.
+    spec.at_us.into_iter().for_each(clock::wait_until_us);
     let refused = sys::execute(&file_name, &arguments, &environment);
     Err(cause(&refused, format!("execute {file}")))
 }

@@ -69,6 +69,8 @@ struct Keeper {
     /// What is left cannot be killed: it is reported and not waited for.
     given_up: bool,
     started_ms: u64,
+    /// When the program was executed, as seen from here.
+    executed_us: Option<u64>,
     oom_kills: u64,
     /// The end could not be written down: it is tried again, and not told before.
     disk_refused: bool,
@@ -167,6 +169,7 @@ impl Keeper {
             killing: None,
             given_up: false,
             started_ms,
+            executed_us: None,
             oom_kills: oom_kills(),
             disk_refused: false,
             end: None,
@@ -444,7 +447,9 @@ impl Keeper {
         let _end_or_error = gate.read_to_end(&mut said);
         if said.is_empty() {
             self.main = Main::Running { pid };
-            self.tell(&FromKeeper::State(TaskState::Running { pid }));
+            self.executed_us = Some(clock::now_us());
+            let since_us = self.executed_us;
+            self.tell(&FromKeeper::State(TaskState::Running { pid, since_us }));
             return;
         }
         let cause = minicbor::decode(&said).unwrap_or_else(|_| Cause {
@@ -536,10 +541,12 @@ impl Keeper {
             (Some(end), _) => end.clone(),
             (None, Main::AtGate { .. } | Main::Never(_)) => TaskState::Starting,
             (None, Main::Running { pid } | Main::Adopted { pid, .. }) => {
-                TaskState::Running { pid: *pid }
+                TaskState::Running { pid: *pid, since_us: self.executed_us }
             }
             // It ended, but somebody still holds its output: to the outside it runs.
-            (None, Main::Gone { .. } | Main::Ended { .. }) => TaskState::Running { pid: 0 },
+            (None, Main::Gone { .. } | Main::Ended { .. }) => {
+                TaskState::Running { pid: 0, since_us: None }
+            }
         }
     }
 

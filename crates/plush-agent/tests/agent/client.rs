@@ -303,7 +303,7 @@ impl Client {
 
     pub fn running(&mut self, key: TaskKey) -> u32 {
         let running = |memory: &Memory| match memory.records.get(&key).map(|r| &r.state) {
-            Some(TaskState::Running { pid }) => Some(*pid),
+            Some(TaskState::Running { pid, .. }) => Some(*pid),
             Some(TaskState::Starting) | None => None,
             Some(other) => panic!("{key:?} does not run: {other:?}"),
         };
@@ -424,6 +424,7 @@ pub fn spec(program: plush_protocol::Program) -> TaskSpec {
         limits: ResourceLimits::default(),
         output: OutputRule::default(),
         success_codes: vec![0],
+        at_us: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod barriers;
 mod client;
 mod descriptors;
 mod disk;

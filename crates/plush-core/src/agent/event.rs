@@ -1,10 +1,11 @@
 //! What happens to an agent, and what it wants done about it.
 //! Not the rules that lead from one to the other.
 
+use super::barriers::AskerId;
 use super::lease::Lease;
 use plush_protocol::{
-    Answer, Command, ControllerHello, PrepareSpec, Question, Report, Tainted, TaskKey, TaskRecord,
-    TaskSpec,
+    Answer, BarrierAsk, BarrierOutcome, Command, ControllerHello, PrepareSpec, Question, Report,
+    Tainted, TaskKey, TaskRecord, TaskSpec,
 };
 
 /// A connection to a controller, numbered by the driver; never used twice.
@@ -85,6 +86,18 @@ pub enum Event {
         question: u32,
         /// What came of it.
         answer: Answer,
+    },
+    /// A program on this host asks something of a barrier; ends in [`Effect::AnswerProgram`].
+    BarrierAsked {
+        /// Who.
+        asker: AskerId,
+        /// What.
+        ask: BarrierAsk,
+    },
+    /// A program does not wait for its answer any more.
+    AskerGone {
+        /// Which.
+        asker: AskerId,
     },
     /// What [`Effect::Remove`] asked for is done.
     Removed {
@@ -208,6 +221,13 @@ pub enum Effect {
         key: TaskKey,
         /// Why, in a word.
         why: String,
+    },
+    /// Answer a program that asked something of a barrier.
+    AnswerProgram {
+        /// Who.
+        asker: AskerId,
+        /// What it is told.
+        outcome: BarrierOutcome,
     },
     /// Run the clean-up lines and remove the files; every task has ended. Ends with [`Event::Removed`].
     Remove(CleanUpSpec),

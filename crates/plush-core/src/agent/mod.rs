@@ -4,6 +4,7 @@
 //! Four doors: [`Agent::absorb`], [`Agent::decide`], [`Agent::wake_at`], [`Agent::view`]. Time is the host's
 //! boot time in milliseconds. A keeper ends its task by the rules of [`ending::Ending`], with or without an agent.
 
+mod barriers;
 pub mod ending;
 pub mod event;
 pub mod lease;
@@ -14,12 +15,14 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use barriers::AskerId;
 pub use ending::{Blow, Ending};
 pub use event::{CleanUpSpec, Effect, Event, Greeting, LinkId, Recovered};
 pub use lease::{Lease, Verdict};
 
 use crate::Millis;
 use crate::session::{Inbox, Outbox};
+use barriers::Barriers;
 use leaving::Leaving;
 use plush_protocol::{
     Answer, Command, ControllerHello, PROTOCOL_VERSION, Question, Report, Tainted, TaskKey,
@@ -52,6 +55,7 @@ pub struct Agent {
     lease: Lease,
     tasks: Tasks,
     clusters: Clusters,
+    barriers: Barriers,
     leaving: Leaving,
 }
 
@@ -99,6 +103,7 @@ impl Agent {
             lease: found.lease,
             tasks: Tasks::recovered(found.tasks),
             clusters: Clusters::recovered(found.prepared),
+            barriers: Barriers::default(),
             leaving: Leaving::No,
         };
         agent.open_session();
@@ -143,6 +148,11 @@ impl Agent {
                 self.questions.answered(question);
                 self.outbox.push(Report::Answered { question, answer });
             }
+            Event::BarrierAsked { asker, ask } => {
+                let report = self.barriers.asked(asker, ask);
+                self.outbox.push(report);
+            }
+            Event::AskerGone { asker } => self.barriers.gone(asker),
             Event::PrepareEnded(report) => {
                 self.clusters.ended(&report);
                 self.outbox.push(report);
@@ -166,6 +176,7 @@ impl Agent {
         self.tasks.decide(&mut effects, &mut reports);
         self.clusters.decide(&mut effects);
         effects.extend(self.questions.decide());
+        self.barriers.decide(now, &mut effects);
         reports.into_iter().for_each(|report| self.outbox.push(report));
         self.decide_leaving(now, &mut effects);
         self.decide_messages(&mut effects);
@@ -174,7 +185,7 @@ impl Agent {
 
     /// When [`Agent::decide`] has something to say again although nothing happens; later than `now`.
     pub fn wake_at(&self, now: Millis) -> Option<Millis> {
-        [self.lease.wake_at(), self.leaving.wake_at()]
+        [self.lease.wake_at(), self.leaving.wake_at(), self.barriers.wake_at()]
             .into_iter()
             .flatten()
             .min()
@@ -263,6 +274,7 @@ impl Agent {
             tasks: self.tasks.records(),
             prepared: self.clusters.prepared(),
         });
+        self.barriers.ask_again().for_each(|ask| self.outbox.push(ask));
         if let Some(cleaned) = self.leaving.last_word() {
             self.outbox.push(cleaned.clone());
         }
@@ -279,6 +291,10 @@ impl Agent {
             Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),
             Command::CancelPrepare { cluster } => self.clusters.cancel(&cluster),
             Command::Ask(question) => self.ask(question),
+            Command::Barrier(answer) => {
+                self.barriers.answered(&answer);
+                None
+            }
             Command::CleanUp { lines, keep_work, keep_cache, line_limit_ms } => {
                 self.leaving.begin(CleanUpSpec { lines, keep_work, keep_cache, line_limit_ms });
                 self.leaving.last_word().cloned()

@@ -88,6 +88,7 @@ impl Clusters {
             | Report::Preparing { .. }
             | Report::Task(_)
             | Report::Cleaned { .. }
+            | Report::Barrier(_)
             | Report::Note(_)
             | Report::Answered { .. } => {}
         }

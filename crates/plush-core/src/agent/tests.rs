@@ -42,6 +42,7 @@ fn spec() -> Box<TaskSpec> {
         limits: ResourceLimits::default(),
         output: OutputRule::default(),
         success_codes: vec![0],
+        at_us: None,
     })
 }
 
@@ -195,7 +196,7 @@ fn a_start_that_was_stopped_before_it_began_never_begins() {
 fn l1_a_lease_that_runs_out_stops_every_task_and_l2_not_before() {
     let mut agent = connected();
     let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
-    agent.absorb(Event::Task(record(1, TaskState::Running { pid: 5 })));
+    agent.absorb(Event::Task(record(1, TaskState::Running { pid: 5, since_us: None })));
     agent.absorb(Event::Closed { link: 1 });
     assert_eq!(agent.decide(1_000 + STOP_AFTER_MS - 1), []);
     assert_eq!(agent.wake_at(2_000), Some(1_000 + STOP_AFTER_MS));
@@ -246,7 +247,7 @@ fn an_agent_that_nobody_ever_spoke_to_leaves() {
 fn clean_up_stops_removes_tells_and_leaves_once_it_is_heard() {
     let mut agent = connected();
     let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
-    agent.absorb(Event::Task(record(1, TaskState::Running { pid: 5 })));
+    agent.absorb(Event::Task(record(1, TaskState::Running { pid: 5, since_us: None })));
     let effects = command(&mut agent, 2, clean_up());
     assert!(effects.contains(&Effect::Stop { key: key(1), why: "stop".into() }));
     agent.absorb(Event::Task(record(1, exited(0))));
@@ -402,7 +403,7 @@ proptest! {
                 }
                 Step::Replay => agent.absorb(Event::Command { link, number, command: asked(0, 3) }),
                 Step::Task(task, state) => agent.absorb(Event::Task(record(task, match state {
-                    0 => TaskState::Running { pid: 3 },
+                    0 => TaskState::Running { pid: 3, since_us: None },
                     1 => exited(0),
                     _ => TaskState::Starting,
                 }))),

@@ -8,7 +8,7 @@ pub use assign::{Offer, PlanProblem, Settings, assign};
 pub use unsupported::unsupported;
 
 use plush_protocol::SoftwareSpec;
-use plush_spec::model::{Cluster, Command, Process, Project};
+use plush_spec::model::{Action, Cluster, Command, Process, Project, Step};
 use serde::{Deserialize, Serialize};
 
 /// Which host of [`RunPlan::hosts`].
@@ -107,6 +107,27 @@ impl RunPlan {
     pub fn host_name(&self, host: HostId) -> &str {
         &self.hosts[host.index()].name
     }
+
+    /// Something in the run begins at an instant, so that clocks have to be measured.
+    pub fn starts_together(&self) -> bool {
+        let named = self.project.barriers.iter().map(|b| &b.policy);
+        let ready = self.clusters.iter().map(|c| &c.spec.ready);
+        named.chain(ready).any(|policy| policy.together_ms.is_some())
+    }
+
+    /// Whether the hosts of a cluster are expected at this barrier of the project: a step of theirs enters it, or the
+    /// description says that their programs do. Where it says nothing at all, those of every cluster are.
+    pub fn comes_to(&self, cluster: &PlannedCluster, number: usize) -> bool {
+        let barrier = &self.project.barriers[number];
+        let steps_in = |cluster: &PlannedCluster| {
+            let enters =
+                |step: &Step| matches!(&step.action, Action::Barrier(r) if r.name == barrier.name);
+            cluster.spec.execution.iter().any(enters)
+        };
+        let is_named = barrier.clusters.iter().any(|r| r.name == cluster.spec.name);
+        let is_open = barrier.clusters.is_empty() && !self.clusters.iter().any(steps_in);
+        is_named || is_open || steps_in(cluster)
+    }
 }
 
 /// The texts of a command, for people: the arguments or the line.
@@ -121,7 +142,6 @@ pub fn command_text(command: &Command) -> String {
 
 /// The processes of a cluster, wherever they stand in its graph.
 pub fn processes(cluster: &Cluster) -> impl Iterator<Item = &Process> {
-    use plush_spec::model::Action;
     cluster.execution.iter().filter_map(|step| match &step.action {
         Action::Process(process) => Some(process.as_ref()),
         Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,

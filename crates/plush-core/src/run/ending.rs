@@ -45,6 +45,7 @@ impl HostRun {
 impl Run {
     /// Ends what runs and begins nothing more.
     pub(super) fn wind_down(&mut self) {
+        self.close_barriers();
         for place in 0..self.places.len() {
             let Some((cluster, place)) = self.places[place] else { continue };
             self.wind_down_member(cluster, place);

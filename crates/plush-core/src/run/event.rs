@@ -1,6 +1,7 @@
 //! What happened to a run, and what is to be done about it.
 //! Not how: the driver's `effects` perform, and report what came of it as events.
 
+use crate::offset::ClockOffset;
 use crate::plan::HostId;
 use plush_protocol::{
     AgentHello, Answer, Command, Outcome, Question, Report, StreamName, Tainted, TaskKey,
@@ -130,6 +131,13 @@ pub enum Event {
         question: u32,
         /// What came of it.
         answer: Answer,
+    },
+    /// It is known better than before how far a host's clock is ahead.
+    ClockMeasured {
+        /// Which host.
+        host: HostId,
+        /// How far.
+        offset: ClockOffset,
     },
 }
 

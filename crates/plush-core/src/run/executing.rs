@@ -3,17 +3,25 @@
 
 use super::member::{Stage, StepStand};
 use super::render::Peers;
-use super::task::{Stand, TaskRun};
+use super::task::{Due, DueBy, Stand, TaskRun};
 use super::{Run, Stopping, member, render};
+use crate::Millis;
 use crate::barrier::{Entrant, Verdict};
 use crate::plan::HostId;
-use plush_protocol::{Command, Tainted, TaskKey, TaskRecord, TaskState};
-use plush_spec::model::{Action, Reaction};
+use plush_protocol::{Command, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState};
+use plush_spec::model::{Action, Name, Reaction};
+use std::collections::BTreeSet;
 
 impl Run {
     pub(super) fn task_reported(&mut self, host: HostId, record: &TaskRecord) {
         let Some(task) = self.tasks.get_mut(record.key.task as usize) else { return };
-        if task.host != host || task.key != record.key || !task.reported(record) {
+        if task.host != host || task.key != record.key {
+            return;
+        }
+        if let TaskState::Running { since_us: Some(since), .. } = record.state {
+            task.executed_us = self.hosts[host.index()].run_time_us(since);
+        }
+        if !task.reported(record) {
             return;
         }
         let failed = task.success() == Some(false);
@@ -50,6 +58,7 @@ impl Run {
         if let Stage::Executing(stands) = &mut member.stage {
             stands[step] = StepStand::Done;
         }
+        self.leave_barriers_of_task(host, cluster, step);
         if !failed {
             return;
         }
@@ -62,8 +71,8 @@ impl Run {
             }
             // What follows a failed process on a host is not begun there; the others go on.
             None | Some(Reaction::Restart | Reaction::Replace | Reaction::Call(_)) => {
-                member.skip_rest();
-                self.leave_named_barriers(host);
+                self.clusters[cluster].members[place].skip_rest();
+                self.leave_named_barriers(host, "a process before it failed");
             }
         }
     }
@@ -80,7 +89,9 @@ impl Run {
                     Verdict::TooLate(who) => self.too_late(HostId(who.0), "ready"),
                 }
             }
-            self.clusters[number].begin(beginning, &self.plan.clusters[number]);
+            let lead = self.plan.clusters[number].spec.ready.together_ms;
+            let due = lead.map(|lead| Due { by: DueBy::Ready, at: self.now + lead });
+            self.clusters[number].begin(beginning, due, &self.plan.clusters[number]);
         }
     }
 
@@ -100,10 +111,9 @@ impl Run {
             }
             self.leave_passed_barriers();
             for number in 0..self.barriers.len() {
-                for verdict in self.barriers[number].decide(self.now) {
-                    moved = true;
-                    self.pass_barrier(number, verdict);
-                }
+                let told = self.barriers[number].decide(self.now);
+                moved |= !told.is_empty();
+                self.pass_on(number, told);
             }
             if !moved {
                 return;
@@ -111,16 +121,18 @@ impl Run {
         }
     }
 
-    /// A member is inside a barrier until the steps right after it are over there.
+    /// A member's step is inside a barrier until the steps right after it are over there.
     pub(super) fn leave_passed_barriers(&mut self) {
         for (plan, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
-            for (step, name) in member::barrier_steps(plan) {
+            let names: BTreeSet<&Name> =
+                member::barrier_steps(plan).map(|(_, name)| name).collect();
+            for name in names {
                 let Some(number) = self.plan.project.barriers.iter().position(|b| b.name == *name)
                 else {
                     continue;
                 };
-                for member in cluster.members.iter().filter(|m| m.is_past(step, plan)) {
-                    self.barriers[number].leave(Entrant(member.host.0), self.now);
+                for member in cluster.members.iter().filter(|m| m.is_past_all(name, plan)) {
+                    self.barriers[number].leave_step(member.host, self.now);
                 }
             }
         }
@@ -133,6 +145,7 @@ impl Run {
         if stands.iter().all(StepStand::is_over) {
             self.clusters[cluster].members[place].stage = Stage::Finished;
             self.clusters[cluster].ready.leave(Entrant(host.0), self.now);
+            self.leave_named_barriers(host, "its host is through");
             return true;
         }
         let startable = member::startable(&self.plan.clusters[cluster], stands);
@@ -163,10 +176,7 @@ impl Run {
                 let number =
                     self.plan.project.barriers.iter().position(|b| b.name == reference.name);
                 let number = number.expect("the parser has checked that every barrier exists");
-                if self.barriers[number].has_let_go(Entrant(host.0)) {
-                    return StepStand::Done;
-                }
-                self.barriers[number].enter(Entrant(host.0), self.now);
+                self.barriers[number].enter_step(host, self.now);
                 return StepStand::AtBarrier;
             }
             Action::Workflow(_) | Action::Repeat(_) => return StepStand::Skipped,
@@ -178,10 +188,14 @@ impl Run {
         };
         let codes = render::success_codes(process);
         let rendered = self.seat(cluster, place, peers).task(process);
-        let task = TaskRun::new(key, host, cluster, step, process.name.to_string(), codes);
+        let mut task = TaskRun::new(key, host, cluster, step, process.name.to_string(), codes);
+        let due = self.clusters[cluster].members[place].due;
+        task.due = due.filter(|due| due.at > self.now);
+        let at_us = task.due.and_then(|due| self.hosts[host.index()].boot_time_us(due.at));
         self.tasks.push(task);
         match rendered {
             Ok(spec) => {
+                let spec = TaskSpec { at_us, ..spec };
                 self.hosts[host.index()].command(Command::Start { key, spec: Box::new(spec) });
                 StepStand::Task(number)
             }
@@ -192,25 +206,38 @@ impl Run {
         }
     }
 
-    pub(super) fn pass_barrier(&mut self, number: usize, verdict: Verdict) {
+    /// A barrier lets a host's steps go on; what comes after them begins at the instant, if there is one.
+    pub(super) fn step_released(
+        &mut self,
+        number: usize,
+        host: HostId,
+        generation: u32,
+        instant: Option<Millis>,
+    ) {
+        self.end_barrier_steps(number, host, StepStand::Done);
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let by = DueBy::Barrier { number, generation };
+        self.clusters[cluster].members[place].due = instant.map(|at| Due { by, at });
+    }
+
+    /// A barrier does not let a host in any more: it is taken out of the run.
+    pub(super) fn step_too_late(&mut self, number: usize, host: HostId) {
+        self.end_barrier_steps(number, host, StepStand::Skipped);
         let name = self.plan.project.barriers[number].name.clone();
-        let (who, passed) = match verdict {
-            Verdict::Release(who) => (who, StepStand::Done),
-            Verdict::TooLate(who) => (who, StepStand::Skipped),
-        };
-        let host = HostId(who.0);
+        self.too_late(host, name.as_str());
+    }
+
+    fn end_barrier_steps(&mut self, number: usize, host: HostId, end: StepStand) {
+        let name = &self.plan.project.barriers[number].name;
         let Some((cluster, place)) = self.places[host.index()] else { return };
         let steps = &self.plan.clusters[cluster].spec.execution;
         if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
             for (step, stand) in steps.iter().zip(stands) {
-                let here = matches!(&step.action, Action::Barrier(r) if r.name == name);
+                let here = matches!(&step.action, Action::Barrier(r) if r.name == *name);
                 if here && *stand == StepStand::AtBarrier {
-                    *stand = passed;
+                    *stand = end;
                 }
             }
-        }
-        if passed == StepStand::Skipped {
-            self.too_late(host, name.as_str());
         }
     }
 

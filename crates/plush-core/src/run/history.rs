@@ -6,7 +6,7 @@ use super::host::{Ending, HostRun};
 use super::member::{Stage, StepStand};
 use super::task::TaskRun;
 use crate::Millis;
-use crate::barrier::{Barrier, Passage, Stand};
+use crate::barrier::{Barrier, Entrant, Passage, Stand};
 use crate::plan::{self, HostId, PlannedCluster};
 use plush_protocol::{
     BarrierHistory, BarrierMember, BarrierOpening, BarrierOrigin, ClusterHistory, HostHistory,
@@ -112,12 +112,16 @@ impl Run {
                     format!("{}/{phase}", plan.name()),
                     (BarrierOrigin::Phase, 1),
                     machine,
+                    |entrant| Some(HostId(entrant.0)),
                 )
             }));
         }
-        for (spec, machine) in self.plan.project.barriers.iter().zip(&self.barriers) {
-            let origin = (BarrierOrigin::Description, 1);
-            all.push(self.barrier_history(spec.name.to_string(), origin, machine));
+        for (spec, gathering) in self.plan.project.barriers.iter().zip(&self.barriers) {
+            all.extend(gathering.rounds().rounds().map(|round| {
+                let origin = (BarrierOrigin::Description, round.generation);
+                let host = |entrant| gathering.host_of(entrant);
+                self.barrier_history(spec.name.to_string(), origin, &round.barrier, host)
+            }));
         }
         all
     }
@@ -127,11 +131,11 @@ impl Run {
         name: String,
         (origin, generation): (BarrierOrigin, u32),
         machine: &Barrier,
+        host: impl Fn(Entrant) -> Option<HostId>,
     ) -> BarrierHistory {
         let BarrierPolicy { entry, release, late, .. } = machine.policy();
-        let member = |(who, passage): (_, Passage)| {
-            let crate::barrier::Entrant(number) = who;
-            member(self.plan.host_name(HostId(number)), passage)
+        let member = |(who, passage): (Entrant, Passage)| {
+            host(who).map(|host| member(self.plan.host_name(host), passage))
         };
         BarrierHistory {
             name,
@@ -148,7 +152,7 @@ impl Run {
                 expected: opened.expected,
             }),
             knee_ms: knee_ms(machine, self.now),
-            members: machine.history().map(member).collect(),
+            members: machine.history().filter_map(member).collect(),
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::event::{ConnectFailure, Effect};
 use crate::Millis;
 use crate::liveness::LEAST_LIMIT_MS;
+use crate::offset::ClockOffset;
 use crate::plan::HostId;
 use crate::session::{Inbox, Outbox};
 use plush_protocol::{AgentHello, Command, Facts, Tainted};
@@ -36,6 +37,8 @@ pub(super) struct HostRun {
     pub client: Option<String>,
     /// Why the host was given up or left out, in words.
     pub trouble: Option<Tainted>,
+    /// How far its clock is ahead of the run's, once that is known.
+    pub clock: Option<ClockOffset>,
     session: u64,
     outbox: Outbox<Command>,
     inbox: Inbox,
@@ -133,6 +136,7 @@ impl HostRun {
             facts: None,
             client: None,
             trouble: None,
+            clock: None,
             session: 0,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
@@ -168,6 +172,8 @@ impl HostRun {
             let was_clean = self.ending == Ending::Cleaned;
             self.number_anew(|_| !was_clean);
             self.inbox = Inbox::default();
+            // The host may have been switched off and on: its clock may have begun anew.
+            self.clock = None;
             self.session = hello.session;
             if was_clean {
                 // Connecting has brought an agent to a host that was clean.
@@ -358,6 +364,16 @@ impl HostRun {
             Link::Leaving => self.link = Link::Closed,
             Link::Idle | Link::Waiting { .. } | Link::Closed => {}
         }
+    }
+
+    /// An instant of the run on the host's own clock, in microseconds; `None` while that is not known.
+    pub fn boot_time_us(&self, at: Millis) -> Option<u64> {
+        self.clock.map(|clock| clock.at_host_us(at.saturating_mul(1_000)))
+    }
+
+    /// An instant of the host's clock on the run's, in microseconds.
+    pub fn run_time_us(&self, boot_us: u64) -> Option<i64> {
+        self.clock.map(|clock| clock.at_run_us(boot_us))
     }
 
     /// Gives the host up: nothing more is asked of it.

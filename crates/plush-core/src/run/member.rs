@@ -1,6 +1,7 @@
 //! A member: one place of a cluster, the host that serves in it, and how far it is.
 //! Not the host itself: links and sessions are `host`'s, and a place may change its host before the start.
 
+use super::task::Due;
 use crate::barrier::{Barrier, Entrant};
 use crate::plan::{HostId, PlannedCluster};
 use plush_protocol::Tainted;
@@ -29,6 +30,8 @@ pub(super) struct Member {
     /// the place keeps it from then on.
     pub rank: Option<usize>,
     pub stage: Stage,
+    /// The instant at which what it begins next is to begin.
+    pub due: Option<Due>,
 }
 
 /// How far a member is.
@@ -71,7 +74,7 @@ impl ClusterRun {
             members: plan
                 .members
                 .iter()
-                .map(|h| Member { host: *h, rank: None, stage: Stage::Joining })
+                .map(|h| Member { host: *h, rank: None, stage: Stage::Joining, due: None })
                 .collect(),
             next_rank: 0,
             spares: plan.spares.iter().copied().collect(),
@@ -106,7 +109,7 @@ impl ClusterRun {
     }
 
     /// Lets members begin their steps; ranks follow the order of the places.
-    pub fn begin(&mut self, mut places: Vec<usize>, plan: &PlannedCluster) {
+    pub fn begin(&mut self, mut places: Vec<usize>, due: Option<Due>, plan: &PlannedCluster) {
         places.sort_unstable();
         for place in places {
             let member = &mut self.members[place];
@@ -117,6 +120,7 @@ impl ClusterRun {
                 self.next_rank += 1;
                 self.next_rank - 1
             });
+            member.due = due;
             member.stage = Stage::Executing(first_stands(plan, rank));
         }
     }
@@ -148,6 +152,29 @@ impl Member {
     /// It has not begun this step and may yet.
     pub fn awaits(&self, step: usize) -> bool {
         matches!(&self.stage, Stage::Executing(stands) if stands[step] == StepStand::Pending)
+    }
+
+    /// It has not come to its end.
+    pub fn may_come(&self) -> bool {
+        !matches!(self.stage, Stage::Out(_) | Stage::Finished)
+    }
+
+    /// It is past every step that has entered this barrier, so that none of them is inside.
+    pub fn is_past_all(&self, barrier: &Name, plan: &PlannedCluster) -> bool {
+        let entered = |step: &usize| match &self.stage {
+            Stage::Executing(stands) => stands[*step] == StepStand::Done,
+            Stage::Finished => true,
+            Stage::Joining
+            | Stage::Queued
+            | Stage::Preparing { .. }
+            | Stage::Prepared
+            | Stage::Out(_) => false,
+        };
+        let steps: Vec<usize> = barrier_steps(plan)
+            .filter(|(step, name)| *name == barrier && entered(step))
+            .map(|(step, _)| step)
+            .collect();
+        !steps.is_empty() && steps.iter().all(|step| self.is_past(*step, plan))
     }
 
     /// It has done this step, and those right after it are over.

@@ -8,7 +8,6 @@ use super::{Run, Stopping};
 use crate::barrier::Entrant;
 use crate::plan::HostId;
 use plush_protocol::Tainted;
-use plush_spec::model::Action;
 
 impl Run {
     pub(super) fn too_late(&mut self, host: HostId, barrier: &str) {
@@ -78,16 +77,16 @@ impl Run {
         }
     }
 
-    /// Members of clusters whose steps name a barrier are expected at it.
+    /// Members are expected at the barriers that their cluster's steps name, and at those whose programs the
+    /// description says are theirs.
     pub(super) fn expect_at_barriers(&mut self) {
-        for (planned, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
-            for step in &planned.spec.execution {
-                let Action::Barrier(reference) = &step.action else { continue };
-                let named =
-                    self.plan.project.barriers.iter().position(|b| b.name == reference.name);
-                let Some(number) = named else { continue };
-                for member in cluster.members.iter().filter(|m| !matches!(m.stage, Stage::Out(_))) {
-                    self.barriers[number].expect(Entrant(member.host.0));
+        for number in 0..self.barriers.len() {
+            for (planned, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
+                if !self.plan.comes_to(planned, number) {
+                    continue;
+                }
+                for member in cluster.members.iter().filter(|m| m.may_come()) {
+                    self.barriers[number].expect(member.host);
                 }
             }
         }
@@ -115,12 +114,7 @@ impl Run {
         }
         cluster.prepare.fail(Entrant(host.0), self.now);
         cluster.ready.fail(Entrant(host.0), self.now);
-        self.leave_named_barriers(host);
-    }
-
-    pub(super) fn leave_named_barriers(&mut self, host: HostId) {
-        let now = self.now;
-        self.barriers.iter_mut().for_each(|b| b.fail(Entrant(host.0), now));
+        self.leave_named_barriers(host, "its host is out");
     }
 
     /// The host is out of reach: what it was doing is lost.

@@ -8,6 +8,7 @@ mod asking;
 mod ending;
 mod event;
 mod executing;
+mod gathering;
 mod history;
 mod host;
 mod member;
@@ -16,6 +17,7 @@ mod network;
 mod preparing;
 mod reconciling;
 mod render;
+mod requests;
 mod task;
 mod view;
 
@@ -25,6 +27,7 @@ use crate::Millis;
 use crate::barrier::Barrier;
 use crate::plan::{HostId, RunPlan};
 use asking::Asking;
+use gathering::Gathering;
 use host::{Ending, HostRun, Patience};
 use member::ClusterRun;
 use network::Network;
@@ -41,7 +44,7 @@ pub struct Run {
     hosts: Vec<HostRun>,
     clusters: Vec<ClusterRun>,
     /// The description's barriers, in the order of the project.
-    barriers: Vec<Barrier>,
+    barriers: Vec<Gathering>,
     tasks: Vec<TaskRun>,
     /// Cluster and place in it of each host that has one.
     places: Vec<Option<(usize, usize)>>,
@@ -82,7 +85,9 @@ impl Run {
                 .project
                 .barriers
                 .iter()
-                .map(|b| Barrier::new(b.policy.clone()))
+                .map(|b| {
+                    Gathering::new(b.policy.clone(), b.per_host.unwrap_or(1), plan.hosts.len())
+                })
                 .collect(),
             tasks: Vec::new(),
             places,
@@ -169,6 +174,9 @@ impl Run {
             }
             Event::SignalAsked { signal } => self.signal_all(signal),
             Event::Answered { question, answer } => self.answered(question, None, &answer),
+            Event::ClockMeasured { host, offset } => {
+                self.hosts[host.index()].clock = Some(offset);
+            }
         }
     }
 
@@ -198,7 +206,8 @@ impl Run {
         }
         let links = self.hosts.iter().filter_map(HostRun::wake_at);
         let phases = self.clusters.iter().flat_map(|c| [&c.prepare, &c.ready]);
-        let barriers = phases.chain(&self.barriers).filter_map(Barrier::wake_at);
+        let named = self.barriers.iter().filter_map(|b| b.rounds().wake_at());
+        let barriers = phases.filter_map(Barrier::wake_at).chain(named);
         let barriers = barriers.filter(|_| self.stopping.is_none());
         let limits = self.hosts.iter().filter_map(HostRun::cleaning_limit);
         links

@@ -6,7 +6,7 @@ use super::host::Ending;
 use super::member::Stage;
 use super::task::{Stand, TaskRun};
 use crate::plan::HostId;
-use plush_protocol::{Cause, Command, Report, Tainted, TaskKey, TaskRecord};
+use plush_protocol::{Cause, Command, Report, Tainted, TaskKey, TaskRecord, TaskSpec};
 use plush_spec::model::Action;
 
 impl Run {
@@ -43,6 +43,7 @@ impl Run {
                 self.answered(question, Some(host), &answer);
             }
             Report::Note(text) => self.problem(Some(host), "note", text, None),
+            Report::Barrier(ask) => self.barrier_asked(host, &ask),
         }
     }
 
@@ -156,6 +157,8 @@ impl Run {
             unreachable!("a task is made from a process")
         };
         let spec = self.seat(task.cluster, place, &self.peers()).task(process)?;
+        let at_us = task.due.and_then(|due| self.hosts[task.host.index()].boot_time_us(due.at));
+        let spec = TaskSpec { at_us, ..spec };
         Ok(Command::Start { key: task.key, spec: Box::new(spec) })
     }
 }

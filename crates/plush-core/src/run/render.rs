@@ -66,6 +66,7 @@ impl Seat<'_> {
             limits: limits(&process.limits),
             output: output_rule(process.output),
             success_codes: success_codes(process),
+            at_us: None,
         })
     }
 

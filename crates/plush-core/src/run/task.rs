@@ -1,6 +1,7 @@
 //! One task of a run: which process on which host, and where it stands.
 //! Not the program on the host: the agent and its keeper see to that.
 
+use crate::Millis;
 use crate::plan::HostId;
 use plush_protocol::{
     Cause, CauseKind, Exit, Guarantee, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
@@ -21,7 +22,27 @@ pub(super) struct TaskRun {
     pub stop_sent: bool,
     /// How surely its processes can be ended; known once it runs.
     pub guarantee: Option<Guarantee>,
+    /// The instant at which it is to be executed, and which barrier said so.
+    pub due: Option<Due>,
+    /// When it was executed, on the run's clock in microseconds, where that is known.
+    pub executed_us: Option<i64>,
     success_codes: Vec<i32>,
+}
+
+/// An instant at which tasks of many hosts begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Due {
+    pub by: DueBy,
+    pub at: Millis,
+}
+
+/// The barrier that lets them go at that instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum DueBy {
+    /// The ready barrier of their cluster.
+    Ready,
+    /// A barrier of the description, in one of its rounds.
+    Barrier { number: usize, generation: u32 },
 }
 
 /// Where a task stands.
@@ -57,6 +78,8 @@ impl TaskRun {
             stand: Stand::Starting,
             stop_sent: false,
             guarantee: None,
+            due: None,
+            executed_us: None,
             success_codes,
         }
     }

@@ -12,6 +12,8 @@ use plush_spec::model::{
     Place, Process, Project, Reaction, Reference, Release, Requirement, Step, Wanted,
 };
 
+mod barriers;
+
 const SESSION: u64 = 100;
 
 fn name(text: &str) -> Name {
@@ -89,6 +91,8 @@ fn project(cluster: Cluster, barrier: BarrierPolicy) -> Project {
             name: name("b"),
             place: Place::default(),
             policy: barrier,
+            clusters: Vec::new(),
+            per_host: None,
         }],
         applications: vec![application],
         callbacks: Vec::new(),
@@ -419,19 +423,19 @@ fn f04_a_new_agent_is_asked_again_for_what_it_does_not_know() {
     // A start that it knows is not asked for again.
     tale.lose_link(0);
     tale.hello(0, 8, 0);
-    let known = vec![record(0, TaskState::Running { pid: 1 })];
+    let known = vec![record(0, TaskState::Running { pid: 1, since_us: None })];
     assert_eq!(starts(&tale.inventory(0, known, &["c"])).len(), 1, "it was never acknowledged");
     tale.tell(Event::Taken { host, session: 8, number: 1 });
     tale.lose_link(0);
     tale.hello(0, 9, 0);
-    let known = vec![record(0, TaskState::Running { pid: 1 })];
+    let known = vec![record(0, TaskState::Running { pid: 1, since_us: None })];
     assert_eq!(sent(&tale.inventory(0, known, &["c"])), []);
 }
 
 #[test]
 fn f03_p1_a_host_whose_disk_was_wiped_is_not_asked_to_start_a_task_again() {
     let mut tale = Tale::prepared(cluster(2, vec![runs("w", &[])]), 2);
-    tale.report(1, Report::Task(record(1, TaskState::Running { pid: 1 })));
+    tale.report(1, Report::Task(record(1, TaskState::Running { pid: 1, since_us: None })));
     for host in [0, 1] {
         tale.lose_link(host);
         // Not even what nobody has acknowledged goes before the inventory.

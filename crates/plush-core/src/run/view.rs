@@ -1,15 +1,16 @@
 //! The flat picture of a run, made anew from its state each time it is asked for.
 //! Nothing is decided from it.
 
+use super::gathering::Gathering;
 use super::host::{Ending, HostRun, Link};
 use super::member::{ClusterRun, Stage, StepStand};
-use super::task::{Stand, TaskRun};
+use super::task::{Due, DueBy, Stand, TaskRun};
 use super::{Run, Stopping};
-use crate::barrier::Barrier;
+use crate::barrier::{Barrier, Entrant, Round};
 use crate::plan::HostId;
 use plush_protocol::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, PhaseName, RunView, Tainted,
-    TaskView,
+    TaskView, TogetherView,
 };
 
 const VERSION: u32 = 1;
@@ -213,18 +214,50 @@ fn counts(hosts: &[HostView]) -> Counts {
 
 fn barriers(run: &Run) -> Vec<BarrierView> {
     let mut views = Vec::new();
-    for (plan, cluster) in run.plan.clusters.iter().zip(&run.clusters) {
-        views.push(barrier(run, format!("{}/ready", plan.name()), &cluster.ready));
+    for (number, (plan, cluster)) in run.plan.clusters.iter().zip(&run.clusters).enumerate() {
+        let host = |entrant: Entrant| Some(HostId(entrant.0));
+        views.push(BarrierView {
+            together: together(run, Some(number), |by| by == DueBy::Ready),
+            ..barrier(run, format!("{}/ready", plan.name()), &cluster.ready, host)
+        });
     }
-    for (spec, machine) in run.plan.project.barriers.iter().zip(&run.barriers) {
-        views.push(barrier(run, spec.name.to_string(), machine));
+    for (number, (spec, gathering)) in
+        run.plan.project.barriers.iter().zip(&run.barriers).enumerate()
+    {
+        for round in shown_rounds(gathering) {
+            let host = |entrant| gathering.host_of(entrant);
+            views.push(BarrierView {
+                generation: round.generation,
+                together: together(run, None, |by| {
+                    by == DueBy::Barrier { number, generation: round.generation }
+                }),
+                ..barrier(run, spec.name.to_string(), &round.barrier, host)
+            });
+        }
     }
     views
 }
 
-fn barrier(run: &Run, name: String, machine: &Barrier) -> BarrierView {
+/// The newest round, and older ones in which somebody still waits or is.
+fn shown_rounds(gathering: &Gathering) -> Vec<&Round> {
+    let rounds: Vec<&Round> = gathering.rounds().rounds().collect();
+    let newest = rounds.last().map_or(1, |r| r.generation);
+    let busy = |round: &&Round| {
+        let barrier = &round.barrier;
+        let is_open = barrier.opening().is_some();
+        round.generation == newest || !is_open || barrier.waiting() > 0 || barrier.inside() > 0
+    };
+    rounds.into_iter().filter(busy).collect()
+}
+
+fn barrier(
+    run: &Run,
+    name: String,
+    machine: &Barrier,
+    host: impl Fn(Entrant) -> Option<HostId>,
+) -> BarrierView {
     let until = machine.opening().map_or(run.now, |(at, _)| at);
-    let missing = machine.missing().take(BarrierView::MISSING_SHOWN);
+    let missing = machine.missing().filter_map(host).take(BarrierView::MISSING_SHOWN);
     BarrierView {
         name,
         entered: machine.entered(),
@@ -232,8 +265,46 @@ fn barrier(run: &Run, name: String, machine: &Barrier) -> BarrierView {
         released: machine.released(),
         opened: machine.opening().map(|(_, why)| why.word().to_owned()),
         waited_ms: machine.first_entry().map_or(0, |first| until.saturating_sub(first)),
-        missing: missing.map(|e| run.plan.host_name(HostId(e.0)).to_owned()).collect(),
+        missing: missing.map(|host| run.plan.host_name(host).to_owned()).collect(),
+        generation: 1,
+        together: None,
     }
+}
+
+/// How well the tasks that a barrier let go at one instant were started; of a ready barrier those of its cluster.
+fn together(
+    run: &Run,
+    cluster: Option<usize>,
+    is_by: impl Fn(DueBy) -> bool,
+) -> Option<TogetherView> {
+    let here = |t: &&TaskRun| cluster.is_none_or(|number| t.cluster == number);
+    let due: Vec<(&TaskRun, Due)> = run
+        .tasks
+        .iter()
+        .filter(here)
+        .filter_map(|t| t.due.filter(|due| is_by(due.by)).map(|due| (t, due)))
+        .collect();
+    let at_ms = due.iter().map(|(_, due)| due.at).min()?;
+    // Those who were let go later have an instant of their own: each is measured against its own.
+    let after_us = |(task, due): &(&TaskRun, Due)| {
+        let at_us = i64::try_from(due.at.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        task.executed_us.map(|started| started - at_us)
+    };
+    let started: Vec<i64> = due.iter().filter_map(after_us).collect();
+    let (first, last) = (started.iter().min(), started.iter().max());
+    let clocks = due.iter().filter_map(|(task, _)| run.hosts[task.host.index()].clock);
+    Some(TogetherView {
+        at_ms,
+        started: count(started.len()),
+        expected: count(due.len()),
+        last_us: last.copied().unwrap_or(0),
+        spread_us: first.zip(last).map_or(0, |(first, last)| last.abs_diff(*first)),
+        uncertainty_us: clocks.map(|clock| clock.uncertainty_us).max().unwrap_or(0),
+    })
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("tasks are counted in 32 bits")
 }
 
 fn task(run: &Run, task: &TaskRun) -> TaskView {

@@ -11,7 +11,7 @@ use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, Recovered};
 use plush_core::plan::HostId;
 use plush_protocol::{
     AgentHello, Answer, Cause, CauseKind, ControllerHello, Exit, Facts, Guarantee,
-    PROTOCOL_VERSION, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent,
+    PROTOCOL_VERSION, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent,
     ToController,
 };
 use std::collections::BTreeSet;
@@ -86,7 +86,9 @@ impl World {
         for (key, process) in &there.processes {
             let state = match process.stage {
                 ProcessStage::Forked | ProcessStage::Recorded => TaskState::Starting,
-                ProcessStage::Running | ProcessStage::Ended => TaskState::Running { pid: key.task },
+                ProcessStage::Running | ProcessStage::Ended => {
+                    TaskState::Running { pid: key.task, since_us: None }
+                }
             };
             found.push(task_record(*key, state, false));
         }
@@ -223,7 +225,8 @@ impl World {
                 self.send_to_controller(link, ToController::Ack(number));
             }
             Effect::Pong { link, token } => {
-                self.send_to_controller(link, ToController::Pong(token))
+                let clock_us = there.clock(self.now) * 1_000;
+                self.send_to_controller(link, ToController::Pong(Pong { token, clock_us }));
             }
             Effect::Prepare(spec) => self.begin_preparation(host, spec.cluster),
             Effect::CancelPrepare { cluster } => {
@@ -233,6 +236,8 @@ impl World {
             Effect::Start { key, spec } => self.fork(host, key, &spec),
             Effect::Signal { key, signal } => self.signal(host, key, signal),
             Effect::Stop { key, why } => self.stop_task(host, key, &why),
+            // No program of this world asks for anything.
+            Effect::AnswerProgram { .. } => {}
             Effect::Remove(spec) => self.begin_removal(host, &spec),
             Effect::Ask(question) => {
                 let answer = Answer::Failed(Tainted::new("this world has no programs that answer"));
@@ -384,7 +389,7 @@ impl World {
                 self.tell_agent(host, Event::Task(task_record(key, state, false)));
             }
             ProcessStage::Running | ProcessStage::Ended => {
-                let state = TaskState::Running { pid: key.task };
+                let state = TaskState::Running { pid: key.task, since_us: None };
                 self.tell_agent(host, Event::Task(task_record(key, state, true)));
             }
         }

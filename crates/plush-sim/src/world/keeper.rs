@@ -100,7 +100,7 @@ impl World {
             self.task_later(host, at, key, TaskStep::Write { share });
         }
         self.task_later(host, script.runs_ms, key, TaskStep::Return);
-        let state = TaskState::Running { pid: key.task };
+        let state = TaskState::Running { pid: key.task, since_us: None };
         self.tell_agent(host, Event::Task(task_record(key, state, !kept)));
         self.strike(host, key);
     }

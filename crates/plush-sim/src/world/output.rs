@@ -179,6 +179,7 @@ impl World {
             | Report::Prepared { .. }
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
+            | Report::Barrier(_)
             | Report::Note(_)
             | Report::Answered { .. } => return,
         };

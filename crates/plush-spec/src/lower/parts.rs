@@ -143,6 +143,7 @@ impl Lower<'_, '_> {
                 _ => Late::Admit,
             },
             callback: node.get("callback").and_then(|n| self.hook(n)),
+            together_ms: self.duration_ms(node, "together"),
             place: self.place(at),
         }
     }

@@ -20,7 +20,13 @@ pub(crate) fn project(lower: &mut Lower<'_, '_>, root: &Node) -> Option<Project>
     for entry in entries(root, "barriers") {
         let Some(name) = lower.key_name(entry) else { continue };
         let policy = lower.barrier_policy(&entry.value, &entry.key_span);
-        barriers.push(Barrier { name, place: lower.place(&entry.key_span), policy });
+        barriers.push(Barrier {
+            name,
+            place: lower.place(&entry.key_span),
+            policy,
+            clusters: lower.references(&entry.value, "clusters"),
+            per_host: lower.whole(&entry.value, "per_host"),
+        });
     }
     let resources = lower.project_resources(root);
     let software: Vec<Software> =

@@ -251,11 +251,18 @@ impl Lower<'_, '_> {
     ) -> Option<Reference> {
         let name = self.name(&tag.value)?;
         let place = self.place(&tag.value.span);
-        let says_more =
-            ["entry", "release", "late", "callback"].iter().any(|key| item.get(key).is_some());
+        let says_more = ["entry", "release", "late", "callback", "together"]
+            .iter()
+            .any(|key| item.get(key).is_some());
         let policy = self.barrier_policy(item, &tag.key_span);
         match barriers.iter_mut().find(|b| b.name == name) {
-            None => barriers.push(Barrier { name: name.clone(), place, policy }),
+            None => barriers.push(Barrier {
+                name: name.clone(),
+                place,
+                policy,
+                clusters: Vec::new(),
+                per_host: None,
+            }),
             Some(known) if says_more && known.policy == crate::model::BarrierPolicy::default() => {
                 known.policy = policy
             }

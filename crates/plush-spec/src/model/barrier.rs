@@ -1,7 +1,7 @@
 //! A barrier: when to open (entry) and how those inside are let go (release).
 //! It is not the machine that counts; that is a rule of the core.
 
-use crate::model::{Hook, Name, Place};
+use crate::model::{Hook, Name, Place, Reference};
 use serde::{Deserialize, Serialize};
 
 /// A barrier of the application, known by its name in all clusters.
@@ -14,6 +14,11 @@ pub struct Barrier {
     pub place: Place,
     /// How it works.
     pub policy: BarrierPolicy,
+    /// Clusters whose hosts are expected although no step of theirs enters it: their programs do.
+    /// Where these and the steps name none, all of the application are.
+    pub clusters: Vec<Reference>,
+    /// How many programs of each such host are expected; `None` is one.
+    pub per_host: Option<u32>,
 }
 
 /// How a barrier works.
@@ -27,6 +32,8 @@ pub struct BarrierPolicy {
     pub late: Late,
     /// A program that may overrule.
     pub callback: Option<Hook>,
+    /// Those who are let go at once go at one instant, so long after the decision, in milliseconds.
+    pub together_ms: Option<u64>,
     /// Where it is written.
     #[serde(skip)]
     pub place: Place,

@@ -221,7 +221,7 @@ const COUNT_OR_NONE: Scalar = Scalar::Whole(0, u32::MAX as u64);
 const PORT: Scalar = Scalar::Whole(1, 65_535);
 
 /// Every record of the vocabulary, in the order of the documentation.
-pub(crate) static RECORDS: [&Record; 36] = [
+pub(crate) static RECORDS: [&Record; 37] = [
     &PROJECT,
     &APPLICATION,
     &RESOURCE,
@@ -244,6 +244,7 @@ pub(crate) static RECORDS: [&Record; 36] = [
     &PROBE,
     &BARRIER_STEP,
     &BARRIER,
+    &NAMED_BARRIER,
     &ENTRY,
     &PERCENT,
     &KNEE,

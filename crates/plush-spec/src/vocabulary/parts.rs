@@ -138,6 +138,54 @@ pub(crate) static BARRIER: Record = Record {
         .example("drop"),
         Field::record("callback", &HOOK, "A program that may overrule.")
             .example("{command: [./decide]}"),
+        Field::attr(
+            "together",
+            Scalar::Duration,
+            "Those who are let go start at one instant, so long after it is decided; clocks are measured for it.",
+        )
+        .example("2 s"),
+    ],
+    rest: None,
+    foreign: false,
+};
+
+pub(crate) static NAMED_BARRIER: Record = Record {
+    name: "named_barrier",
+    doc: "A barrier of the application: steps enter it, and programs by its name.",
+    short: None,
+    fields: &[
+        Field::record("entry", &ENTRY, "When it opens.")
+            .default("all")
+            .example("{percent: 90, timeout: 60 s}"),
+        Field::record("release", &RELEASE, "How those inside are let go.")
+            .default("all")
+            .example("adaptive"),
+        Field::attr(
+            "late",
+            Scalar::Choice(&["admit", "drop", "replace"]),
+            "What becomes of late-comers.",
+        )
+        .default("admit")
+        .example("drop"),
+        Field::record("callback", &HOOK, "A program that may overrule.")
+            .example("{command: [./decide]}"),
+        Field::attr(
+            "together",
+            Scalar::Duration,
+            "Those who are let go start at one instant, so long after it is decided; clocks are measured for it.",
+        )
+        .example("2 s"),
+        Field::list(
+            "clusters",
+            Xml::Items("member"),
+            &Kind::Scalar(Scalar::Name),
+            "Clusters whose programs enter it; besides those with a step that does.",
+        )
+        .default("all, if no step enters it")
+        .example("[workers]"),
+        Field::attr("per_host", COUNT, "How many programs of each host of these clusters enter it.")
+            .default("1")
+            .example("4"),
     ],
     rest: None,
     foreign: false,
@@ -174,6 +222,12 @@ pub(crate) static BARRIER_STEP: Record = Record {
         .example("drop"),
         Field::record("callback", &HOOK, "A program that may overrule.")
             .example("{command: [./decide]}"),
+        Field::attr(
+            "together",
+            Scalar::Duration,
+            "Those who are let go start at one instant, so long after it is decided; clocks are measured for it.",
+        )
+        .example("2 s"),
     ],
     rest: None,
     foreign: false,

@@ -19,7 +19,7 @@ pub(crate) static PROJECT: Record = Record {
             .example("{gossip: {type: tar, package: build/gossip.tar.gz}}"),
         Field::dict("clusters", "cluster", &Kind::Record(&CLUSTER), "Groups of hosts that do the same, by name.")
             .example("{peers: {num_hosts: 50, run: ./gossip}}"),
-        Field::dict("barriers", "barrier", &Kind::Record(&BARRIER), "Barriers by name; one name is one barrier, whichever clusters use it.")
+        Field::dict("barriers", "barrier", &Kind::Record(&NAMED_BARRIER), "Barriers by name; one name is one barrier, whichever clusters use it.")
             .example("{round: {entry: {percent: 90}}}"),
         Field::dict("applications", "application", &Kind::Record(&APPLICATION), "What can be run, by name; without any, all clusters together.")
             .example("{demo: {clusters: [peers]}}"),

@@ -160,5 +160,7 @@ fn barrier(entered: u32, missing: &[&str]) -> BarrierView {
         opened: Some(if missing.is_empty() { "all" } else { "percent" }.into()),
         waited_ms: 2_450,
         missing: missing.iter().map(|name| (*name).to_owned()).collect(),
+        generation: 1,
+        together: None,
     }
 }

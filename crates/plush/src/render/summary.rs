@@ -4,7 +4,7 @@
 use crate::colour::Paint;
 use crate::duration;
 use crate::render::{names, progress, table, text, words};
-use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView};
+use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView, TogetherView};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -92,8 +92,11 @@ fn clusters(clusters: &[ClusterView]) -> String {
 }
 
 fn barriers(barriers: &[BarrierView]) -> String {
-    let row =
-        |barrier: &BarrierView| vec![format!("  {}", text::shown(&barrier.name)), opening(barrier)];
+    let name = |barrier: &BarrierView| match barrier.generation {
+        1 => format!("  {}", text::shown(&barrier.name)),
+        round => format!("  {} (round {round})", text::shown(&barrier.name)),
+    };
+    let row = |barrier: &BarrierView| vec![name(barrier), opening(barrier)];
     section("barriers", barriers.iter().map(row).collect())
 }
 
@@ -104,11 +107,30 @@ fn opening(barrier: &BarrierView) -> String {
         Some(why) => format!("opened after {waited} ({}), {entered}", text::shown(why)),
         None => format!("closed for {waited} so far, {entered}"),
     };
+    let start = match &barrier.together {
+        Some(together) => format!("{start}; {}", started(together)),
+        None => start,
+    };
     let missing: Vec<&str> = barrier.missing.iter().map(String::as_str).collect();
     match missing.is_empty() {
         true => start,
         false => format!("{start}, missing {}", names::fold_within(&missing, HOSTS_WIDTH)),
     }
+}
+
+/// How well the tasks after it were started together.
+fn started(together: &TogetherView) -> String {
+    let ms = |us: i64| format!("{:.1} ms", us as f64 / 1_000.0);
+    let TogetherView { started, expected, last_us, spread_us, uncertainty_us, .. } = together;
+    if *started == 0 {
+        return format!("0 of {expected} tasks started together so far");
+    }
+    format!(
+        "{started} of {expected} tasks started together, the last {} after the instant, {} apart (± {})",
+        ms(*last_us),
+        ms(i64::try_from(*spread_us).unwrap_or(i64::MAX)),
+        ms(i64::try_from(*uncertainty_us).unwrap_or(i64::MAX)),
+    )
 }
 
 fn section(title: &str, rows: Vec<Vec<String>>) -> String {
@@ -250,6 +272,24 @@ mod tests {
     #[test]
     fn a_complete_run_is_short() {
         insta::assert_snapshot!(check(&samples::complete()));
+    }
+
+    #[test]
+    fn a_start_together_says_how_well_it_went() {
+        let mut view = samples::complete();
+        let together = TogetherView {
+            at_ms: 5_000,
+            started: 50,
+            expected: 50,
+            last_us: 1_234,
+            spread_us: 900,
+            uncertainty_us: 410,
+        };
+        view.barriers[0].together = Some(together);
+        view.barriers[0].generation = 3;
+        let page = check(&view);
+        let told = "50 of 50 tasks started together, the last 1.2 ms after the instant, 0.9 ms apart (± 0.4 ms)";
+        assert!(page.contains(told) && page.contains("(round 3)"), "{page}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
+mod barriers;
 mod figure3;
 mod leaving;
 mod main_job;

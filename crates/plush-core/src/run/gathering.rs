@@ -1,0 +1,356 @@
+//! A barrier of the description in a run: who sits where in it, and who is to be told what.
+//! Not its rules, which are [`Rounds`], and not what is done with those that it lets go.
+//!
+//! Steps and programs enter the same barrier. Each expected host has one seat, or as many as the description says; who
+//! comes first takes it, and keeps it from round to round. More programs than seats get seats of their own.
+
+use crate::Millis;
+use crate::barrier::{Entrant, Rounds, Stand, Verdict};
+use crate::plan::HostId;
+use plush_protocol::{BarrierAsk, BarrierOutcome, BarrierStand, BarrierVerb, MAX_ALIAS_BYTES};
+use plush_spec::model::BarrierPolicy;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Seats of one host at one barrier: more programs than that are refused.
+const SEATS_MAX: usize = 256;
+/// Requests of one entrant that may wait at the same time; of more, the oldest is told that it is dropped.
+const REQUESTS_MAX: usize = 16;
+
+/// A barrier of the description in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Gathering {
+    rounds: Rounds,
+    per_host: usize,
+    seats: BTreeMap<Entrant, Seat>,
+    of_host: BTreeMap<HostId, Vec<Entrant>>,
+    /// The number of the next seat that is not a host's first: those bear their hosts' numbers.
+    next_seat: u32,
+}
+
+/// Where one entrant sits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Seat {
+    host: HostId,
+    owner: Option<Owner>,
+    /// Requests that wait for this entrant's release.
+    waiting: Vec<u64>,
+    /// The newest request that made it enter, in which round, and what it was told.
+    last: Option<Asked>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Asked {
+    request: u64,
+    generation: u32,
+    told: Option<BarrierOutcome>,
+}
+
+/// Who sits on a seat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Owner {
+    /// A step of the description on the host.
+    Step,
+    /// A program of a task, or of none, under a name of its own or under none.
+    Program { task: Option<u32>, alias: String },
+}
+
+/// What a barrier wants done about one entrant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Told {
+    /// The step on this host goes on.
+    StepReleased { host: HostId, generation: u32 },
+    /// The step on this host came too late.
+    StepTooLate(HostId),
+    /// A request from this host is answered.
+    Answer { host: HostId, request: u64, outcome: BarrierOutcome },
+}
+
+impl Gathering {
+    /// A barrier in a run with so many hosts, at which nobody is expected yet.
+    pub fn new(policy: BarrierPolicy, per_host: u32, hosts: usize) -> Self {
+        Gathering {
+            rounds: Rounds::new(policy),
+            per_host: per_host.max(1) as usize,
+            seats: BTreeMap::new(),
+            of_host: BTreeMap::new(),
+            next_seat: u32::try_from(hosts).expect("hosts are counted in 32 bits"),
+        }
+    }
+
+    /// The rounds.
+    pub fn rounds(&self) -> &Rounds {
+        &self.rounds
+    }
+
+    /// Whose seat it is.
+    pub fn host_of(&self, entrant: Entrant) -> Option<HostId> {
+        self.seats.get(&entrant).map(|seat| seat.host)
+    }
+
+    /// The host's programs or step are going to come. Saying it twice changes nothing.
+    pub fn expect(&mut self, host: HostId) {
+        while self.of_host.get(&host).map_or(0, Vec::len) < self.per_host {
+            self.add_seat(host);
+        }
+        let seats = self.of_host[&host].iter().take(self.per_host);
+        seats.for_each(|seat| self.rounds.expect(*seat));
+    }
+
+    /// The host's step enters its next round.
+    pub fn enter_step(&mut self, host: HostId, now: Millis) {
+        if let Some(entrant) = self.seat_for(host, Owner::Step) {
+            self.rounds.enter(entrant, None, now);
+        }
+    }
+
+    /// The host's step is through.
+    pub fn leave_step(&mut self, host: HostId, now: Millis) {
+        if let Some(entrant) = self.find(host, &Owner::Step) {
+            self.rounds.leave(entrant, None, now);
+        }
+    }
+
+    /// A program asks; the answer, unless it has to wait for it.
+    pub fn ask(&mut self, host: HostId, ask: &BarrierAsk, now: Millis) -> Vec<Told> {
+        let answer = |outcome| vec![Told::Answer { host, request: ask.request, outcome }];
+        if ask.who.alias.raw().len() > MAX_ALIAS_BYTES {
+            let why = format!("a name of an entrant has at most {MAX_ALIAS_BYTES} bytes");
+            return answer(BarrierOutcome::Refused { why });
+        }
+        let owner = Owner::Program {
+            task: ask.who.task.map(|key| key.task),
+            alias: ask.who.alias.raw().to_owned(),
+        };
+        match ask.verb {
+            BarrierVerb::State => answer(BarrierOutcome::Stands(self.stand())),
+            BarrierVerb::Leave => match self.find(host, &owner) {
+                Some(entrant) => self.program_leaves(entrant, ask, now),
+                None => answer(refused("it has not entered")),
+            },
+            BarrierVerb::Enter | BarrierVerb::Signal => match self.seat_for(host, owner) {
+                Some(entrant) => self.program_enters(entrant, ask, now),
+                None => answer(refused("this host has too many entrants here")),
+            },
+        }
+    }
+
+    /// Whom the rules let go or turn away now.
+    pub fn decide(&mut self, now: Millis) -> Vec<Told> {
+        let mut told = Vec::new();
+        for (generation, verdict) in self.rounds.decide(now) {
+            let (entrant, outcome) = match verdict {
+                Verdict::Release(entrant) => (entrant, self.let_go(entrant, generation)),
+                Verdict::TooLate(entrant) => (entrant, too_late(generation)),
+            };
+            let Some(seat) = self.seats.get_mut(&entrant) else { continue };
+            if seat.owner == Some(Owner::Step) {
+                told.push(match verdict {
+                    Verdict::Release(_) => Told::StepReleased { host: seat.host, generation },
+                    Verdict::TooLate(_) => Told::StepTooLate(seat.host),
+                });
+            }
+            told.extend(seat.tell(outcome));
+        }
+        told
+    }
+
+    /// The host is out, or through with all that it does: nobody waits for it, and nobody on it waits any more.
+    pub fn fail_host(&mut self, host: HostId, why: &str, now: Millis) -> Vec<Told> {
+        let mut told = Vec::new();
+        for entrant in self.of_host.get(&host).cloned().unwrap_or_default() {
+            self.rounds.fail(entrant, now);
+            told.extend(self.drop_waiting(entrant, why));
+        }
+        told
+    }
+
+    /// A task has come to its end: its programs are out. Its seat stays expected where steps that follow may take it.
+    pub fn task_over(&mut self, host: HostId, task: u32, others: bool, now: Millis) -> Vec<Told> {
+        let mut told = Vec::new();
+        for (place, entrant) in
+            self.of_host.get(&host).cloned().unwrap_or_default().into_iter().enumerate()
+        {
+            let seat = self.seats.get_mut(&entrant).expect("a host's seats exist");
+            match &seat.owner {
+                Some(Owner::Program { task: Some(owner), .. }) if *owner == task => {}
+                Some(Owner::Program { .. } | Owner::Step) | None => continue,
+            }
+            seat.owner = None;
+            self.rounds.leave(entrant, None, now);
+            self.rounds.fail(entrant, now);
+            told.extend(self.drop_waiting(entrant, "its task has ended"));
+            if others && place < self.per_host {
+                self.rounds.expect(entrant);
+            }
+        }
+        told
+    }
+
+    /// Nobody is let go any more: everybody who waits is told so.
+    pub fn close(&mut self, why: &str) -> Vec<Told> {
+        let seats: Vec<Entrant> = self.seats.keys().copied().collect();
+        seats.into_iter().flat_map(|entrant| self.drop_waiting(entrant, why)).collect()
+    }
+
+    /// The newest round in numbers.
+    fn stand(&self) -> BarrierStand {
+        let newest = self.rounds.rounds().next_back().expect("one round is always kept");
+        BarrierStand {
+            generation: newest.generation,
+            expected: newest.barrier.expected(),
+            entered: newest.barrier.entered(),
+            released: newest.barrier.released(),
+            opened: newest.barrier.opening().map(|(_, why)| why.word().to_owned()),
+        }
+    }
+
+    fn program_enters(&mut self, entrant: Entrant, ask: &BarrierAsk, now: Millis) -> Vec<Told> {
+        let seat = &self.seats[&entrant];
+        if let Some(last) = seat.last.as_ref().filter(|last| last.request == ask.request) {
+            let (generation, told) = (last.generation, last.told.clone());
+            return self.answer_or_wait(entrant, ask, generation, told);
+        }
+        if let Some(generation) = self.rounds.enter(entrant, ask.generation, now) {
+            let seat = self.seats.get_mut(&entrant).expect("the entrant was just found");
+            seat.last = Some(Asked { request: ask.request, generation, told: None });
+            return self.answer_or_wait(entrant, ask, generation, None);
+        }
+        let named = ask.generation.expect("an entrant's own next round is never wrong");
+        let next = self.rounds.next_of(entrant).unwrap_or(1);
+        let stand = self.rounds.round(named).and_then(|r| r.passage(entrant)).map(|p| p.stand);
+        let outcome = match stand {
+            // It asks again for what it did not hear.
+            Some(Stand::Released | Stand::Left) => self.let_go(entrant, named),
+            _ if named < next => BarrierOutcome::TooLate {
+                generation: named,
+                why: format!("round {named} is over for this entrant, its next is {next}"),
+            },
+            _ => refused(&format!("the next round of this entrant is {next}")),
+        };
+        vec![Told::Answer { host: self.seats[&entrant].host, request: ask.request, outcome }]
+    }
+
+    /// Answers what is known already; otherwise the request waits for its release.
+    fn answer_or_wait(
+        &mut self,
+        entrant: Entrant,
+        ask: &BarrierAsk,
+        generation: u32,
+        told: Option<BarrierOutcome>,
+    ) -> Vec<Told> {
+        let seat = self.seats.get_mut(&entrant).expect("the entrant was just found");
+        let (host, request) = (seat.host, ask.request);
+        let known = match (ask.verb, told) {
+            (BarrierVerb::Signal, _) => Some(BarrierOutcome::Entered { generation }),
+            (_, told) => told,
+        };
+        if let Some(outcome) = known {
+            return vec![Told::Answer { host, request, outcome }];
+        }
+        if seat.waiting.contains(&request) {
+            return Vec::new();
+        }
+        seat.waiting.push(request);
+        if seat.waiting.len() <= REQUESTS_MAX {
+            return Vec::new();
+        }
+        let request = seat.waiting.remove(0);
+        let why = "too many programs wait as this entrant".to_owned();
+        vec![Told::Answer { host, request, outcome: BarrierOutcome::Dropped { why } }]
+    }
+
+    /// Through, or back out before it was let go. In which round is said by who leaves, or is the one that it is in.
+    fn program_leaves(&mut self, entrant: Entrant, ask: &BarrierAsk, now: Millis) -> Vec<Told> {
+        let host = self.seats[&entrant].host;
+        let current = self.rounds.next_of(entrant).unwrap_or(1) - 1;
+        let generation = ask.generation.unwrap_or(current);
+        let stand = self.rounds.round(current).and_then(|r| r.passage(entrant)).map(|p| p.stand);
+        let mut told = Vec::new();
+        if generation == current && stand == Some(Stand::Waiting) {
+            self.rounds.fail(entrant, now);
+            self.rounds.expect(entrant);
+            told = self.drop_waiting(entrant, "its entrance was taken back");
+        }
+        self.rounds.leave(entrant, Some(generation), now);
+        let outcome = match generation {
+            0 => refused("it has not entered"),
+            _ => BarrierOutcome::Left { generation },
+        };
+        told.push(Told::Answer { host, request: ask.request, outcome });
+        told
+    }
+
+    fn drop_waiting(&mut self, entrant: Entrant, why: &str) -> Vec<Told> {
+        let seat = self.seats.get_mut(&entrant).expect("seats are never taken away");
+        if seat.waiting.is_empty() {
+            return Vec::new();
+        }
+        seat.tell(BarrierOutcome::Dropped { why: why.to_owned() })
+    }
+
+    fn let_go(&self, entrant: Entrant, generation: u32) -> BarrierOutcome {
+        let round = self.rounds.round(generation);
+        let passage = round.and_then(|r| r.passage(entrant));
+        let waited = passage.and_then(|p| Some(p.released_at?.saturating_sub(p.entered_at?)));
+        let why = round.and_then(|r| r.opening()).map_or("late", |(_, why)| why.word());
+        let waited_ms = waited.unwrap_or(0);
+        BarrierOutcome::LetGo { generation, why: why.to_owned(), waited_ms, at_us: None }
+    }
+
+    fn find(&self, host: HostId, owner: &Owner) -> Option<Entrant> {
+        let seats = self.of_host.get(&host)?;
+        seats.iter().copied().find(|seat| self.seats[seat].owner.as_ref() == Some(owner))
+    }
+
+    /// The seat of an entrant: its own, a free one of its host, or a new one; `None` where the host has too many.
+    fn seat_for(&mut self, host: HostId, owner: Owner) -> Option<Entrant> {
+        if let Some(own) = self.find(host, &owner) {
+            return Some(own);
+        }
+        let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
+        let free = seats.iter().copied().find(|seat| self.seats[seat].owner.is_none());
+        if free.is_none() && seats.len() >= SEATS_MAX {
+            return None;
+        }
+        let entrant = free.unwrap_or_else(|| self.add_seat(host));
+        self.seats.get_mut(&entrant).expect("the seat was just found").owner = Some(owner);
+        Some(entrant)
+    }
+
+    fn add_seat(&mut self, host: HostId) -> Entrant {
+        let seats = self.of_host.entry(host).or_default();
+        let entrant = match seats.is_empty() {
+            true => Entrant(host.0),
+            false => {
+                self.next_seat += 1;
+                Entrant(self.next_seat - 1)
+            }
+        };
+        seats.push(entrant);
+        let seat = Seat { host, owner: None, waiting: Vec::new(), last: None };
+        self.seats.insert(entrant, seat);
+        entrant
+    }
+}
+
+impl Seat {
+    /// Answers every request that waits, and remembers the answer for who asks again.
+    fn tell(&mut self, outcome: BarrierOutcome) -> Vec<Told> {
+        if let Some(last) = &mut self.last {
+            last.told = Some(outcome.clone());
+        }
+        let host = self.host;
+        let answer = |request| Told::Answer { host, request, outcome: outcome.clone() };
+        self.waiting.drain(..).map(answer).collect()
+    }
+}
+
+fn too_late(generation: u32) -> BarrierOutcome {
+    BarrierOutcome::TooLate { generation, why: "it came after the barrier had opened".to_owned() }
+}
+
+fn refused(why: &str) -> BarrierOutcome {
+    BarrierOutcome::Refused { why: why.to_owned() }
+}

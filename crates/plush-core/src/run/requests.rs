@@ -1,0 +1,131 @@
+//! Programs on hosts ask something of the description's barriers: who may, which barrier is meant, how they hear of it.
+//! Not who is let go: see `gathering`.
+
+use super::Run;
+use super::gathering::Told;
+use super::member::Stage;
+use crate::Millis;
+use crate::plan::HostId;
+use plush_protocol::{BarrierAnswer, BarrierAsk, BarrierOutcome, Command};
+use plush_spec::model::Action;
+
+impl Run {
+    /// A program asks. Only hosts that execute their steps take part.
+    pub(super) fn barrier_asked(&mut self, host: HostId, ask: &BarrierAsk) {
+        let named = self.plan.project.barriers.iter();
+        let Some(number) = named.clone().position(|b| b.name.as_str() == ask.barrier.raw()) else {
+            let known = named.map(|b| b.name.to_string()).collect();
+            return self.answer_program(host, ask.request, BarrierOutcome::Unknown { known });
+        };
+        let executes = self.places[host.index()].is_some_and(|(cluster, place)| {
+            matches!(self.clusters[cluster].members[place].stage, Stage::Executing(_))
+        });
+        if !executes || self.stopping.is_some() {
+            let why = match executes {
+                true => "the run stops".to_owned(),
+                false => "this host does not take part any more".to_owned(),
+            };
+            return self.answer_program(host, ask.request, BarrierOutcome::Dropped { why });
+        }
+        let now = self.now;
+        let told = self.barriers[number].ask(host, ask, now);
+        self.pass_on(number, told);
+    }
+
+    /// Passes on what a barrier wants done.
+    pub(super) fn pass_on(&mut self, number: usize, told: Vec<Told>) {
+        let lead = self.plan.project.barriers[number].policy.together_ms;
+        let instant = lead.map(|lead| self.now + lead);
+        for told in told {
+            match told {
+                Told::StepReleased { host, generation } => {
+                    self.step_released(number, host, generation, instant);
+                }
+                Told::StepTooLate(host) => self.step_too_late(number, host),
+                Told::Answer { host, request, outcome } => {
+                    let outcome = self.at_instant(host, outcome, instant);
+                    self.answer_program(host, request, outcome);
+                }
+            }
+        }
+    }
+
+    /// A task has come to its end: what its programs held at barriers is free.
+    pub(super) fn leave_barriers_of_task(&mut self, host: HostId, cluster: usize, step: usize) {
+        let ended = |t: &&super::TaskRun| {
+            t.host == host && t.cluster == cluster && t.step == step && t.is_over()
+        };
+        let tasks: Vec<u32> = self.tasks.iter().filter(ended).map(|t| t.key.task).collect();
+        let others = self.has_followers(host, cluster, step);
+        let now = self.now;
+        for number in 0..self.barriers.len() {
+            for task in &tasks {
+                let told = self.barriers[number].task_over(host, *task, others, now);
+                self.pass_on(number, told);
+            }
+        }
+    }
+
+    /// The host is out of all barriers.
+    pub(super) fn leave_named_barriers(&mut self, host: HostId, why: &str) {
+        let now = self.now;
+        for number in 0..self.barriers.len() {
+            let told = self.barriers[number].fail_host(host, why, now);
+            self.pass_on(number, told);
+        }
+    }
+
+    /// Programs that wait are told that nobody will be let go any more.
+    pub(super) fn close_barriers(&mut self) {
+        for number in 0..self.barriers.len() {
+            let told = self.barriers[number].close("the run stops");
+            self.pass_on(number, told);
+        }
+    }
+
+    fn answer_program(&mut self, host: HostId, request: u64, outcome: BarrierOutcome) {
+        self.hosts[host.index()].command(Command::Barrier(BarrierAnswer { request, outcome }));
+    }
+
+    fn at_instant(
+        &self,
+        host: HostId,
+        outcome: BarrierOutcome,
+        instant: Option<Millis>,
+    ) -> BarrierOutcome {
+        match outcome {
+            BarrierOutcome::LetGo { generation, why, waited_ms, at_us: None } => {
+                let at_us = instant.and_then(|at| self.hosts[host.index()].boot_time_us(at));
+                BarrierOutcome::LetGo { generation, why, waited_ms, at_us }
+            }
+            other => other,
+        }
+    }
+
+    /// Steps that come after this one on the host and are not over.
+    fn has_followers(&self, host: HostId, cluster: usize, step: usize) -> bool {
+        let Some((_, place)) = self.places[host.index()] else { return false };
+        let Stage::Executing(stands) = &self.clusters[cluster].members[place].stage else {
+            return false;
+        };
+        let steps = &self.plan.clusters[cluster].spec.execution;
+        let mut after = vec![false; steps.len()];
+        after[step] = true;
+        // Steps stand in any order; one pass per step reaches all that follow.
+        for _ in 0..steps.len() {
+            for (number, next) in steps.iter().enumerate() {
+                let follows = next.after.iter().any(|before| {
+                    steps.iter().zip(&after).any(|(s, is)| *is && s.id == before.name)
+                });
+                after[number] |= follows;
+            }
+        }
+        let may_come = |number: usize| match &steps[number].action {
+            Action::Process(_) | Action::Workflow(_) | Action::Repeat(_) => {
+                !stands[number].is_over()
+            }
+            Action::Barrier(_) => false,
+        };
+        (0..steps.len()).any(|number| number != step && after[number] && may_come(number))
+    }
+}

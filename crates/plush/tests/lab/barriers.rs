@@ -1,0 +1,173 @@
+//! Barriers of programs on real hosts: the examples of the guide, and what a killed agent, a killed controller and a lost
+//! host change about them.
+
+use crate::stage::Stage;
+use std::path::Path;
+use std::process::Command;
+
+/// The hosts of one lab share this machine's clock, so that their words can be compared.
+fn moments(run: &Path, host: &str, process: &str) -> Vec<(u32, String, u128)> {
+    let path = run.join("output").join(host).join(format!("{process}.1.out"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let words = text.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        (words[0].parse().unwrap(), words[1].to_owned(), words[2].parse().unwrap())
+    });
+    words.collect()
+}
+
+/// Nobody came out of a round before everybody had come to it.
+fn check_rounds(run: &Path, rounds: u32, who: &[(&str, &str)]) {
+    let all: Vec<_> = who.iter().map(|(host, process)| moments(run, host, process)).collect();
+    for round in 1..=rounds {
+        let times = |word: &str| -> Vec<u128> {
+            let of = |m: &Vec<(u32, String, u128)>| {
+                m.iter().find(|(n, w, _)| *n == round && w == word).expect("it went through").2
+            };
+            all.iter().map(of).collect()
+        };
+        let (last_in, first_out) =
+            (times("before").into_iter().max(), times("after").into_iter().min());
+        assert!(first_out >= last_in, "round {round}: {first_out:?} before {last_in:?}");
+    }
+}
+
+fn examples(stage: &Stage) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/barriers");
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        std::fs::copy(entry.path(), stage.home.path().join(entry.file_name())).unwrap();
+    }
+}
+
+fn run_here(stage: &Stage, line: &str) {
+    let mut command = Command::new("/bin/sh");
+    let done = command.args(["-c", line]).current_dir(stage.home.path()).output().unwrap();
+    assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn programs_in_four_languages_meet_without_a_library() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    examples(&stage);
+    run_here(&stage, "cc -static -o rounds-c rounds.c && rustc -o rounds-rust rounds.rs");
+    let said = stage.run("everybody.yaml", &[]).expect(0);
+    let mut who = Vec::new();
+    for host in ["h001", "h002", "h003"] {
+        who.extend(["shell", "python", "c", "rust"].map(|process| (host, process)));
+    }
+    check_rounds(&said.directory(), 3, &who);
+    let document = said.document();
+    let barriers = document["view"]["barriers"].as_array().unwrap();
+    let round = barriers.iter().find(|b| b["name"] == "round").unwrap();
+    assert_eq!((&round["generation"], &round["opened"]), (&3.into(), &"all".into()), "{round}");
+    stage.assert_nothing_left();
+}
+
+/// Three hosts, six rounds, with time between them for something to happen.
+const SLOW: &str = r#"
+project: slow
+resources: [{type: ssh, hosts: "h[001-003]"}]
+clusters:
+  c:
+    num_hosts: {wanted: 3, min: 2}
+    execution:
+      - process: meet
+        run: |
+          for n in 1 2 3 4 5 6; do
+            echo "$n before $(date +%s%N)"
+            plush-agent barrier enter round || exit $?
+            echo "$n after $(date +%s%N)"
+            sleep 0.5
+          done
+barriers: {round: {}}
+"#;
+
+const ALL: [(&str, &str); 3] = [("h001", "meet"), ("h002", "meet"), ("h003", "meet")];
+
+#[test]
+fn a_killed_agent_holds_nobody_up_and_lets_nobody_go_twice() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("slow.yaml", SLOW);
+    let mut running = stage.begin("slow.yaml", &["--events"]);
+    running.wait_for("\"barrier\":\"round\"");
+    let agent = "for p in $(pgrep -f 'agent-[0-9a-f]* serve'); do kill -9 $p; done";
+    let killed = stage.lab.run_on("h002", agent).unwrap();
+    assert!(killed.status.success(), "{killed:?}");
+    running.end().expect(0);
+    check_rounds(&stage.runs()[0], 6, &ALL);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn f78_nobody_waits_for_a_host_that_died() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("slow.yaml", SLOW);
+    let mut running = stage.begin("slow.yaml", &["--events"]);
+    running.wait_for("\"barrier\":\"round\"");
+    stage
+        .lab
+        .run_on(
+            "h003",
+            "for p in $(pgrep -x sleep); do kill -9 $p; done; pkill -9 -f 'barrier ente[r]'",
+        )
+        .unwrap();
+    running.end();
+    check_rounds(&stage.runs()[0], 6, &ALL[..2]);
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn tasks_start_together_and_the_summary_says_how_well() {
+    let Some(stage) = Stage::with_hosts(5) else { return };
+    examples(&stage);
+    let said = stage.run("together.yaml", &[]).expect(0);
+    let document = said.document();
+    let ready = &document["view"]["barriers"][0];
+    assert_eq!(ready["name"], "runners/ready");
+    let together = &ready["together"];
+    assert_eq!((&together["started"], &together["expected"]), (&5.into(), &5.into()), "{ready}");
+    let starts: Vec<u128> = (1..=5)
+        .map(|n| String::from_utf8(said.output(&format!("h00{n}"), "start.1.out")).unwrap())
+        .map(|text| text.trim().parse().unwrap())
+        .collect();
+    let spread_ms = (starts.iter().max().unwrap() - starts.iter().min().unwrap()) / 1_000_000;
+    println!("seen by the programs: {spread_ms} ms; told: {together}");
+    // The machine may be loaded; unsynchronised they would be apart by what preparing and sending costs, and more.
+    assert!(spread_ms < 1_000, "{starts:?}");
+    let uncertainty = together["uncertainty_us"].as_u64().unwrap();
+    assert!(uncertainty > 0 && uncertainty < 1_000_000, "{together}");
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn iperf3_measures_one_pair_at_a_time_and_then_four() {
+    let Some(stage) = Stage::with_hosts(8) else { return };
+    examples(&stage);
+    let said = stage.run("iperf.yaml", &[]).expect(0);
+    let spans = |process: &str| -> Vec<(u128, u128)> {
+        let span = |n: u32| {
+            let text =
+                String::from_utf8(said.output(&format!("h00{n}"), &format!("{process}.1.out")));
+            let numbers: Vec<u128> =
+                text.unwrap().split_whitespace().map(|w| w.parse().unwrap()).collect();
+            (numbers[0], numbers[1])
+        };
+        (5..=8).map(span).collect()
+    };
+    let at_once = |spans: &[(u128, u128)]| {
+        let meet = |(at, _): &(u128, u128)| spans.iter().filter(|(a, b)| a <= at && at < b).count();
+        spans.iter().map(meet).max().unwrap()
+    };
+    assert_eq!(at_once(&spans("one")), 1, "{:?}", spans("one"));
+    assert!(at_once(&spans("four")) > 1, "{:?}", spans("four"));
+    for n in 5..=8 {
+        for process in ["one", "four"] {
+            let found = said.result(&format!("h00{n}"), &format!("{process}.json"));
+            let found: serde_json::Value = serde_json::from_slice(&found).unwrap();
+            let speed = found["end"]["sum_received"]["bits_per_second"].as_f64().unwrap();
+            println!("h00{n} {process}: {:.0} Mbit/s", speed / 1e6);
+            assert!(speed > 0.0);
+        }
+    }
+    stage.assert_nothing_left();
+}
