@@ -245,7 +245,7 @@ impl Work {
             self.found(package, digest);
             return Ok(Package::Stored(digest));
         }
-        let mut incoming = self.store.receive().map_err(|e| store_trouble(&e))?;
+        let mut incoming = self.store.receive(Some(bytes)).map_err(|e| store_trouble(&e))?;
         let mut reporter = self.reporter();
         let pulled = self.job.pieces.pull(blake3, bytes, &mut |piece, done| {
             incoming.write(piece, Some(bytes - done)).map_err(|e| store_trouble(&e))?;
@@ -410,8 +410,9 @@ impl Work {
     fn copy(&mut self, from: &mut File, to: &Path, mode: u32) -> Result<(), Cause> {
         let failed =
             |e: io::Error| crate::keeper::gate::cause(&e, format!("write {}", to.display()));
-        let mut file = self.clusters.create_file(to, mode).map_err(|e| trouble("make", &e))?;
         let total = from.metadata().map_err(failed)?.len();
+        self.clusters.room_for(total).map_err(|e| trouble_of(CauseKind::DiskFull, &e))?;
+        let mut file = self.clusters.create_file(to, mode).map_err(|e| trouble("make", &e))?;
         let mut reporter = self.reporter();
         let (mut buffer, mut done) = (vec![0; 128 << 10], 0);
         loop {

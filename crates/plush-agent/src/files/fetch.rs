@@ -13,7 +13,7 @@ use super::http::dial::{NamedBy, Network};
 use super::http::exchange::{self, Body, Get, Head};
 use super::http::url::{Url, UrlError};
 use super::http::watch::{Stop, Watch};
-use super::root::{Root, RootError};
+use super::root::{NoRoom, Root, RootError};
 use super::{CHUNK_BYTES, Progress};
 
 /// What to fetch.
@@ -383,6 +383,7 @@ impl<'a> Fetcher<'a> {
             }
         }
         self.check_size(self.partial.total.unwrap_or(0))?;
+        self.check_room()?;
         self.copy(body)
     }
 
@@ -409,9 +410,7 @@ impl<'a> Fetcher<'a> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Cause> {
         self.partial.file.write_all(bytes).map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                let total = self.partial.total.or(self.order.size);
-                let needed = total.map(|total| total.saturating_sub(self.partial.digests.bytes()));
-                Cause::NoSpace { needed, free: self.into.free_bytes() }
+                Cause::NoSpace { needed: self.to_come(), free: self.into.free_bytes() }
             }
             _ => Cause::Write(error),
         })?;
@@ -426,6 +425,19 @@ impl<'a> Fetcher<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Bytes still to come, if known.
+    fn to_come(&self) -> Option<u64> {
+        let total = self.partial.total.or(self.order.size);
+        total.map(|total| total.saturating_sub(self.partial.digests.bytes()))
+    }
+
+    /// What is announced must fit before the first byte of it is taken.
+    fn check_room(&self) -> Result<(), Cause> {
+        let Some(bytes) = self.to_come() else { return Ok(()) };
+        let lack = |lack: NoRoom| Cause::NoSpace { needed: Some(lack.needed), free: lack.free };
+        self.into.room_for(bytes).map_err(lack)
     }
 
     fn check_size(&self, bytes: u64) -> Result<(), Cause> {

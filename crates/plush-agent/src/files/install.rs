@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Mode};
 use super::digest::{Algorithm, Digest, of_bytes};
 use super::external::Invocation;
 use super::removal::Removal;
-use super::root::{Root, RootError, temporary_name};
+use super::root::{NoRoom, Root, RootError, temporary_name};
 use super::store::{Store, StoreError};
 use super::unpack::name::MARKER;
 use super::unpack::{self, Kind, Limits, Options, UnpackError, Unpacked};
@@ -241,8 +241,9 @@ fn copy(
     progress: &mut Progress<'_>,
 ) -> Result<Unpacked, Cause> {
     let bytes = package.metadata().map_err(Cause::Copy)?.len();
+    let full = |lack: NoRoom| Cause::NoSpace { needed: lack.needed, free: lack.free };
+    fresh.room_for(bytes).map_err(full)?;
     let free = fresh.free_bytes();
-    let full = Cause::NoSpace { needed: bytes, free };
     let parent = at.parent().unwrap_or(Path::new(""));
     fresh.create_dirs(parent, 0o755).map_err(|error| refused(fresh, error))?;
     let mut file = fresh.create_file(at, 0o600).map_err(|error| refused(fresh, error))?;
@@ -257,7 +258,8 @@ fn copy(
             return Err(Cause::Copy(io::ErrorKind::UnexpectedEof.into()));
         }
         if let Err(error) = file.write_all(&buffer[..count]) {
-            return Err(if is_full(&error) { full } else { Cause::Copy(error) });
+            let lack = NoRoom { needed: bytes, free };
+            return Err(if is_full(&error) { full(lack) } else { Cause::Copy(error) });
         }
         done += count as u64;
     }

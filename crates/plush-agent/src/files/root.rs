@@ -44,6 +44,19 @@ pub struct RootError {
     pub source: io::Error,
 }
 
+/// Too little is free: known before anything was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no space left: {needed} bytes needed, {free} free")]
+pub struct NoRoom {
+    /// Bytes that are to be written.
+    pub needed: u64,
+    /// Bytes that are free.
+    pub free: u64,
+}
+
+/// Left for what is written besides: names, directories, records.
+pub(crate) const RESERVE_BYTES: u64 = 64 << 10;
+
 /// The directory that holds a path's last component: the root itself, or one opened beneath it.
 pub(crate) enum Held<'a> {
     Root(BorrowedFd<'a>),
@@ -241,11 +254,26 @@ impl Root {
         }
     }
 
-    /// Bytes that this user may still write on the file system here.
+    /// Bytes that this user may still write on the file system here; `u64::MAX` when it does not say.
     pub fn free_bytes(&self) -> u64 {
-        rustix::fs::fstatvfs(&self.fd)
-            .map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
-            .unwrap_or(u64::MAX)
+        let Ok(stat) = rustix::fs::fstatvfs(&self.fd) else { return u64::MAX };
+        // Some network and virtual file systems count nothing: no size is not no room.
+        if stat.f_blocks == 0 {
+            return u64::MAX;
+        }
+        // What is set aside for root, root may use.
+        let is_root = rustix::process::geteuid().is_root();
+        let blocks = if is_root { stat.f_bfree } else { stat.f_bavail };
+        blocks.saturating_mul(stat.f_frsize)
+    }
+
+    /// Whether so many more bytes fit, before the first of them is written.
+    pub fn room_for(&self, needed: u64) -> Result<(), NoRoom> {
+        let free = self.free_bytes();
+        if needed.saturating_add(RESERVE_BYTES) > free {
+            return Err(NoRoom { needed, free });
+        }
+        Ok(())
     }
 
     /// Waits until everything on this file system is on its disk.

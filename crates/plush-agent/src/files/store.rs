@@ -99,8 +99,11 @@ impl Store {
         Ok(file)
     }
 
-    /// Begins to take in a package that somebody sends in pieces.
-    pub fn receive(&self) -> Result<Incoming<'_>, StoreError> {
+    /// Begins to take in a package that somebody sends in pieces; `bytes` is its size, if known, and must fit.
+    pub fn receive(&self, bytes: Option<u64>) -> Result<Incoming<'_>, StoreError> {
+        self.root
+            .room_for(bytes.unwrap_or(0))
+            .map_err(|lack| StoreError::NoSpace { needed: bytes, free: lack.free })?;
         let name = PathBuf::from(temporary_name());
         let file = self.root.create_file(&name, 0o600).map_err(StoreError::Root)?;
         Ok(Incoming { store: self, file, name, digests: Both::default() })
@@ -113,7 +116,7 @@ impl Store {
         expected: &[Digest],
         progress: &mut Progress<'_>,
     ) -> Result<Digests, StoreError> {
-        let mut incoming = self.receive()?;
+        let mut incoming = self.receive(None)?;
         let mut buffer = vec![0; CHUNK_BYTES];
         loop {
             if progress(incoming.bytes(), None).is_break() {

@@ -105,7 +105,10 @@ fn f18_a_package_larger_than_the_disk_is_refused_with_figures_and_leaves_nothing
     let cause = cause.unwrap();
     assert_eq!(cause.kind, CauseKind::DiskFull, "{cause:?}");
     let figures = cause.text.raw().split(|c: char| !c.is_ascii_digit()).filter(|w| !w.is_empty());
-    assert!(figures.count() >= 2, "what is needed and what is free: {cause:?}");
+    let figures: Vec<u64> = figures.map(|word| word.parse().unwrap()).collect();
+    let [.., needed, free] = figures[..] else { panic!("no figures: {cause:?}") };
+    assert_eq!(needed, 6 << 20);
+    assert!((3 << 20..4 << 20).contains(&free), "found before the disk was filled: {cause:?}");
     assert_eq!(std::fs::read_dir(full.host.run_dir().join("clusters")).unwrap().count(), 0);
     let left = rustix::fs::statvfs(full.host.dir.path()).unwrap();
     assert!(left.f_bavail * left.f_frsize > 3 << 20, "what was fetched is removed");

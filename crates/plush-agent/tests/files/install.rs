@@ -196,14 +196,14 @@ fn damage_in_the_cache_is_found_before_anything_is_installed() {
 fn a_package_sent_in_pieces_counts_only_when_it_is_whole_and_right() {
     let host = Host::new();
     let expected = of_bytes(b"one two", Algorithm::Sha256);
-    let mut incoming = host.store.receive().unwrap();
+    let mut incoming = host.store.receive(None).unwrap();
     incoming.write(b"one ", Some(3)).unwrap();
     drop(incoming);
-    let mut wrong = host.store.receive().unwrap();
+    let mut wrong = host.store.receive(None).unwrap();
     wrong.write(b"one twa", None).unwrap();
     assert!(matches!(wrong.finish(&[expected]), Err(StoreError::WrongDigest { .. })));
     assert_eq!(fs::read_dir(host.path("cache")).unwrap().count(), 0);
-    let mut right = host.store.receive().unwrap();
+    let mut right = host.store.receive(None).unwrap();
     right.write(b"one ", Some(3)).unwrap();
     right.write(b"two", None).unwrap();
     right.finish(&[expected]).unwrap();
@@ -309,8 +309,15 @@ fn a_full_disk_leaves_nothing_and_says_how_much_is_needed() {
         (part(host.has(&noise).blake3, Installer::None { mode: 0o644 }, "f"), 6_000_000),
     ];
     for (part, least) in packages {
-        let error = install(&host.store, &root, &order("demo", vec![part.clone()]), &mut go_on)
+        let mut least_free = u64::MAX;
+        let mut watch = |_: u64, _: Option<u64>| {
+            least_free = least_free.min(root.free_bytes());
+            ControlFlow::Continue(())
+        };
+        let error = install(&host.store, &root, &order("demo", vec![part.clone()]), &mut watch)
             .unwrap_err();
+        // One file of a million bytes fits; the one that does not is not begun.
+        assert!(least_free > 900_000, "{part:?} filled the disk up to {least_free}");
         match error.cause {
             Cause::NoSpace { needed, free } => {
                 assert!((least..least + 50_000).contains(&needed), "{part:?} needs {needed}");
@@ -325,7 +332,13 @@ fn a_full_disk_leaves_nothing_and_says_how_much_is_needed() {
         );
     }
     let full = Store::new(Root::open(&host.path("software")).unwrap());
-    let mut incoming = full.receive().unwrap();
+    let Err(error) = full.receive(Some(6_000_000)) else { panic!("there is no room for it") };
+    assert!(
+        matches!(error, StoreError::NoSpace { needed: Some(6_000_000), free: 1_900_000.. }),
+        "{}",
+        told(&error)
+    );
+    let mut incoming = full.receive(None).unwrap();
     let error =
         noise.chunks(100_000).try_for_each(|chunk| incoming.write(chunk, Some(7))).unwrap_err();
     assert!(matches!(error, StoreError::NoSpace { needed: Some(100_007), .. }), "{}", told(&error));
@@ -334,10 +347,11 @@ fn a_full_disk_leaves_nothing_and_says_how_much_is_needed() {
     let error =
         full.fetch(&Fetch::of(&server.url("/f")), &Network::default(), &mut go_on).unwrap_err();
     assert!(
-        matches!(error.cause, fetch::Cause::NoSpace { needed: Some(_), .. }),
+        matches!(error.cause, fetch::Cause::NoSpace { needed: Some(6_000_000), .. }),
         "{}",
         told(&error)
     );
+    assert_eq!(error.bytes, 0, "refused by its announced length");
     assert_eq!((error.attempts, fs::read_dir(host.path("software")).unwrap().count()), (1, 0));
     drop((root, full));
     assert!(Command::new("umount").arg(host.path("software")).status().unwrap().success());

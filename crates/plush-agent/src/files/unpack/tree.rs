@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, Timespec, Timestamps};
 
 use super::links::{self, Links};
 use super::{Cause, Options, UnpackError, Unpacked, name};
-use crate::files::root::{Root, RootError};
+use crate::files::root::{NoRoom, RESERVE_BYTES, Root, RootError};
 use crate::files::{CHUNK_BYTES, Progress};
 
 /// What file systems give out at a time, for saying how much space an archive needs.
@@ -76,6 +76,12 @@ impl<'a> Tree<'a> {
         &self.options
     }
 
+    /// Whether files of so many bytes fit, for archives that tell their sizes first.
+    pub fn check_room(&self, bytes: u64) -> Result<(), Cause> {
+        let lack = |lack: NoRoom| Cause::NoSpace { needed: lack.needed, free: lack.free };
+        self.root.room_for(bytes).map_err(lack)
+    }
+
     /// A directory.
     pub fn dir(&mut self, entry: &[u8], mode: u32) -> Result<(), Cause> {
         let Some(path) = self.place(entry)? else { return Ok(()) };
@@ -109,6 +115,9 @@ impl<'a> Tree<'a> {
             None => None,
             Some(path) => {
                 self.needed += attributes.size.next_multiple_of(BLOCK_BYTES);
+                // Asked for only what may not fit: most files are small, and the answer costs a system call.
+                self.is_full |= self.needed.saturating_add(RESERVE_BYTES) > self.free
+                    && self.root.room_for(attributes.size).is_err();
                 self.create(path, attributes.mode)?
             }
         };

@@ -150,7 +150,7 @@ fn check_size(archive: &File, entries: &[Entry], tree: &Tree<'_>) -> Result<(), 
     if size > packed.saturating_mul(limits.ratio).max(HARMLESS_BYTES) {
         return Err(Cause::Limit { what: "bytes out of each packed byte", limit: limits.ratio });
     }
-    Ok(())
+    tree.check_room(size)
 }
 
 /// Where each entry's content begins; no two may share bytes, and the entries' own headers must agree with the directory.
