@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod corpus;
+mod differential;
 mod external;
 mod fetch;
 mod install;
 mod pack;
+mod place;
 mod root;
 mod server;
 mod snapshot;
