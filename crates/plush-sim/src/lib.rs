@@ -2,16 +2,21 @@
 //! A crate of its own because nothing that manages real hosts may depend on it.
 //!
 //! Everything follows from one seed: what is run, what goes wrong, when. [`simulate`] plays a seed and says which rule
-//! was broken, if one was; [`shrink`] finds the fewest kinds of faults with which it still is.
+//! was broken, if one was; [`shrink`] finds the fewest faults with which it still is; [`survey`] plays many seeds.
 
 pub mod checkers;
 pub mod faults;
 mod random;
 mod scenario;
+mod shrink;
+mod survey;
 mod world;
 
 pub use checkers::Breach;
 pub use faults::{FaultKind, FaultSet, Sabotage};
+pub use scenario::Scene;
+pub use shrink::shrink;
+pub use survey::{hunt, survey};
 
 use plush_core::Millis;
 use plush_protocol::Outcome;
@@ -21,14 +26,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{CrashPoint, World};
 
 /// What is played.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Play {
     /// From which everything follows.
     pub seed: u64,
     /// How many hosts.
     pub hosts: usize,
+    /// What kind of project.
+    pub scene: Scene,
     /// Which faults; `None` lets the seed choose.
     pub faults: Option<FaultSet>,
+    /// Only these of their strikes, by number; `None` is all of them.
+    pub only: Option<Vec<u32>>,
     /// What is broken on purpose.
     pub sabotage: Sabotage,
     /// The controller dies at this record: number and one of three points in its life.
@@ -38,10 +47,18 @@ pub struct Play {
 impl Play {
     /// A seed with the faults that follow from it.
     pub fn new(seed: u64, hosts: usize) -> Play {
-        Play { seed, hosts, faults: None, sabotage: Sabotage::None, crash: None }
+        Play {
+            seed,
+            hosts,
+            scene: Scene::Drawn,
+            faults: None,
+            only: None,
+            sabotage: Sabotage::None,
+            crash: None,
+        }
     }
 
-    /// The faults of the play: about a third of the kinds; one seed in ten has none.
+    /// The faults of the play: a part of the kinds, for some seeds few and for some most; one seed in ten has none.
     pub fn fault_set(&self) -> FaultSet {
         let mut chance = Chance::new(self.seed ^ 0xfa17);
         self.faults.unwrap_or_else(|| match chance.percent(10) {
@@ -52,6 +69,21 @@ impl Play {
                 FaultSet::of(&kinds.collect::<Vec<_>>())
             }
         })
+    }
+
+    /// How many strikes its faults have.
+    pub fn strikes(&self) -> u32 {
+        u32::try_from(self.world().strikes.len()).expect("strikes are counted in 32 bits")
+    }
+
+    fn world(&self) -> World {
+        let mut chance = Chance::new(self.seed);
+        let plan = scenario::plan(&mut chance, self.hosts, self.scene);
+        let mut world = World::new(plan, chance, self);
+        if let Some((record, point)) = self.crash {
+            world.controller.crash = Some((record, CrashPoint::ALL[point]));
+        }
+        world
     }
 }
 
@@ -81,14 +113,25 @@ pub struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Play { seed, hosts, .. } = self.play;
+        let Play { seed, hosts, scene, sabotage, .. } = self.play;
         let faults = self.play.fault_set();
         writeln!(f, "seed {seed}: {}", self.breach)?;
         writeln!(f, "faults: {faults:?}")?;
-        write!(
-            f,
-            "again: SEED={seed} HOSTS={hosts} FAULTS={faults:?} cargo test -p plush-sim --test simulation one_seed"
-        )
+        write!(f, "again: SEED={seed} HOSTS={hosts} FAULTS={faults:?}")?;
+        if let Some(only) = &self.play.only {
+            let numbers: Vec<String> = only.iter().map(u32::to_string).collect();
+            write!(f, " ONLY={}", numbers.join(","))?;
+        }
+        if let Some((record, point)) = self.play.crash {
+            write!(f, " CRASH={record},{point}")?;
+        }
+        if scene != Scene::Drawn {
+            write!(f, " SCENE={scene:?}")?;
+        }
+        if sabotage != Sabotage::None {
+            write!(f, " SABOTAGE={sabotage:?}")?;
+        }
+        write!(f, " cargo test -p plush-sim --test simulation one_seed")
     }
 }
 
@@ -96,14 +139,9 @@ impl fmt::Display for Failure {
 ///
 /// # Errors
 /// The first rule that was broken, a panic among them.
-pub fn simulate(play: Play) -> Result<Story, Box<Failure>> {
+pub fn simulate(play: &Play) -> Result<Story, Box<Failure>> {
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let mut chance = Chance::new(play.seed);
-        let plan = scenario::plan(&mut chance, play.hosts);
-        let mut world = World::new(plan, chance, play.fault_set(), play.sabotage);
-        if let Some((record, point)) = play.crash {
-            world.controller.crash = Some((record, CrashPoint::ALL[point]));
-        }
+        let mut world = play.world();
         world.play()?;
         let outcome = world.controller.run.outcome().cloned();
         Ok(Story {
@@ -123,21 +161,5 @@ pub fn simulate(play: Play) -> Result<Story, Box<Failure>> {
             Breach { invariant: "no panic", what: text.unwrap_or_default(), at: 0 }
         }
     };
-    Err(Box::new(Failure { play, breach }))
-}
-
-/// Leaves out one kind of fault after the other as long as the play still fails.
-pub fn shrink(failure: Failure) -> Failure {
-    let mut smallest = failure;
-    loop {
-        let faults = smallest.play.fault_set();
-        let fewer = faults.kinds().find_map(|kind| {
-            let play = Play { faults: Some(faults.without(kind)), ..smallest.play };
-            simulate(play).err()
-        });
-        match fewer {
-            Some(failure) => smallest = *failure,
-            None => return smallest,
-        }
-    }
+    Err(Box::new(Failure { play: play.clone(), breach }))
 }

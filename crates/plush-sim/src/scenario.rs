@@ -17,11 +17,22 @@ pub const MEETING: &str = "meeting";
 /// The process that comes after the barrier on a host.
 pub const AFTER_MEETING: &str = "after";
 
+/// What kind of project is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scene {
+    /// The seed chooses.
+    #[default]
+    Drawn,
+    /// Every host works, meets the others at a barrier, and works on.
+    Meeting,
+}
+
 /// A plan for `hosts` hosts.
-pub fn plan(chance: &mut Chance, hosts: usize) -> RunPlan {
+pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
     let clusters = if hosts < 10 { 1 } else { chance.between(1, 3) as usize };
     let share = hosts / clusters;
-    let specs: Vec<Cluster> = (0..clusters).map(|n| cluster(chance, n, share as u32)).collect();
+    let specs: Vec<Cluster> =
+        (0..clusters).map(|n| cluster(chance, n, share as u32, scene)).collect();
     let offer = |n: usize| Offer {
         hosts: (0..share).map(|h| planned_host(n, h)).collect(),
         ..Offer::default()
@@ -30,7 +41,7 @@ pub fn plan(chance: &mut Chance, hosts: usize) -> RunPlan {
     let settings = Settings {
         run: "simulated".into(),
         keep: *chance.pick(&[Keep::Nothing, Keep::Nothing, Keep::Cache]),
-        stop_after_ms: Some(chance.between(60, 300) * 1_000),
+        stop_after_ms: Some(*chance.pick(&[15, 40, 100, 300]) * 1_000),
         strict: chance.percent(10),
     };
     plan::assign(&project(chance, specs), offers, settings)
@@ -130,10 +141,10 @@ fn prepare_policy(chance: &mut Chance) -> BarrierPolicy {
     BarrierPolicy { release: Release::Inside { max, timeout_ms: None }, ..BarrierPolicy::default() }
 }
 
-fn cluster(chance: &mut Chance, number: usize, hosts: u32) -> Cluster {
+fn cluster(chance: &mut Chance, number: usize, hosts: u32, scene: Scene) -> Cluster {
     let spare = if hosts > 4 { chance.between(0, 3) as u32 } else { 0 };
     let wanted = hosts - spare;
-    let execution = steps(chance);
+    let execution = steps(chance, scene);
     let min = match chance.between(0, 2) {
         0 => None,
         1 => Some(1),
@@ -183,9 +194,10 @@ fn reaction(chance: &mut Chance) -> Option<Reaction> {
         .clone()
 }
 
-fn steps(chance: &mut Chance) -> Vec<Step> {
+fn steps(chance: &mut Chance, scene: Scene) -> Vec<Step> {
     let work = process(chance, "work", On::All);
-    match chance.between(0, 4) {
+    let drawn = chance.between(0, 4);
+    match if scene == Scene::Meeting { 1 } else { drawn } {
         0 => vec![step("work", &[], work)],
         1 => vec![
             step("work", &[], work),
@@ -223,7 +235,7 @@ fn step(id: &str, after: &[&str], action: Action) -> Step {
 }
 
 fn process(chance: &mut Chance, text: &str, on: On) -> Action {
-    let ms = *chance.pick(&[0, 5, 300, 2_000, 9_000]);
+    let ms = *chance.pick(&[0, 5, 300, 2_000, 9_000, 60_000]);
     let (out, err) = (chance.between(0, 300), *chance.pick(&[0, 0, 40]));
     let fail = *chance.pick(&[0, 0, 0, 5, 30]);
     let ignore = u8::from(chance.percent(10));

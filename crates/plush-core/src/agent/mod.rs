@@ -316,13 +316,16 @@ impl Agent {
     }
 
     fn decide_lease(&mut self, now: Millis, effects: &mut Vec<Effect>) {
-        let idle = self.tasks.all_ended();
-        match self.lease.decide(now, idle) {
-            Verdict::Nothing => {}
-            Verdict::Save if self.leaving.takes_files() => {}
-            Verdict::Save => effects.push(Effect::SaveLease(self.lease.clone())),
-            Verdict::StopTasks => self.tasks.stop_all("lease"),
-            Verdict::Leave => self.leaving.begin(CleanUpSpec::everything()),
+        // A lease that is out and is renewed at once says both, in this order.
+        loop {
+            let idle = self.tasks.all_ended();
+            match self.lease.decide(now, idle) {
+                Verdict::Nothing => return,
+                Verdict::Save if self.leaving.takes_files() => {}
+                Verdict::Save => effects.push(Effect::SaveLease(self.lease.clone())),
+                Verdict::StopTasks => self.tasks.stop_all("lease"),
+                Verdict::Leave => self.leaving.begin(CleanUpSpec::everything()),
+            }
         }
     }
 

@@ -213,6 +213,25 @@ fn f11_a_ping_read_after_the_deadline_comes_too_late() {
     assert!(effects.contains(&Effect::Stop { key: key(1), why: "lease".into() }));
 }
 
+/// F11: the simulator's decide-once found a second thing to say.
+#[test]
+fn a_lease_that_is_out_and_renewed_at_one_instant_says_both_at_once() {
+    let mut agent = Agent::new("r", found());
+    agent.absorb(Event::Hello { link: 1, hello: hello(1, 0, 0) });
+    let _ = agent.decide(0);
+    agent.absorb(Event::Command {
+        link: 1,
+        number: 1,
+        command: Command::Start { key: key(0), spec: spec() },
+    });
+    let _ = agent.decide(1);
+    agent.absorb(Event::Ping { link: 1, token: 9 });
+    let effects = agent.decide(STOP_AFTER_MS + 1);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Stop { why, .. } if why == "lease")));
+    assert!(effects.iter().any(|e| matches!(e, Effect::SaveLease(_))));
+    assert_eq!(agent.decide(STOP_AFTER_MS + 1), []);
+}
+
 #[test]
 fn a_ping_renews_the_lease() {
     let mut agent = connected();

@@ -2,7 +2,6 @@
 //! Not the tasks themselves: see `task`.
 
 use super::member::{Stage, StepStand};
-use super::render::Peers;
 use super::task::{Due, DueBy, Stand, TaskRun};
 use super::{Run, Stopping, member, render};
 use crate::Millis;
@@ -10,7 +9,11 @@ use crate::barrier::{Entrant, Verdict};
 use crate::plan::HostId;
 use plush_protocol::{Command, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState};
 use plush_spec::model::{Action, Name, Reaction};
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
+
+/// Who serves where, once somebody has asked.
+type LatePeers = OnceCell<Vec<(String, Vec<String>)>>;
 
 impl Run {
     pub(super) fn task_reported(&mut self, host: HostId, record: &TaskRecord) {
@@ -98,7 +101,8 @@ impl Run {
     /// Begins every step that may begin, lets go whom barriers let go, until nothing moves.
     pub(super) fn advance_execution(&mut self) {
         loop {
-            let peers = self.peers();
+            // Made when the first step begins: mostly none does.
+            let peers = OnceCell::new();
             let mut moved = false;
             for cluster in 0..self.clusters.len() {
                 for place in 0..self.clusters[cluster].members.len() {
@@ -138,7 +142,12 @@ impl Run {
         }
     }
 
-    pub(super) fn advance_member(&mut self, cluster: usize, place: usize, peers: &Peers) -> bool {
+    pub(super) fn advance_member(
+        &mut self,
+        cluster: usize,
+        place: usize,
+        peers: &LatePeers,
+    ) -> bool {
         let member = &self.clusters[cluster].members[place];
         let Stage::Executing(stands) = &member.stage else { return false };
         let host = member.host;
@@ -168,7 +177,7 @@ impl Run {
         cluster: usize,
         place: usize,
         step: usize,
-        peers: &Peers,
+        peers: &LatePeers,
     ) -> StepStand {
         let process = match &self.plan.clusters[cluster].spec.execution[step].action {
             Action::Process(process) => process,
@@ -187,6 +196,7 @@ impl Run {
             incarnation: 1,
         };
         let codes = render::success_codes(process);
+        let peers = peers.get_or_init(|| self.peers());
         let rendered = self.seat(cluster, place, peers).task(process);
         let mut task = TaskRun::new(key, host, cluster, step, process.name.to_string(), codes);
         let due = self.clusters[cluster].members[place].due;

@@ -16,7 +16,9 @@ use plush_protocol::{
 const VERSION: u32 = 1;
 
 pub(super) fn of(run: &Run) -> RunView {
-    let hosts: Vec<HostView> = run.hosts.iter().map(|h| host(run, h)).collect();
+    let active = active(run);
+    let hosts: Vec<HostView> =
+        run.hosts.iter().map(|h| host(run, h, &active[h.id.index()])).collect();
     let clusters: Vec<ClusterView> = (0..run.clusters.len()).map(|n| cluster(run, n)).collect();
     RunView {
         version: VERSION,
@@ -40,8 +42,17 @@ pub(super) fn of(run: &Run) -> RunView {
     }
 }
 
-fn host(run: &Run, host: &HostRun) -> HostView {
-    let (state, detail) = host_state(run, host);
+/// The processes of the tasks that are not over, by host: one walk over all tasks serves every host.
+fn active(run: &Run) -> Vec<Vec<&str>> {
+    let mut names = vec![Vec::new(); run.hosts.len()];
+    for task in run.tasks.iter().filter(|t| !t.is_over()) {
+        names[task.host.index()].push(task.process.as_str());
+    }
+    names
+}
+
+fn host(run: &Run, host: &HostRun, active: &[&str]) -> HostView {
+    let (state, detail) = host_state(run, host, active);
     debug_assert_eq!(state, run.state_of(host), "a history shows what the view shows");
     HostView {
         name: run.plan.host_name(host.id).to_owned(),
@@ -74,7 +85,7 @@ fn doubt(host: &HostRun) -> Tainted {
     why.clone().unwrap_or_default()
 }
 
-fn host_state(run: &Run, host: &HostRun) -> (HostState, Tainted) {
+fn host_state(run: &Run, host: &HostRun, active: &[&str]) -> (HostState, Tainted) {
     let trouble = host.trouble.clone();
     match host.ending {
         Ending::OutOfReach if trouble.is_none() => return (HostState::Spare, Tainted::default()),
@@ -100,7 +111,7 @@ fn host_state(run: &Run, host: &HostRun) -> (HostState, Tainted) {
             (HostState::Preparing, preparing(step, *done_bytes, *total_bytes))
         }
         Stage::Prepared => (HostState::Ready, Tainted::default()),
-        Stage::Executing(stands) => executing(run, host.id, cluster, stands),
+        Stage::Executing(stands) => executing(run, active, cluster, stands),
         Stage::Finished => (HostState::Ready, Tainted::new("through")),
         Stage::Out(why) => (HostState::Failed, why.clone()),
     }
@@ -131,16 +142,14 @@ fn preparing(step: &str, done: u64, total: Option<u64>) -> Tainted {
 
 fn executing(
     run: &Run,
-    host: HostId,
+    active: &[&str],
     cluster: usize,
     stands: &[StepStand],
 ) -> (HostState, Tainted) {
-    let active = |t: &&TaskRun| t.host == host && !t.is_over();
-    let names: Vec<&str> = run.tasks.iter().filter(active).map(|t| t.process.as_str()).collect();
-    if !names.is_empty() {
+    if !active.is_empty() {
         let stopping = run.stopping.is_some();
         let state = if stopping { HostState::Stopping } else { HostState::Running };
-        return (state, Tainted::new(names.join(", ")));
+        return (state, Tainted::new(active.join(", ")));
     }
     let at = stands.iter().position(|s| *s == StepStand::AtBarrier);
     let step = at.map(|n| run.plan.clusters[cluster].spec.execution[n].id.to_string());

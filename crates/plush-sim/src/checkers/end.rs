@@ -3,7 +3,7 @@
 use super::Breach;
 use crate::faults::FaultKind;
 use crate::world::World;
-use plush_protocol::{HostState, StreamName};
+use plush_protocol::{HostState, StreamName, TaskKey};
 use plush_spec::model::Action;
 
 impl World {
@@ -12,7 +12,8 @@ impl World {
         let now = self.now;
         for number in self.checks.done.clone() {
             let host = &self.hosts[number];
-            let (live, clean) = (host.live().count(), host.disk.is_clean());
+            let live = host.live().count() + host.strays as usize;
+            let clean = host.disk.is_clean();
             self.checks
                 .demand(live == 0, "C1", now, || format!("{live} processes on host {number}"));
             self.checks.demand(clean, "C2", now, || format!("files on host {number}"));
@@ -49,6 +50,7 @@ impl World {
             return Err(Breach { invariant: "progress (nothing happens any more)", ..stuck });
         }
         self.check_hosts_at_end();
+        self.check_tasks_at_end();
         self.check_output_at_end();
         self.check_replay_at_end();
         self.checks.breach.take().map_or(Ok(()), Err)
@@ -84,6 +86,18 @@ impl World {
         }
     }
 
+    /// P3: everything that was started has an end, and nothing ran that the run does not know.
+    fn check_tasks_at_end(&mut self) {
+        let view = self.controller.run.view();
+        let open = view.tasks.iter().find(|t| t.success.is_none());
+        self.checks.demand(open.is_none(), "P3", self.now, || format!("{open:?} has no end"));
+        let known = |key: &TaskKey| (key.task as usize) < view.tasks.len();
+        let stranger = self.checks.executions.keys().find(|key| !known(key)).copied();
+        self.checks.demand(stranger.is_none(), "P3", self.now, || {
+            format!("{stranger:?} ran and the run does not know of it")
+        });
+    }
+
     /// O1, O2: every byte of a task that ended on a host that was not harmed is here.
     fn check_output_at_end(&mut self) {
         let now = self.now;
@@ -111,7 +125,14 @@ impl World {
             }
             Err(record) => self.checks.replay_differs(self.now, record),
         }
-        let harmless = [FaultKind::Loss, FaultKind::Stale, FaultKind::Collect];
+        let harmless = [
+            FaultKind::Loss,
+            FaultKind::Stale,
+            FaultKind::Collect,
+            FaultKind::Escape,
+            FaultKind::Flood,
+            FaultKind::ClockJump,
+        ];
         if self.faults.kinds().all(|kind| harmless.contains(&kind)) {
             self.check_ranks_at_end();
         }

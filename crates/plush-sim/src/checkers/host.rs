@@ -5,7 +5,7 @@ use crate::world::Host;
 use plush_core::Millis;
 use plush_core::agent::Effect;
 use plush_core::plan::HostId;
-use plush_protocol::{Exit, OutputAck, TaskKey};
+use plush_protocol::{Exit, OutputAck, Report, TaskKey, TaskState};
 
 impl Checks {
     /// The agent has decided, was asked a second time, and says when it wants to be asked again.
@@ -65,15 +65,58 @@ impl Checks {
         self.ended.insert(key, exit.clone());
     }
 
-    /// E1: an agent's epoch is saved.
-    pub fn epoch_saved(&mut self, at: Millis, host: HostId, before: u64, now: u64) {
-        self.demand(now > before, "E1", at, || format!("{host:?}: {before} then {now}"));
+    /// A report was handed to a link. True if it is the first time.
+    pub fn report_sent(&mut self, host: HostId, (session, number): (u64, u64)) -> bool {
+        let newest = self.sent.entry((host, session)).or_default();
+        let is_new = number > *newest;
+        *newest = (*newest).max(number);
+        is_new
     }
 
-    /// A report was handed to a link.
-    pub fn report_sent(&mut self, host: HostId, (session, number): (u64, u64)) {
-        let newest = self.sent.entry((host, session)).or_default();
-        *newest = (*newest).max(number);
+    /// P4: an end that a host has told is not told otherwise later.
+    pub fn reported(&mut self, at: Millis, host: HostId, report: &Report) {
+        let records = match report {
+            Report::Inventory { tasks, .. } => tasks.as_slice(),
+            Report::Task(record) => std::slice::from_ref(record),
+            _ => return,
+        };
+        for record in records {
+            let before = self.ends_told.get(&(host, record.key)).cloned();
+            let same = before.as_ref().is_none_or(|before| *before == record.state);
+            self.demand(same, "P4 (hosts)", at, || {
+                format!("{host:?}: {:?} was {before:?} and is {:?}", record.key, record.state)
+            });
+            if let TaskState::Exited { .. } = record.state {
+                self.ends_told.entry((host, record.key)).or_insert_with(|| record.state.clone());
+            }
+        }
+    }
+
+    /// The records of a host are gone, rightly or not.
+    pub fn records_gone(&mut self, host: HostId) {
+        self.ends_told.retain(|(told_by, _), _| *told_by != host);
+    }
+
+    /// N4: commands are taken in order, each once.
+    pub fn command_taken(&mut self, at: Millis, place: (HostId, u64), number: u64) {
+        let before = self.taken.insert(place, number).unwrap_or_default();
+        self.demand(number > before, "N4", at, || {
+            format!("{place:?}: command {number} taken after {before}")
+        });
+    }
+
+    /// P8: a stop or a signal goes to a task.
+    pub fn victim(&mut self, at: Millis, host: HostId, key: TaskKey, is_ours: bool) {
+        self.demand(is_ours, "P8", at, || {
+            format!("{host:?}: no process of {key:?} is there to hit")
+        });
+    }
+
+    /// O9: output comes within the window that was opened for it.
+    pub fn windowed(&mut self, at: Millis, key: TaskKey, end: u64, window: u64) {
+        self.demand(end <= window, "O9", at, || {
+            format!("{key:?}: a part ends at {end}, the window at {window}")
+        });
     }
 
     /// O4: the agent is told what it may forget.

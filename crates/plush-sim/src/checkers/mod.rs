@@ -3,12 +3,14 @@
 
 mod end;
 mod host;
+mod journal;
+mod lease;
 mod run;
 
 use plush_core::Millis;
 use plush_core::plan::HostId;
-use plush_protocol::{Exit, TaskKey};
-use std::collections::BTreeMap;
+use plush_protocol::{Exit, TaskKey, TaskState};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A rule that was broken.
@@ -39,7 +41,8 @@ pub(crate) struct Checks {
     executions: BTreeMap<TaskKey, u32>,
     /// Ends as the run said them first.
     told: BTreeMap<TaskKey, (String, Option<Exit>)>,
-    barriers: BTreeMap<String, (u32, Option<String>)>,
+    /// By barrier and generation: let go, why it opened, who is missing, as it was seen last.
+    barriers: BTreeMap<(String, u32), (u32, Option<String>, Vec<String>)>,
     /// Who bears a rank of a cluster.
     ranks: BTreeMap<(String, String), HostId>,
     /// The newest report of each session.
@@ -47,7 +50,25 @@ pub(crate) struct Checks {
     sessions: BTreeMap<HostId, u64>,
     acknowledged: BTreeMap<(HostId, u64), u64>,
     attempts: BTreeMap<HostId, u32>,
+    /// The newest report of each session that is in the journal.
+    journalled: BTreeMap<(HostId, u64), u64>,
+    /// The newest command that each session's agent has taken.
+    taken: BTreeMap<(HostId, u64), u64>,
+    /// The newest epoch that each host's agents have obeyed.
+    obeyed: BTreeMap<HostId, u64>,
+    /// Ends that hosts have told.
+    ends_told: BTreeMap<(HostId, TaskKey), TaskState>,
+    /// Records from which something was performed.
+    relied: usize,
+    /// Who is inside the meeting, since when.
+    inside: BTreeMap<TaskKey, Millis>,
+    tasks_seen: usize,
+    /// Hosts of which results are here, or were asked for often enough.
+    collected: BTreeSet<HostId>,
+    collect_failures: BTreeMap<HostId, u32>,
+    begun: BTreeSet<HostId>,
     restarts: u32,
+    just_restarted: bool,
     idle_wakes: u32,
 }
 

@@ -2,14 +2,17 @@
 
 use super::Checks;
 use crate::scenario::{AFTER_MEETING, MEETING};
-use crate::world::Journal;
 use plush_core::Millis;
-use plush_core::plan::HostId;
+use plush_core::plan::{HostId, PlannedCluster, RunPlan};
 use plush_core::run::{Effect, Event, Run};
-use plush_protocol::{BarrierView, Command, Exit, HostState, RunView, TaskKey};
+use plush_protocol::{BarrierView, Command, Exit, HostState, RunView, TaskKey, TaskView};
+use plush_spec::model::Release;
+use std::collections::BTreeSet;
 
 /// A run that wakes up so often in a row for nothing is spinning.
 const IDLE_WAKES_MAX: u32 = 20;
+/// Results are asked for so often.
+const COLLECT_ATTEMPTS: u32 = 3;
 /// Attempts on a host that never answered.
 const FIRST_ATTEMPTS_MAX: u32 = 4;
 /// Attempts within the longest silence after which a host is given up, by the shortest waits: that of a lease, when many
@@ -32,12 +35,14 @@ impl Checks {
             format!("after {:?}: {again:?}", record.events)
         });
         self.spinning(record, effects);
-        record.events.iter().for_each(|event| self.absorbed(event));
+        self.just_restarted = record.events.contains(&Event::Restarted);
+        self.taken_up(&record.events);
         let view = run.view();
-        effects.iter().for_each(|effect| self.decided_effect(at, effect, &view));
+        effects.iter().for_each(|effect| self.decided_effect(at, effect, run.plan(), &view));
         self.partitioned(at, &view);
-        view.barriers.iter().for_each(|b| self.barrier(at, b));
+        view.barriers.iter().for_each(|b| self.barrier(at, b, run.plan()));
         self.throttled(at, run, &view);
+        self.meeting_throttled(at, run.plan(), &view);
         self.ends(at, &view);
         let done = view.hosts.iter().enumerate().filter(|(_, h)| h.state == HostState::Done);
         self.done = done.map(|(number, _)| number).collect();
@@ -60,10 +65,25 @@ impl Checks {
         });
     }
 
+    /// Events are in the journal and absorbed, by this controller or by its successor.
+    pub fn taken_up(&mut self, events: &[Event]) {
+        events.iter().for_each(|event| self.absorbed(event));
+    }
+
     fn absorbed(&mut self, event: &Event) {
         match event {
+            Event::Reported { host, session, number, .. } => {
+                let newest = self.journalled.entry((*host, *session)).or_default();
+                *newest = (*newest).max(*number);
+            }
             Event::Restarted => self.restarts += 1,
             Event::HeardAgain { host, .. } => drop(self.attempts.remove(host)),
+            Event::Collected { host, .. } => {
+                self.collected.insert(*host);
+            }
+            Event::CollectFailed { host, .. } => {
+                *self.collect_failures.entry(*host).or_default() += 1;
+            }
             Event::Connected { host, hello, .. } => {
                 self.sessions.insert(*host, hello.session);
                 self.attempts.remove(host);
@@ -72,15 +92,22 @@ impl Checks {
         }
     }
 
-    fn decided_effect(&mut self, at: Millis, effect: &Effect, view: &RunView) {
+    fn decided_effect(&mut self, at: Millis, effect: &Effect, plan: &RunPlan, view: &RunView) {
         match effect {
             Effect::Connect { host, .. } => self.attempt(at, *host),
             Effect::Acknowledge { host, number } => self.acknowledges(at, *host, *number),
-            Effect::Send { command: Command::Start { spec, key }, .. }
-                if spec.name == AFTER_MEETING =>
-            {
-                let open = view.barriers.iter().any(|b| b.name == MEETING && b.opened.is_some());
-                self.demand(open, "B3", at, || format!("{key:?} starts before the barrier opened"));
+            Effect::Send { host, command: Command::Start { spec, key }, .. } => {
+                self.begun.insert(*host);
+                if spec.name == AFTER_MEETING {
+                    let meeting = view.barriers.iter().find(|b| b.name == MEETING);
+                    let open = meeting.is_some_and(|b| b.opened.is_some());
+                    self.demand(open, "B3", at, || {
+                        format!("{key:?} starts before the barrier opened")
+                    });
+                }
+            }
+            Effect::Send { host, command: Command::CleanUp { .. }, .. } => {
+                self.cleaned_up(at, *host, plan);
             }
             Effect::DropConnect { .. }
             | Effect::Ask { .. }
@@ -129,8 +156,10 @@ impl Checks {
     }
 
     /// B1, B3, B4, B5 as far as a view shows them.
-    fn barrier(&mut self, at: Millis, barrier: &BarrierView) {
-        let (released, opened) = self.barriers.get(&barrier.name).cloned().unwrap_or((0, None));
+    fn barrier(&mut self, at: Millis, barrier: &BarrierView, plan: &RunPlan) {
+        let generation = (barrier.name.clone(), barrier.generation);
+        let before = self.barriers.get(&generation).cloned();
+        let (released, opened, missing) = before.unwrap_or_default();
         let held = barrier.released <= barrier.entered.max(released)
             && barrier.entered <= barrier.expected;
         self.demand(held, "B1", at, || format!("{barrier:?}"));
@@ -140,12 +169,86 @@ impl Checks {
         });
         let caused = barrier.released == 0 || barrier.opened.is_some();
         self.demand(caused, "B5", at, || format!("{barrier:?}"));
-        self.barriers.insert(barrier.name.clone(), (barrier.released, barrier.opened.clone()));
+        // What a controller decided in its last moment is not seen as it was then.
+        if opened.is_none() && barrier.opened.is_some() && !self.just_restarted {
+            self.caused(at, barrier, plan, &missing);
+        }
+        self.barriers.insert(
+            generation,
+            (barrier.released, barrier.opened.clone(), barrier.missing.clone()),
+        );
+    }
+
+    /// B5: the reason that is given for an opening is true.
+    fn caused(&mut self, at: Millis, barrier: &BarrierView, plan: &RunPlan, before: &[String]) {
+        let named = plan.project.barriers.iter().find(|b| b.name.as_str() == barrier.name);
+        let ready = |c: &&PlannedCluster| format!("{}/ready", c.name()) == barrier.name;
+        let policy = match named {
+            Some(named) => &named.policy.entry,
+            None => match plan.clusters.iter().find(ready) {
+                Some(cluster) => &cluster.spec.ready.entry,
+                None => return,
+            },
+        };
+        // Who stepped in for another at the same instant was not expected when it opened.
+        let fresh = barrier.missing.iter().filter(|name| !before.contains(name)).count();
+        let expected = barrier.expected - fresh as u32;
+        let is_true = match barrier.opened.as_deref().unwrap_or_default() {
+            "all" => barrier.entered >= expected,
+            "count" => policy.count.is_some_and(|count| barrier.entered >= count),
+            "percent" => policy.percent.is_some_and(|share| {
+                f64::from(barrier.entered) + 1e-9 >= f64::from(expected) * share.percent / 100.0
+                    && barrier.waited_ms >= share.min_wait_ms
+            }),
+            "timeout" => policy.timeout_ms.is_some_and(|limit| barrier.waited_ms >= limit),
+            _ => true,
+        };
+        self.demand(is_true, "B5", at, || format!("{barrier:?} by {policy:?}"));
+    }
+
+    /// B6: no more are inside the meeting than it lets in; who is inside too long does not count any more.
+    fn meeting_throttled(&mut self, at: Millis, plan: &RunPlan, view: &RunView) {
+        let meeting = plan.project.barriers.iter().find(|b| b.name.as_str() == MEETING);
+        let Some(Release::Inside { max, timeout_ms }) = meeting.map(|b| &b.policy.release) else {
+            return;
+        };
+        if timeout_ms.is_some() && self.restarts > 0 {
+            // When somebody was let in is not seen from outside then.
+            return;
+        }
+        let began = view.tasks.iter().skip(self.tasks_seen).filter(|t| t.process == AFTER_MEETING);
+        let key = |t: &TaskView| TaskKey { task: t.task, incarnation: t.incarnation };
+        self.inside.extend(began.map(|t| (key(t), at)));
+        self.tasks_seen = view.tasks.len();
+        // A host on which something failed counts as out, whatever still runs there.
+        let gone = view.tasks.iter().filter(|t| t.success == Some(false));
+        let gone: BTreeSet<&str> = gone.map(|t| t.host.as_str()).collect();
+        let over = |key: &TaskKey| {
+            let runs = |t: &TaskView| matches!(t.state.as_str(), "starting" | "running");
+            let task = view.tasks.get(key.task as usize);
+            task.is_some_and(|t| !runs(t) || gone.contains(t.host.as_str()))
+        };
+        self.inside
+            .retain(|key, since| !over(key) && timeout_ms.is_none_or(|limit| at < *since + limit));
+        let inside = self.inside.len();
+        self.demand(inside <= *max as usize, "B6", at, || {
+            format!("{inside} of {max} are inside the meeting")
+        });
+    }
+
+    /// Results come home before a host is cleaned up, unless they have failed to often enough.
+    fn cleaned_up(&mut self, at: Millis, host: HostId, plan: &RunPlan) {
+        let serves = |c: &&PlannedCluster| c.members.contains(&host);
+        let wanted = plan.clusters.iter().find(serves).is_some_and(|c| !c.spec.outputs.is_empty());
+        let tried = self.collect_failures.get(&host).is_some_and(|n| *n >= COLLECT_ATTEMPTS);
+        let fine = !wanted || !self.begun.contains(&host) || tried;
+        self.demand(fine || self.collected.contains(&host), "results first", at, || {
+            format!("{host:?} is cleaned up and its results were never fetched")
+        });
     }
 
     /// B6: no more hosts prepare than the barrier lets inside.
     fn throttled(&mut self, at: Millis, run: &Run, view: &RunView) {
-        use plush_spec::model::Release;
         for cluster in &run.plan().clusters {
             let Release::Inside { max, timeout_ms: None } = cluster.spec.prepare.release else {
                 continue;
@@ -182,25 +285,5 @@ impl Checks {
             }
             self.told.insert(key, now);
         }
-    }
-
-    /// J1: what is performed was decided from durable records.
-    pub fn performing(&mut self, at: Millis, index: usize, durable: usize, effects: &[Effect]) {
-        self.demand(effects.is_empty() || index < durable, "J1", at, || {
-            format!("record {index} is performed, {durable} are durable")
-        });
-    }
-
-    /// J2, J3: a replayed run is the one that was.
-    pub fn replayed(&mut self, at: Millis, journal: &Journal, before: &Run, after: &Run) {
-        let told = journal.records.iter().all(|r| r.effects.is_some());
-        self.demand(!told || before == after, "J2", at, || {
-            format!("the state after {} records differs", journal.records.len())
-        });
-    }
-
-    /// J2: the replay of a record decided something else.
-    pub fn replay_differs(&mut self, at: Millis, record: usize) {
-        self.demand(false, "J2", at, || format!("record {record} has other effects when replayed"));
     }
 }

@@ -1,7 +1,10 @@
 //! Faults: which kinds a seed enables, when each strikes, what it does to the world.
 //! Not what must hold in spite of them: that is `checkers`.
 
+mod sabotage;
 mod strike;
+
+pub use sabotage::Sabotage;
 
 use plush_core::Millis;
 use plush_core::plan::HostId;
@@ -15,7 +18,7 @@ pub(crate) const HEALED_AT_MS: Millis = 60_000;
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// A host restarts and keeps its disk, unsynced output aside.
+    /// A host restarts and keeps its disk, unsynced bytes aside.
     Reboot,
     /// A host restarts with an empty disk.
     Wipe,
@@ -51,11 +54,29 @@ pub enum FaultKind {
     Signal,
     /// Results come home only at the second or third time.
     Collect,
+    /// Everything to and from a host takes seconds for a while.
+    Delay,
+    /// A random part of the hosts is cut off one by one and comes back in another order.
+    Swizzle,
+    /// Programs leave children behind that have a session of their own.
+    Escape,
+    /// Programs write more than the windows hold.
+    Flood,
+    /// Wall clocks jump.
+    ClockJump,
+    /// A host's disk is full for a while.
+    DiskFull,
+    /// A host's disk answers every write with an error for a while.
+    DiskBroken,
+    /// The controller's disk fails under a record; whoever starts it again finds it mended.
+    JournalFails,
+    /// A controller that was thought dead comes back to hosts.
+    OldController,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 18] = [
+    pub const ALL: [FaultKind; 27] = [
         FaultKind::Reboot,
         FaultKind::Wipe,
         FaultKind::PowerOff,
@@ -74,6 +95,15 @@ impl FaultKind {
         FaultKind::Stop,
         FaultKind::Signal,
         FaultKind::Collect,
+        FaultKind::Delay,
+        FaultKind::Swizzle,
+        FaultKind::Escape,
+        FaultKind::Flood,
+        FaultKind::ClockJump,
+        FaultKind::DiskFull,
+        FaultKind::DiskBroken,
+        FaultKind::JournalFails,
+        FaultKind::OldController,
     ];
 }
 
@@ -142,31 +172,27 @@ pub(crate) enum Fault {
     Part { host: HostId, deaf: bool, mute: bool },
     Join(HostId),
     Slow(HostId),
+    Delay(HostId, Millis),
     Pause(HostId, Millis),
+    Refuse(HostId, Option<u32>),
+    PrepareFails(HostId),
+    ExecFails(HostId),
+    Escape(HostId),
+    Flood(HostId),
+    ClockJump(HostId, i64),
+    DiskFull(HostId),
+    DiskBroken(HostId),
+    DiskMended(HostId),
     CrashController { ahead: usize, point: usize },
+    JournalFails { ahead: usize },
+    OldController(HostId),
     Stop,
     Signal,
     HealAll,
 }
 
-/// A world that is broken on purpose, to see that the checkers notice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sabotage {
-    /// It is not.
-    #[default]
-    None,
-    /// The controller acknowledges output that is not durable.
-    AckBeforeDurable,
-    /// The controller performs before its record is durable.
-    PerformBeforeSync,
-    /// A new controller replays the journal without its last record.
-    ReplayWithoutLast,
-    /// A keeper gives its program the go twice.
-    StartTwice,
-    /// A keeper lets its program run before the start record is durable.
-    ExecBeforeRecord,
-    /// Clean-up leaves output behind.
-    LeaveFiles,
-    /// A keeper reports another exit code than it saw.
-    WrongExit,
+/// A fault that strikes once, with what ends it: what is left out of a story in one piece.
+#[derive(Clone, Debug)]
+pub(crate) struct Strike {
+    pub steps: Vec<(Millis, Fault)>,
 }

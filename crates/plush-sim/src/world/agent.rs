@@ -46,6 +46,7 @@ impl World {
         }
         let there = self.links.get_mut(&link).expect("the link was just made");
         there.at_agent = End::Open;
+        there.epoch = hello.epoch;
         self.tell_agent(host, Event::Hello { link, hello });
     }
 
@@ -56,11 +57,12 @@ impl World {
         let tasks = self.recover_tasks(host);
         let there = &mut self.hosts[host.index()];
         there.disk.directory = true;
+        there.removing = false;
         there.disk.making.clear();
         let lease = there.disk.lease.clone().filter(|(boot, _)| *boot == there.boot);
         let found = Recovered {
             session,
-            epoch: there.disk.epoch,
+            epoch: if self.sabotage == Sabotage::ForgetEpoch { 0 } else { there.disk.epoch },
             lease: lease.map(|(_, lease)| lease).unwrap_or_default(),
             tasks,
             prepared: there.disk.prepared.iter().cloned().collect(),
@@ -99,13 +101,22 @@ impl World {
             }
             let length = |s| there.disk.spools.get(&(key, s)).map_or(0, |s| s.length);
             let (out_bytes, err_bytes) = (length(StreamName::Out), length(StreamName::Err));
-            let record = there.disk.records.get_mut(&key).expect("the key was just listed");
-            if *record == Record::Started {
-                let exit = Exit::Lost;
-                *record = Record::Over(TaskState::Exited { exit, out_bytes, err_bytes, ran_ms: 0 });
+            let state = match &there.disk.records[&key].written {
+                Record::Over(state) => state.clone(),
+                Record::Started if self.sabotage == Sabotage::BarePid => {
+                    TaskState::Running { pid: key.task, since_us: None }
+                }
+                Record::Started => {
+                    let exit = Exit::Lost;
+                    TaskState::Exited { exit, out_bytes, err_bytes, ran_ms: 0 }
+                }
+            };
+            if let TaskState::Exited { .. } = state
+                && !there.cannot_write()
+            {
+                there.disk.keep_record(key, Record::Over(state.clone()));
             }
-            let Record::Over(state) = record else { continue };
-            found.push(task_record(key, state.clone(), false));
+            found.push(task_record(key, state, false));
         }
         found.sort_by_key(|r| r.key);
         found
@@ -121,18 +132,47 @@ impl World {
 
     fn ask_agent(&mut self, host: HostId) {
         let there = &mut self.hosts[host.index()];
-        let clock = there.clock(self.now);
+        let wall = self.sabotage == Sabotage::LeaseOnWallClock;
+        let clock = if wall { there.wall_clock(self.now) } else { there.clock(self.now) };
         let Some(process) = &mut there.agent else { return };
         let life = process.life;
-        let effects = process.agent.decide(clock);
+        let mut effects = process.agent.decide(clock);
         let again = process.agent.decide(clock);
         let wake = process.agent.wake_at(clock);
         self.checks.agent_decided(self.now, host, &again, wake, clock);
+        let unsaved = self.cannot_save_epoch(host, &effects);
+        if unsaved.is_some() {
+            effects.retain(|effect| !speaks(effect));
+        }
+        let lease_before = self.hosts[host.index()].lease_until;
+        self.hosts[host.index()].lease_next = lease_before;
         for effect in effects {
             self.note(life);
             self.perform_on_host(host, effect);
         }
+        // What was decided together was decided under the lease that was.
+        let there = &mut self.hosts[host.index()];
+        if there.lease_next != lease_before && there.agent.is_some() {
+            there.lease_until = there.lease_next;
+            self.checks.renewed(self.now, host, there, lease_before);
+        }
+        let wake = wake.map(|at| match wall {
+            true => at.saturating_add_signed(-self.hosts[host.index()].wall_offset_ms),
+            false => at,
+        });
         self.wake_agent_later(host, wake);
+        if let Some(epoch) = unsaved {
+            self.tell_agent(host, Event::EpochUnsaved { epoch, why: "the disk".into() });
+        }
+    }
+
+    fn cannot_save_epoch(&self, host: HostId, effects: &[Effect]) -> Option<u64> {
+        let saved = effects.iter().find_map(|effect| match effect {
+            Effect::SaveEpoch(epoch) => Some(*epoch),
+            _ => None,
+        });
+        let goes_on = self.sabotage == Sabotage::GoOnWithoutEpoch;
+        saved.filter(|_| self.hosts[host.index()].cannot_write() && !goes_on)
     }
 
     fn wake_agent_later(&mut self, host: HostId, wake: Option<Millis>) {
@@ -202,26 +242,40 @@ impl World {
     fn perform_on_host(&mut self, host: HostId, effect: Effect) {
         let there = &mut self.hosts[host.index()];
         match effect {
+            // What could not be written is told as an event of its own.
+            Effect::SaveEpoch(_) if there.cannot_write() => {}
             Effect::SaveEpoch(epoch) => {
                 let before = std::mem::replace(&mut there.disk.epoch, epoch);
                 self.checks.epoch_saved(self.now, host, before, epoch);
             }
             Effect::SaveLease(lease) => {
+                let clock = there.clock(self.now);
+                let until = lease.stop_after_ms().map(|ms| clock + ms);
+                there.lease_next = until;
                 there.disk.lease = Some((there.boot, lease));
                 self.lease_saved(host);
             }
             Effect::Greet { link, greeting } => {
                 let hello = Box::new(agent_hello(there, greeting));
+                let obeyed = self.links.get(&link).map_or(0, |l| l.epoch);
+                // Whoever is about to leave saves nothing any more.
+                let saved = if there.removing { obeyed } else { there.disk.epoch };
+                self.checks.greeted(self.now, host, obeyed, saved);
                 self.send_to_controller(link, ToController::Hello(hello));
             }
             Effect::Refuse { link, .. } | Effect::Close { link } => self.close_from_agent(link),
             Effect::Send { link, number, report } => {
                 let process = there.agent.as_mut().expect("the agent has just decided");
                 process.sent = (process.agent.view().session, number);
-                self.checks.report_sent(host, process.sent);
+                if self.checks.report_sent(host, process.sent) && !there.disk_was_broken {
+                    self.checks.reported(self.now, host, &report);
+                }
                 self.send_to_controller(link, ToController::Report(number, report));
             }
             Effect::Acknowledge { link, number } => {
+                let process = there.agent.as_ref().expect("the agent has just decided");
+                let place = (host, process.agent.view().session);
+                self.checks.command_taken(self.now, place, number);
                 self.send_to_controller(link, ToController::Ack(number));
             }
             Effect::Pong { link, token } => {
@@ -258,7 +312,7 @@ impl World {
         let there = &mut self.hosts[host.index()];
         there.disk.making.insert(cluster.clone());
         let life = there.agent.as_ref().expect("the agent has just decided").life;
-        let fails = there.prepare_fails;
+        let fails = there.prepare_fails || there.cannot_write();
         let long = self.chance.between(20, 3_000);
         let report = match fails {
             true => Report::PrepareFailed {
@@ -312,6 +366,7 @@ impl World {
     }
 
     fn begin_removal(&mut self, host: HostId, spec: &CleanUpSpec) {
+        self.hosts[host.index()].removing = true;
         let life =
             self.hosts[host.index()].agent.as_ref().expect("the agent has just decided").life;
         let what = OnHost::Removed { life, keep_work: spec.keep_work };
@@ -324,6 +379,7 @@ impl World {
         }
         let there = &mut self.hosts[host.index()];
         there.disk.records.clear();
+        self.checks.records_gone(host);
         there.disk.making.clear();
         if self.sabotage != Sabotage::LeaveFiles {
             there.disk.spools.clear();
@@ -343,6 +399,8 @@ impl World {
         there.disk.directory = false;
         there.disk.epoch = 0;
         there.disk.lease = None;
+        there.lease_until = None;
+        self.checks.wiped(host);
     }
 
     /// The agent is killed; keepers and programs do not notice.
@@ -374,6 +432,7 @@ impl World {
         match process.stage {
             ProcessStage::Forked => {
                 there.processes.remove(&key);
+                there.disk.records.remove(&key);
                 let cause =
                     Cause { kind: CauseKind::Resource, text: Tainted::new("the keeper died") };
                 let state = TaskState::NotStarted(cause);
@@ -383,8 +442,8 @@ impl World {
                 there.processes.remove(&key);
                 let exit = Exit::Lost;
                 let state = TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms: 0 };
-                if there.agent.is_some() {
-                    there.disk.records.insert(key, Record::Over(state.clone()));
+                if there.agent.is_some() && !there.cannot_write() {
+                    there.disk.keep_record(key, Record::Over(state.clone()));
                 }
                 self.tell_agent(host, Event::Task(task_record(key, state, false)));
             }
@@ -398,6 +457,19 @@ impl World {
     pub(crate) fn task_later(&mut self, host: HostId, ms: Millis, key: TaskKey, step: TaskStep) {
         self.on_host_later(host, ms, OnHost::Task { key, step });
     }
+}
+
+/// Whether an effect tells a controller something.
+fn speaks(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::SaveEpoch(_)
+            | Effect::Greet { .. }
+            | Effect::Refuse { .. }
+            | Effect::Send { .. }
+            | Effect::Acknowledge { .. }
+            | Effect::Pong { .. }
+    )
 }
 
 fn agent_hello(host: &Host, greeting: Greeting) -> AgentHello {

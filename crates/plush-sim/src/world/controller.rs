@@ -2,7 +2,7 @@
 //! Not a rule: those are the core's, and this is what performs them here.
 
 use super::World;
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Tail};
 use super::link::{End, Link};
 use super::output::Store;
 use super::queue::Happening;
@@ -58,11 +58,13 @@ pub(crate) enum CrashPoint {
     AfterSync,
     /// Half of what was decided is done.
     Midway,
+    /// It cannot be written: the controller ends by itself and does nothing more.
+    SyncFails,
 }
 
 impl CrashPoint {
-    pub const ALL: [CrashPoint; 3] =
-        [CrashPoint::BeforeSync, CrashPoint::AfterSync, CrashPoint::Midway];
+    pub const ALL: [CrashPoint; 4] =
+        [CrashPoint::BeforeSync, CrashPoint::AfterSync, CrashPoint::Midway, CrashPoint::SyncFails];
 }
 
 impl Controller {
@@ -120,7 +122,7 @@ impl World {
             return;
         }
         let events = std::mem::take(&mut controller.pending);
-        controller.journal.records.push(Record { at: self.now, events, effects: None });
+        controller.journal.append(self.now, events);
         controller.committing = true;
         let (life, index) = (controller.life, controller.journal.records.len() - 1);
         let sync = self.chance.between(SYNC_MS.0, SYNC_MS.1);
@@ -138,7 +140,14 @@ impl World {
             return;
         }
         let index = self.controller.journal.records.len() - 1;
-        self.controller.journal.durable = index + 1;
+        if self.controller.crash == Some((index, CrashPoint::SyncFails)) {
+            self.controller.journal.failed = true;
+            if self.sabotage != Sabotage::GoOnAfterJournalFailed {
+                self.crash_controller();
+                return;
+            }
+        }
+        self.controller.journal.sync(self.sabotage != Sabotage::SkipJournalSync);
         self.controller.committing = false;
         if self.controller.crash == Some((index, CrashPoint::AfterSync)) {
             self.crash_controller();
@@ -183,7 +192,7 @@ impl World {
     }
 
     fn perform_all(&mut self, index: usize, effects: Vec<Effect>) {
-        self.checks.performing(self.now, index, self.controller.journal.durable, &effects);
+        self.checks.performing(self.now, index, &self.controller.journal, &effects);
         let half = effects.len() / 2;
         for (number, effect) in effects.into_iter().enumerate() {
             if number == half && self.controller.crash == Some((index, CrashPoint::Midway)) {
@@ -213,7 +222,7 @@ impl World {
             }
             Effect::Acknowledge { host, number } => {
                 if let Some(link) = self.controller.open_link(host, &self.links) {
-                    self.send_to_agent(link, ToAgent::Ack(number));
+                    self.acknowledge_report(host, link, number);
                 }
             }
             Effect::Collect { host, .. } => {
@@ -235,6 +244,11 @@ impl World {
             }
             Effect::Finish { .. } => self.finished_at = Some(self.now),
         }
+    }
+
+    fn acknowledge_report(&mut self, host: HostId, link: u64, number: u64) {
+        self.checks.acknowledged_report(self.now, host, self.links[&link].session, number);
+        self.send_to_agent(link, ToAgent::Ack(number));
     }
 
     fn connect(&mut self, host: HostId, session: u64, received: u64) {
@@ -266,17 +280,35 @@ impl World {
         if self.links[&link].at_controller == End::Closed {
             return;
         }
-        let stop_after_ms = self.controller.plan.stop_after_ms;
-        let hello = ControllerHello {
+        let hello = self.hello_to(host, self.controller.crashes + 1, session, received);
+        self.greet_agent(host, link, hello);
+    }
+
+    /// A controller that was thought dead has only slept: it speaks to a host as if it were still the one.
+    pub(crate) fn old_controller_knocks(&mut self, host: HostId) {
+        let there = &mut self.hosts[host.index()];
+        if self.controller.crashes == 0 || !there.is_on() || there.paused_until > self.now {
+            return;
+        }
+        there.harmed = true;
+        let latency = there.latency_ms;
+        let link = self.number();
+        // Numbers of controllers begin at 1: nobody in this world answers what is said over the link.
+        self.links.insert(link, Link::new(host, 0, latency));
+        let hello = self.hello_to(host, self.controller.crashes, 0, 0);
+        self.greet_agent(host, link, hello);
+    }
+
+    fn hello_to(&self, host: HostId, epoch: u64, session: u64, received: u64) -> ControllerHello {
+        ControllerHello {
             version: PROTOCOL_VERSION,
             run: self.controller.plan.run.clone(),
-            epoch: self.controller.crashes + 1,
+            epoch,
             session,
             received,
-            stop_after_ms,
+            stop_after_ms: self.controller.plan.stop_after_ms,
             host: self.controller.plan.host_name(host).to_owned(),
-        };
-        self.greet_agent(host, link, hello);
+        }
     }
 
     pub(crate) fn connect_over(&mut self, link: u64, refused: Option<bool>) {
@@ -320,10 +352,13 @@ impl World {
         if end == End::Open {
             self.heard_on(host, link);
         }
-        let heard = self.still_heard(end);
+        let heard = self.still_heard(link, end);
         match (message, end) {
             (ToController::Hello(hello), End::Opening) => self.connected(host, link, hello),
             (ToController::Report(number, report), _) if heard => {
+                if self.sabotage == Sabotage::AckReportBeforeJournal {
+                    self.acknowledge_report(host, link, number);
+                }
                 self.event(Event::Reported { host, session, number, report });
             }
             (ToController::Ack(number), _) if heard => {
@@ -335,10 +370,14 @@ impl World {
         }
     }
 
-    /// What comes from a link that is gone is mostly dropped, and sometimes stands in a channel until then.
-    fn still_heard(&mut self, end: End) -> bool {
-        let late = end == End::Closed && self.with(FaultKind::Stale);
-        end == End::Open || (late && self.chance.percent(40))
+    /// What comes from a link that is gone is mostly dropped, and the first of it sometimes stands in a channel until then.
+    fn still_heard(&mut self, link: u64, end: End) -> bool {
+        let late = end == End::Closed && self.with(FaultKind::Stale) && self.chance.percent(40);
+        let there = self.links.get_mut(&link).expect("the message came over it");
+        // Behind what was dropped nothing comes: a channel keeps its order.
+        there.drained |= end == End::Closed && !late;
+        let was_open = there.session != 0;
+        end == End::Open || (late && was_open && !there.drained)
     }
 
     fn connected(&mut self, host: HostId, link: u64, hello: Box<AgentHello>) {
@@ -418,7 +457,7 @@ impl World {
 
     /// The controller's process dies; what is not durable is lost, or by luck is not.
     pub(crate) fn crash_controller(&mut self) {
-        let lucky = self.chance.percent(50);
+        let tail = *self.chance.pick(&[Tail::Lost, Tail::Torn, Tail::Whole, Tail::Whole]);
         let controller = &mut self.controller;
         if !controller.alive || self.finished_at.is_some() {
             return;
@@ -430,13 +469,12 @@ impl World {
         controller.committing = false;
         controller.storing = false;
         controller.wake_set = None;
-        let keep =
-            if lucky { controller.journal.records.len() } else { controller.journal.durable };
-        controller.journal.records.truncate(keep);
+        controller.journal.break_off(tail, self.sabotage != Sabotage::TakeTornRecord);
         if self.sabotage == Sabotage::ReplayWithoutLast {
             controller.journal.records.pop();
         }
-        controller.journal.durable = controller.journal.records.len();
+        self.checks.recovered(self.now, &controller.journal);
+        controller.journal.taken_over();
         for store in controller.stores.values_mut() {
             *store = Store { durable: store.durable, received: store.durable, ..Store::default() };
         }
@@ -450,7 +488,7 @@ impl World {
             .map(|(number, _)| *number)
             .collect();
         dying.into_iter().for_each(|link| self.close_from_controller(link));
-        let away = *self.chance.pick(&[10, 500, 3_000, 20_000]);
+        let away = *self.chance.pick(&[10, 500, 3_000, 3_000, 20_000, 200_000]);
         self.after(away, Happening::Takeover);
     }
 
@@ -472,6 +510,9 @@ impl World {
             self.begin_controller();
         }
         let records = self.controller.journal.records.clone();
+        // A record that was written and never acted on is only seen now.
+        let unseen = records.iter().filter(|record| record.effects.is_none());
+        unseen.for_each(|record| self.checks.taken_up(&record.events));
         for event in records.into_iter().flat_map(|r| r.events) {
             if let Event::Reported { host, report, .. } = event {
                 self.learn_totals(host, &report);

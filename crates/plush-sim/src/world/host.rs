@@ -28,6 +28,27 @@ pub(crate) struct Host {
     pub mute: bool,
     pub prepare_fails: bool,
     pub exec_fails: bool,
+    /// Its programs leave children behind that have a session of their own.
+    pub programs_escape: bool,
+    /// Its programs write more than the windows hold.
+    pub programs_flood: bool,
+    /// Such children that run though their task is over.
+    pub strays: u32,
+    /// Nothing can be written.
+    pub disk_full: bool,
+    /// Every write fails.
+    pub disk_broken: bool,
+    pub disk_was_broken: bool,
+    /// How far its wall clock is off.
+    pub wall_offset_ms: i64,
+    /// Everything on its way takes so much longer.
+    pub extra_latency_ms: Millis,
+    /// Its agent takes the run's files away.
+    pub removing: bool,
+    /// By the host's clock: until then tasks live, by the last renewal that an agent took.
+    pub lease_until: Option<Millis>,
+    /// The same, once all of what an agent has decided together is done.
+    pub lease_next: Option<Millis>,
     /// Something was done to it: what is promised to the others is not promised to it.
     pub harmed: bool,
     /// Its agent was killed: files that only the agent removes may stay.
@@ -56,7 +77,7 @@ pub(crate) struct Disk {
     pub directory: bool,
     pub epoch: u64,
     pub lease: Option<(u64, Lease)>,
-    pub records: BTreeMap<TaskKey, Record>,
+    pub records: BTreeMap<TaskKey, RecordFile>,
     pub prepared: BTreeSet<String>,
     pub making: BTreeSet<String>,
     pub spools: BTreeMap<(TaskKey, StreamName), Spool>,
@@ -69,6 +90,20 @@ pub(crate) enum Record {
     Started,
     /// It is over.
     Over(TaskState),
+}
+
+/// A record as it was written, and what of it a power failure leaves.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordFile {
+    pub written: Record,
+    durable: Option<Record>,
+}
+
+impl RecordFile {
+    /// Whether the word that was written last survives the host.
+    pub fn is_durable(&self) -> bool {
+        self.durable.as_ref() == Some(&self.written)
+    }
 }
 
 /// Output that is kept until the controller has it durably.
@@ -102,6 +137,10 @@ pub(crate) struct Process {
     pub wake_set: Option<Millis>,
     pub script: Script,
     pub began_at: Millis,
+    /// From the signal to the kill.
+    pub grace_ms: Millis,
+    /// When it was to be killed, by the host's clock.
+    pub killed_at: Option<Millis>,
 }
 
 /// How far a task's process is.
@@ -125,6 +164,7 @@ pub(crate) struct Script {
     pub err_bytes: u64,
     pub code: i32,
     pub ignores_signals: bool,
+    pub escapes: bool,
 }
 
 impl Host {
@@ -145,6 +185,17 @@ impl Host {
             mute: false,
             prepare_fails: false,
             exec_fails: false,
+            programs_escape: false,
+            programs_flood: false,
+            strays: 0,
+            disk_full: false,
+            disk_broken: false,
+            disk_was_broken: false,
+            wall_offset_ms: 0,
+            extra_latency_ms: 0,
+            removing: false,
+            lease_until: None,
+            lease_next: None,
             harmed: false,
             agent_killed: false,
         }
@@ -157,6 +208,16 @@ impl Host {
     /// The host's own clock: time since it was switched on, which never begins at 0.
     pub fn clock(&self, now: Millis) -> Millis {
         now - self.booted_at + 1_000
+    }
+
+    /// What the host's wall shows, on the scale of its own clock: no rule may look at it.
+    pub fn wall_clock(&self, now: Millis) -> Millis {
+        self.clock(now).saturating_add_signed(self.wall_offset_ms)
+    }
+
+    /// A write to its disk comes to nothing.
+    pub fn cannot_write(&self) -> bool {
+        self.disk_full || self.disk_broken
     }
 
     /// A time of the host's clock on the world's.
@@ -180,8 +241,40 @@ impl Disk {
             && self.spools.is_empty()
     }
 
-    /// What a power failure leaves.
-    pub fn lose_unsynced(&mut self) {
+    /// Writes a word about a task; it may be lost until [`Disk::sync_record`].
+    pub fn write_record(&mut self, key: TaskKey, record: Record) {
+        let durable = self.records.remove(&key).and_then(|file| file.durable);
+        self.records.insert(key, RecordFile { written: record, durable });
+    }
+
+    /// What was written about a task survives the host from now on.
+    pub fn sync_record(&mut self, key: TaskKey) {
+        if let Some(file) = self.records.get_mut(&key) {
+            file.durable = Some(file.written.clone());
+        }
+    }
+
+    /// Writes a word about a task durably.
+    pub fn keep_record(&mut self, key: TaskKey, record: Record) {
+        self.write_record(key, record);
+        self.sync_record(key);
+    }
+
+    /// What a power failure leaves: of a record that is not durable the one before it, unless it got there in time; a
+    /// torn one is as good as none. `lot` decides.
+    pub fn lose_unsynced(&mut self, lot: u64) {
+        let mut lucky = lot;
+        self.records.retain(|_, file| {
+            lucky = lucky.rotate_right(1);
+            if !file.is_durable() && lucky & 1 == 0 {
+                match file.durable.clone() {
+                    Some(before) => file.written = before,
+                    None => return false,
+                }
+            }
+            file.durable = Some(file.written.clone());
+            true
+        });
         for spool in self.spools.values_mut() {
             spool.length = spool.synced.max(spool.base);
         }
@@ -200,18 +293,21 @@ impl Script {
             err_bytes: number(3),
             code: if fails { 1 + (lot % 7) as i32 } else { 0 },
             ignores_signals: number(5) == 1,
+            escapes: false,
         }
     }
 }
 
 impl Host {
     /// Everything that ran is gone, and what was not on the disk yet.
-    pub fn power_off(&mut self) {
+    pub fn power_off(&mut self, lot: u64) {
         self.power = Power::Off;
         self.harmed = true;
         self.agent = None;
         self.processes.clear();
-        self.disk.lose_unsynced();
+        self.strays = 0;
+        self.lease_until = None;
+        self.disk.lose_unsynced(lot);
     }
 
     pub fn power_on(&mut self, now: Millis) {

@@ -19,10 +19,14 @@ pub(crate) struct Link {
     pub life: u64,
     /// The agent's session that was named on it.
     pub session: u64,
+    /// The epoch of the controller that spoke over it.
+    pub epoch: u64,
+    /// Something that came over it after its end was dropped, and so is all that follows.
+    pub drained: bool,
     pub at_agent: End,
     pub at_controller: End,
-    /// Streams that the controller has opened on it, and the next byte to send of each.
-    pub streams: BTreeMap<(TaskKey, StreamName), u64>,
+    /// Streams that the controller has opened on it.
+    pub streams: BTreeMap<(TaskKey, StreamName), Sending>,
     latency_ms: Millis,
     to_agent: Lane<ToAgent>,
     to_controller: Lane<ToController>,
@@ -34,6 +38,15 @@ pub(crate) enum End {
     Opening,
     Open,
     Closed,
+}
+
+/// How far an agent is with a stream on a link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sending {
+    /// The next byte to send.
+    pub next: u64,
+    /// The window's end.
+    pub limit: u64,
 }
 
 /// One direction: when the last frame arrives, and what a partition holds up.
@@ -59,6 +72,8 @@ impl Link {
             host,
             life,
             session: 0,
+            epoch: 0,
+            drained: false,
             at_agent: End::Opening,
             at_controller: End::Opening,
             streams: BTreeMap::new(),
@@ -106,7 +121,8 @@ impl World {
 
     /// When a frame that is sent now is there.
     fn travel(&mut self, link: u64) -> Millis {
-        let latency = self.links.get(&link).map_or(0, |l| l.latency_ms);
+        let Some(there) = self.links.get(&link) else { return self.now };
+        let latency = there.latency_ms + self.hosts[there.host.index()].extra_latency_ms;
         let lost = self.with(FaultKind::Loss) && self.chance.percent(5);
         let resend = if lost { self.chance.between(RESEND_MS.0, RESEND_MS.1) } else { 0 };
         self.now + latency + self.chance.between(0, latency / 4) + resend

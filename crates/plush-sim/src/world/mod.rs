@@ -12,12 +12,13 @@ mod queue;
 mod watching;
 
 pub(crate) use controller::{Controller, CrashPoint};
-pub(crate) use host::{Host, Refusal};
+pub(crate) use host::{Host, ProcessStage, Refusal};
 pub(crate) use journal::{Journal, Record as JournalRecord};
 pub(crate) use queue::Happening;
 
+use crate::Play;
 use crate::checkers::{Breach, Checks};
-use crate::faults::{FaultKind, FaultSet, Sabotage};
+use crate::faults::{FaultKind, FaultSet, Sabotage, Strike};
 use crate::random::Chance;
 use link::Link;
 use plush_core::Millis;
@@ -26,9 +27,14 @@ use queue::{OnHost, Queue};
 use std::collections::BTreeMap;
 
 /// A run that is not over at this time after the last fault was healed has got stuck.
-pub(crate) const PROGRESS_LIMIT_MS: Millis = 600_000;
+const PROGRESS_LIMIT_MS: Millis = 900_000;
+/// As much more for each host: a throttle may let them work one after the other.
+const PROGRESS_PER_HOST_MS: Millis = 130_000;
 /// After the run hosts are watched for so long: longer than any lease and what follows it.
 const AFTERWARDS_MS: Millis = 3 * 3_600_000;
+
+/// How often hosts are looked at even though nothing happens there.
+const AUDIT_MS: Millis = 5_000;
 
 /// Everything there is.
 pub(crate) struct World {
@@ -39,6 +45,8 @@ pub(crate) struct World {
     pub hosts: Vec<Host>,
     pub links: BTreeMap<u64, Link>,
     pub faults: FaultSet,
+    /// What strikes, numbered.
+    pub strikes: Vec<Strike>,
     pub sabotage: Sabotage,
     pub checks: Checks,
     /// When everything is healed.
@@ -51,7 +59,7 @@ pub(crate) struct World {
 
 impl World {
     /// A world at its beginning; a controller has just been started.
-    pub fn new(plan: RunPlan, mut chance: Chance, faults: FaultSet, sabotage: Sabotage) -> Self {
+    pub fn new(plan: RunPlan, mut chance: Chance, play: &Play) -> Self {
         let hosts = plan.hosts.iter().map(|_| Host::new(&mut chance));
         let mut world = World {
             now: 0,
@@ -60,8 +68,9 @@ impl World {
             controller: Controller::new(plan),
             chance,
             links: BTreeMap::new(),
-            faults,
-            sabotage,
+            faults: play.fault_set(),
+            strikes: Vec::new(),
+            sabotage: play.sabotage,
             checks: Checks::default(),
             healed_at: 0,
             finished_at: None,
@@ -69,8 +78,9 @@ impl World {
             trace: 0xcbf2_9ce4_8422_2325,
             happenings: 0,
         };
-        world.schedule_faults();
+        world.schedule_faults(play.only.as_deref());
         world.begin_controller();
+        world.after(AUDIT_MS, Happening::Audit);
         world
     }
 
@@ -86,7 +96,8 @@ impl World {
             if let Some(breach) = self.checks.breach.take() {
                 return Err(breach);
             }
-            if self.finished_at.is_none() && at > self.healed_at + PROGRESS_LIMIT_MS {
+            let limit = PROGRESS_LIMIT_MS + PROGRESS_PER_HOST_MS * self.hosts.len() as u64;
+            if self.finished_at.is_none() && at > self.healed_at + limit {
                 return Err(self.stuck());
             }
         }
@@ -138,6 +149,17 @@ impl World {
             Happening::Takeover => self.takeover(),
             Happening::OnHost { host, boot, what } => self.on_host(host, boot, what),
             Happening::Fault(fault) => self.apply(fault),
+            Happening::Audit => self.audit(),
+        }
+    }
+
+    /// Looks at every host, as long as anything may still run on one.
+    fn audit(&mut self) {
+        let now = self.now;
+        self.hosts.iter().zip(0..).for_each(|(host, n)| self.checks.audited(now, HostId(n), host));
+        let lives = |h: &Host| h.live().next().is_some();
+        if self.finished_at.is_none() || self.hosts.iter().any(lives) {
+            self.after(AUDIT_MS, Happening::Audit);
         }
     }
 

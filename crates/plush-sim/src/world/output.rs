@@ -2,6 +2,7 @@
 //! Not what the bytes mean; each follows from task, stream and offset, so that a wrong one is seen.
 
 use super::World;
+use super::link::Sending;
 use super::queue::Happening;
 use crate::faults::Sabotage;
 use plush_core::plan::HostId;
@@ -18,6 +19,8 @@ const STORE_MS: u64 = 4;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     pub received: u64,
+    /// The last `received` that the agent was told: its window counts from there.
+    pub opened: u64,
     pub syncing: u64,
     pub durable: u64,
     pub gap_bytes: u64,
@@ -46,6 +49,7 @@ impl World {
         } else {
             store.durable
         };
+        store.opened = store.received;
         let ack = OutputAck { key, stream, received: store.received, durable };
         self.send_to_agent(link, ToAgent::OutputAck(ack));
     }
@@ -55,15 +59,23 @@ impl World {
         let place = (ack.key, ack.stream);
         let durable = self.controller.stores.get(&place).map_or(0, |s| s.durable);
         self.checks.acknowledged_output(self.now, ack, durable);
+        let limit = ack.received + OUTPUT_WINDOW_BYTES;
+        let skip = if self.sabotage == Sabotage::DropLastBlock { 64 } else { 0 };
         if let Some(there) = self.links.get_mut(&link) {
-            there.streams.entry(place).or_insert(ack.received);
+            let next = if ack.received > 0 { ack.received + skip } else { 0 };
+            let sending = there.streams.entry(place).or_insert(Sending { next, limit });
+            sending.limit = sending.limit.max(limit);
         }
+        let forgotten = match self.sabotage {
+            Sabotage::TrimReceived => ack.received,
+            _ => ack.durable,
+        };
         if let Some(spool) = self.hosts[host.index()].disk.spools.get_mut(&place) {
-            spool.base = spool.base.max(ack.durable).min(spool.length.max(ack.durable));
+            spool.base = spool.base.max(forgotten).min(spool.length.max(ack.durable));
             spool.length = spool.length.max(spool.base);
             spool.synced = spool.synced.max(spool.base);
         }
-        self.pump(host, link, ack.key, ack.stream, ack.received + OUTPUT_WINDOW_BYTES);
+        self.pump(host, link, ack.key, ack.stream);
     }
 
     /// The program has written: every link that has the stream open is served.
@@ -73,16 +85,17 @@ impl World {
         }
         for link in self.open_links_of(host) {
             if self.links[&link].streams.contains_key(&(key, stream)) {
-                self.pump(host, link, key, stream, u64::MAX);
+                self.pump(host, link, key, stream);
             }
         }
     }
 
-    fn pump(&mut self, host: HostId, link: u64, key: TaskKey, stream: StreamName, limit: u64) {
+    fn pump(&mut self, host: HostId, link: u64, key: TaskKey, stream: StreamName) {
         let Some(spool) = self.hosts[host.index()].disk.spools.get(&(key, stream)) else { return };
         let (base, length) = (spool.base, spool.length);
         let Some(there) = self.links.get_mut(&link) else { return };
-        let Some(next) = there.streams.get_mut(&(key, stream)) else { return };
+        let Some(Sending { next, limit }) = there.streams.get_mut(&(key, stream)) else { return };
+        let limit = if self.sabotage == Sabotage::IgnoreWindow { u64::MAX } else { *limit };
         let mut messages = Vec::new();
         if *next < base {
             messages.push(ToController::OutputGap(OutputGap {
@@ -110,14 +123,20 @@ impl World {
     /// A piece arrives at the controller.
     pub(crate) fn output_part(&mut self, part: &OutputPart) {
         let store = self.controller.stores.entry((part.key, part.stream)).or_default();
-        let end = part.offset + part.bytes.len() as u64;
-        if part.offset > store.received || end <= store.received {
+        let begin = match self.sabotage {
+            Sabotage::StoreTwice => store.received,
+            _ => part.offset,
+        };
+        let end = begin + part.bytes.len() as u64;
+        let window = store.opened + OUTPUT_WINDOW_BYTES;
+        if begin > store.received || end <= store.received {
             return;
         }
         let fresh = store.received;
         let right = (fresh..end).all(|offset| {
-            part.bytes[(offset - part.offset) as usize] == byte_at(part.key, part.stream, offset)
+            part.bytes[(offset - begin) as usize] == byte_at(part.key, part.stream, offset)
         });
+        self.checks.windowed(self.now, part.key, end, window);
         store.received = end;
         let total = store.total;
         self.checks.stored_output(self.now, part.key, right, end, total);

@@ -39,6 +39,8 @@ pub(crate) enum Happening {
     OnHost { host: HostId, boot: u64, what: OnHost },
     /// Something goes wrong, or is healed.
     Fault(Fault),
+    /// Somebody looks at all hosts.
+    Audit,
 }
 
 /// Something that happens on one host.

@@ -1,0 +1,75 @@
+//! A survey: many plays on a bounded number of threads.
+//! Not a play: each is one thread's, and the same on any machine.
+
+use crate::{Failure, Play, Sabotage, Story, simulate};
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// More threads than this are no faster on any machine that tests run on.
+const THREADS_MAX: usize = 16;
+
+/// Plays every seed twice, and demands the same story. The stories are in the order of the seeds.
+///
+/// # Errors
+/// The failure of the smallest seed that failed before the others were stopped.
+pub fn survey(
+    seeds: Range<u64>,
+    play: impl Fn(u64) -> Play + Sync,
+) -> Result<Vec<Story>, Box<Failure>> {
+    let stories = each(seeds, |seed| {
+        let play = play(seed);
+        let story = simulate(&play)?;
+        match simulate(&play)? == story {
+            true => Ok(story),
+            false => Err(two_stories(play)),
+        }
+    });
+    stories.into_iter().map(|(_, story)| story).collect()
+}
+
+/// The first seed at which sabotage is noticed, and by which rule.
+pub fn hunt(sabotage: Sabotage, seeds: Range<u64>) -> Option<Failure> {
+    let found = each(seeds, |seed| {
+        // Small worlds are quick, and what needs a crowd is in the larger ones.
+        let hosts = [3, 6, 12, 24][(seed % 4) as usize];
+        simulate(&Play { sabotage, ..Play::new(seed, hosts) })
+    });
+    found.into_iter().find_map(|(_, story)| story.err()).map(|failure| *failure)
+}
+
+fn two_stories(play: Play) -> Box<Failure> {
+    let what = "two plays of one seed differ".to_owned();
+    let breach = crate::Breach { invariant: "determinism", what, at: 0 };
+    Box::new(Failure { play, breach })
+}
+
+type Told = (u64, Result<Story, Box<Failure>>);
+
+/// Does it for every seed until one fails; what came of it, by seed.
+fn each(seeds: Range<u64>, tell: impl Fn(u64) -> Result<Story, Box<Failure>> + Sync) -> Vec<Told> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
+    let told: Mutex<Vec<Told>> = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let story = tell(seed);
+                    if story.is_err() {
+                        end.fetch_min(seed, Ordering::Relaxed);
+                    }
+                    told.lock().expect("nobody panics with the stories").push((seed, story));
+                }
+            });
+        }
+    });
+    let mut told = told.into_inner().expect("nobody panics with the stories");
+    told.sort_by_key(|(seed, _)| *seed);
+    told
+}
