@@ -42,7 +42,6 @@ impl Found {
     }
 
     fn policy(&mut self, policy: &BarrierPolicy) {
-        self.when(policy.callback.is_some(), "a barrier's callback", policy.place);
         let adaptive = match policy.release {
             Release::Adaptive { rule: AdaptiveRule::Throughput, .. } => true,
             Release::All

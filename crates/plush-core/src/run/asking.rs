@@ -5,6 +5,7 @@
 //! holds then. What is asked is JSON, what is answered is JSON: see the user's guide.
 
 use super::member::Stage;
+use super::overruling::WhichBarrier;
 use super::{Effect, Run};
 use crate::Millis;
 use crate::plan::HostId;
@@ -12,7 +13,7 @@ use plush_protocol::{Answer, Command, Outcome, Question, Tainted};
 use plush_spec::model::{Hook, HookPlace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An answer that has not come so long after its own limit never comes: its host or the controller's driver lost it.
 const GRACE_MS: Millis = 5_000;
@@ -26,6 +27,10 @@ pub(super) struct Asking {
     told_of_start: bool,
     told_of_end: bool,
     open: BTreeMap<u32, Open>,
+    /// Openings that were asked about: the barrier, its generation, since when it would open.
+    asked: BTreeSet<(WhichBarrier, u32, Millis)>,
+    /// Openings that were told of.
+    told: BTreeSet<(WhichBarrier, u32)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +50,17 @@ struct Open {
 pub(super) enum Subject {
     /// Somebody is told, and has nothing to say.
     Told,
+    /// A barrier would open.
+    Barrier(WhichBarrier, u32),
+}
+
+/// What a program decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    /// Its word, such as `open` or `drop`; `None` is the default.
+    pub word: Option<String>,
+    /// For how long, where it asks for time.
+    pub wait_ms: Option<Millis>,
 }
 
 /// What happened, as a program reads it.
@@ -63,6 +79,10 @@ impl Happening {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(key.into(), value.into());
         self
+    }
+
+    pub fn hosts(&self) -> &[HostId] {
+        &self.hosts
     }
 
     /// It is about these hosts.
@@ -170,10 +190,22 @@ impl Run {
             return;
         }
         let Some(open) = self.asking.open.remove(&number) else { return };
-        match (open.subject, answer) {
-            (Subject::Told, Answer::Said(_)) => {}
-            (Subject::Told, Answer::Failed(why)) => {
-                self.callback_failed(&open.hook, from, why.raw());
+        let words = match open.subject {
+            Subject::Told => &[],
+            Subject::Barrier(..) => Run::barrier_words(),
+        };
+        let decision = match (&open.subject, answer) {
+            (Subject::Told, Answer::Said(_)) => return,
+            (_, Answer::Said(said)) => read(said.raw(), words),
+            (_, Answer::Failed(why)) => Err(why.raw().to_owned()),
+        };
+        if let Err(why) = &decision {
+            self.callback_failed(&open.hook, from, why);
+        }
+        match open.subject {
+            Subject::Told => {}
+            Subject::Barrier(which, generation) => {
+                self.overrule((which, generation), decision.ok().as_ref());
             }
         }
     }
@@ -217,6 +249,14 @@ impl Run {
 }
 
 impl Asking {
+    pub fn is_new_question(&mut self, question: (WhichBarrier, u32, Millis)) -> bool {
+        self.asked.insert(question)
+    }
+
+    pub fn is_new_opening(&mut self, opening: (WhichBarrier, u32)) -> bool {
+        self.told.insert(opening)
+    }
+
     /// Nobody is waited for.
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
@@ -231,5 +271,22 @@ impl Asking {
     pub fn controller_restarted(&mut self) {
         let local = self.open.values_mut().filter(|open| open.host.is_none());
         local.for_each(|open| open.until = None);
+    }
+}
+
+/// Reads an answer: the last line that is not empty, a JSON object `{"decision": WORD, "wait_ms": N}`. An empty
+/// answer is the default.
+fn read(answer: &str, words: &[&str]) -> Result<Decision, String> {
+    let Some(line) = answer.lines().rev().map(str::trim).find(|line| !line.is_empty()) else {
+        return Ok(Decision { word: None, wait_ms: None });
+    };
+    let value: Value = serde_json::from_str(line).map_err(|e| format!("not an answer: {e}"))?;
+    let word = value.get("decision").and_then(Value::as_str);
+    let word = word.ok_or("not an answer: a JSON object with \"decision\" is wanted")?;
+    let wait_ms = value.get("wait_ms").and_then(Value::as_u64);
+    match word {
+        "default" => Ok(Decision { word: None, wait_ms }),
+        _ if words.contains(&word) => Ok(Decision { word: Some(word.to_owned()), wait_ms }),
+        _ => Err(format!("`{word}` is no decision here; these are: default, {}", words.join(", "))),
     }
 }

@@ -5,7 +5,7 @@
 //! comes first takes it, and keeps it from round to round. More programs than seats get seats of their own.
 
 use crate::Millis;
-use crate::barrier::{Entrant, Rounds, Stand, Verdict};
+use crate::barrier::{Entrant, Opening, Rounds, Stand, Verdict};
 use crate::plan::HostId;
 use plush_protocol::{BarrierAsk, BarrierOutcome, BarrierStand, BarrierVerb, MAX_ALIAS_BYTES};
 use plush_spec::model::BarrierPolicy;
@@ -82,6 +82,16 @@ impl Gathering {
     /// The rounds.
     pub fn rounds(&self) -> &Rounds {
         &self.rounds
+    }
+
+    /// Opens the generation that waits to open.
+    pub fn open_now(&mut self, why: Opening, now: Millis) {
+        self.rounds.open_now(why, now);
+    }
+
+    /// Holds the generation that waits to open.
+    pub fn hold(&mut self, until: Millis) {
+        self.rounds.hold(until);
     }
 
     /// Whose seat it is.

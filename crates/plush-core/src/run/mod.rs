@@ -14,6 +14,7 @@ mod host;
 mod member;
 mod membership;
 mod network;
+mod overruling;
 mod preparing;
 mod reconciling;
 mod render;
@@ -189,6 +190,7 @@ impl Run {
         }
         self.tell_of_start();
         self.move_members();
+        self.ask_about_barriers();
         self.finish_hosts(&mut effects);
         self.connect(&mut effects);
         self.tell_when_over();

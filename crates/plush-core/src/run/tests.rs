@@ -13,6 +13,7 @@ use plush_spec::model::{
 };
 
 mod barriers;
+mod callbacks;
 
 const SESSION: u64 = 100;
 
