@@ -20,8 +20,19 @@ const SOURCES: [&str; 8] = [
 ];
 
 /// Parts of the agent that are built for size: they only look at bytes or carry them, none hashes, packs or ciphers.
-const SMALL: [&str; 7] =
-    ["minicbor", "plush-core", "plush-protocol", "plush-spec", "rustls", "rustls-webpki", "tokio"];
+const SMALL: [&str; 11] = [
+    "lexopt",
+    "minicbor",
+    "plush-agent",
+    "plush-core",
+    "plush-protocol",
+    "plush-spec",
+    "rustix",
+    "rustls",
+    "rustls-webpki",
+    "serde_json",
+    "tokio",
+];
 
 /// What cargo takes as the end of one flag.
 const FLAG_END: &str = "\x1f";
