@@ -30,6 +30,9 @@ impl fmt::Display for Breach {
     }
 }
 
+/// What was seen of a barrier: how many were let go, why it opened, who is missing.
+type Seen = (u32, Option<String>, Vec<String>);
+
 /// What has been seen so far, and the first rule that was broken.
 #[derive(Default)]
 pub(crate) struct Checks {
@@ -41,8 +44,8 @@ pub(crate) struct Checks {
     executions: BTreeMap<TaskKey, u32>,
     /// Ends as the run said them first.
     told: BTreeMap<TaskKey, (String, Option<Exit>)>,
-    /// By barrier and generation: let go, why it opened, who is missing, as it was seen last.
-    barriers: BTreeMap<(String, u32), (u32, Option<String>, Vec<String>)>,
+    /// By barrier and generation, as it was seen last.
+    barriers: BTreeMap<(String, u32), Seen>,
     /// Who bears a rank of a cluster.
     ranks: BTreeMap<(String, String), HostId>,
     /// The newest report of each session.
