@@ -1,7 +1,7 @@
 //! Sabotage: worlds that are broken on purpose, to see that the checkers notice.
 //! Not faults: a world without sabotage keeps every rule in spite of those.
 
-/// What is broken: a driver, a keeper or a disk. What is broken in the rules themselves is in `mutations/rules.toml`.
+/// What is broken: a driver, a keeper or a disk; never the rules themselves, which are the product's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sabotage {
     /// Nothing.
