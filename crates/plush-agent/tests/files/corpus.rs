@@ -169,7 +169,7 @@ fn tar_chains(cases: &mut Cases) {
         let tar =
             ok().dir(deep.as_bytes()).link(b'2', format!("{deep}l").as_bytes(), up.as_bytes());
         cases.refused(format!("a link {levels} deep climbs too far"), tar.end());
-        let through = ok().link(b'2', format!("{deep}up").as_bytes(), up[3..].as_bytes()).link(
+        let through = ok().link(b'2', format!("{deep}up").as_bytes(), &up.as_bytes()[3..]).link(
             b'2',
             b"q",
             format!("{deep}up/..").as_bytes(),
