@@ -4,6 +4,7 @@
 //! Everything follows from one seed: what is run, what goes wrong, when. [`simulate`] plays a seed and says which rule
 //! was broken, if one was; [`shrink`] finds the fewest faults with which it still is; [`survey`] plays many seeds.
 
+pub mod barriers;
 pub mod checkers;
 pub mod faults;
 mod random;

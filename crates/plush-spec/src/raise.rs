@@ -377,7 +377,7 @@ fn release(release: &Release) -> Node {
                     AdaptiveRule::Median => "median",
                 },
             );
-            map.number("start", Some(start).filter(|s| **s != 2));
+            map.number("start", Some(start).filter(|s| **s != rule.start()));
             map.duration("timeout", *timeout_ms);
         }
     }

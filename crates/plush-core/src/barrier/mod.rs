@@ -351,7 +351,7 @@ impl Barrier {
         passage.stand = Stand::Left;
         passage.left_at = Some(now);
         let inside_ms = now.saturating_sub(released_at);
-        self.pace.left(Departure { end, inside_ms, of: self.inside });
+        self.pace.left(now, Departure { end, inside_ms, of: self.inside });
         self.inside -= 1;
         let members = &self.members;
         let gone = |e: &Entrant| members.get(e).is_none_or(|p| p.stand != Stand::Released);

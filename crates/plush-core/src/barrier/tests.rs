@@ -246,3 +246,65 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_late_comer_is_replaced_and_its_replacement_is_not_late() {
+    let entry = Entry { count: Some(1), ..Default::default() };
+    let mut b = barrier(entry, Release::All, Late::Replace, 2);
+    b.enter(Entrant(0), 5);
+    assert_eq!(released(&mut b, 5), [0]);
+    b.enter(Entrant(1), 9);
+    assert_eq!(b.decide(9), [Verdict::TooLate(Entrant(1))]);
+    b.expect(Entrant(2));
+    b.enter(Entrant(2), 20);
+    assert_eq!(released(&mut b, 20), [2]);
+    b.enter(Entrant(3), 21);
+    assert_eq!(b.decide(21), [Verdict::TooLate(Entrant(3))], "nobody announced it");
+}
+
+#[test]
+fn a_quick_entrant_may_be_a_generation_ahead_of_a_straggler() {
+    let entry = Entry { count: Some(1), ..Default::default() };
+    let mut rounds = Rounds::new(BarrierPolicy { entry, ..Default::default() });
+    (0..2).for_each(|n| rounds.expect(Entrant(n)));
+    assert_eq!(rounds.enter(Entrant(0), None, 1), Some(1));
+    assert_eq!(rounds.decide(1), [(1, Verdict::Release(Entrant(0)))]);
+    assert_eq!(rounds.enter(Entrant(0), None, 2), Some(2));
+    assert_eq!(rounds.decide(2), [(2, Verdict::Release(Entrant(0)))]);
+    assert_eq!(rounds.enter(Entrant(1), None, 3), Some(1));
+    assert_eq!(rounds.decide(3), [(1, Verdict::Release(Entrant(1)))]);
+    assert_eq!(rounds.next_of(Entrant(1)), Some(2));
+}
+
+#[test]
+fn f77_entering_twice_or_with_an_old_generation_changes_nothing() {
+    let mut rounds = Rounds::new(BarrierPolicy::default());
+    (0..2).for_each(|n| rounds.expect(Entrant(n)));
+    assert_eq!(rounds.enter(Entrant(0), Some(1), 1), Some(1));
+    assert_eq!(rounds.enter(Entrant(0), None, 2), Some(1), "it stands there already");
+    assert_eq!(rounds.enter(Entrant(0), Some(2), 2), None);
+    assert!(rounds.decide(2).is_empty());
+    rounds.enter(Entrant(1), None, 3).unwrap();
+    assert_eq!(rounds.decide(3).len(), 2);
+    assert_eq!(rounds.enter(Entrant(0), Some(1), 4), None, "the first generation is over for it");
+    rounds.leave(Entrant(0), Some(2), 4);
+    let passage = rounds.round(1).unwrap().passage(Entrant(0)).unwrap();
+    assert_eq!((passage.stand, passage.left_at), (Stand::Released, None));
+}
+
+#[test]
+fn a_straggler_far_behind_is_told_at_once() {
+    let entry = Entry { count: Some(1), ..Default::default() };
+    let mut rounds = Rounds::new(BarrierPolicy { entry, late: Late::Drop, ..Default::default() });
+    (0..2).for_each(|n| rounds.expect(Entrant(n)));
+    for now in 0..40 {
+        rounds.enter(Entrant(0), None, now).unwrap();
+        assert_eq!(rounds.decide(now).len(), 1);
+    }
+    assert_eq!(rounds.rounds().count(), Rounds::KEPT);
+    assert_eq!(rounds.enter(Entrant(1), None, 50), Some(1));
+    assert_eq!(rounds.decide(50), [(1, Verdict::TooLate(Entrant(1)))]);
+    assert_eq!(rounds.next_of(Entrant(1)), Some(2));
+}
+
+mod invariants;

@@ -3,8 +3,7 @@
 
 use super::PlanProblem;
 use plush_spec::model::{
-    Action, AdaptiveRule, Barrier, BarrierPolicy, Cluster, Installer, Place, Process, Project,
-    Reaction, Release, ServiceClass, Stdin,
+    Action, Cluster, Installer, Place, Process, Project, Reaction, ServiceClass, Stdin,
 };
 
 /// Everything in the application's clusters that would have to be passed over.
@@ -13,7 +12,6 @@ pub fn unsupported(project: &Project) -> Vec<PlanProblem> {
         project.application(None).expect("a parsed project has at least one application");
     let clusters: Vec<&Cluster> = project.clusters_of(application).collect();
     let mut found = Found::default();
-    project.barriers.iter().for_each(|b| found.barrier(b));
     clusters.iter().for_each(|c| found.cluster(c));
     for software in &project.software {
         let system = software.installer == Installer::System;
@@ -37,26 +35,7 @@ impl Found {
         }
     }
 
-    fn barrier(&mut self, barrier: &Barrier) {
-        self.policy(&barrier.policy);
-    }
-
-    fn policy(&mut self, policy: &BarrierPolicy) {
-        let adaptive = match policy.release {
-            Release::Adaptive { rule: AdaptiveRule::Throughput, .. } => true,
-            Release::All
-            | Release::Inside { .. }
-            | Release::CountPerTick { .. }
-            | Release::PercentPerTick { .. }
-            | Release::Rate { .. }
-            | Release::Adaptive { rule: AdaptiveRule::Median, .. } => false,
-        };
-        self.when(adaptive, "release at the highest throughput", policy.place);
-    }
-
     fn cluster(&mut self, cluster: &Cluster) {
-        self.policy(&cluster.prepare);
-        self.policy(&cluster.ready);
         self.when(!cluster.requirement.is_empty(), "requirements on facts", cluster.place);
         self.when(!cluster.after.is_empty(), "clusters one after the other", cluster.place);
         let service = cluster.service.as_ref();

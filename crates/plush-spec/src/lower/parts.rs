@@ -183,7 +183,9 @@ impl Lower<'_, '_> {
             self.report.error("value", at, "a weight is between 0 and 1", None);
         }
         Knee {
-            min_percent: self.value(node, "min_percent", value::percent).unwrap_or(0.0),
+            min_percent: self
+                .value(node, "min_percent", value::percent)
+                .unwrap_or(Knee::MIN_PERCENT),
             min_wait_ms: self.duration_ms(node, "min_wait").unwrap_or(0),
             weight,
         }
@@ -222,16 +224,13 @@ impl Lower<'_, '_> {
                 Release::Rate { per_second: self.positive(node, "rate", value::number) }
             }
             Some(_) => {
-                let start = self.whole(node, "start").unwrap_or(2);
-                match self.text(node, "rule").as_deref() {
-                    Some("adaptive") => {
-                        Release::Adaptive { rule: AdaptiveRule::Throughput, start, timeout_ms }
-                    }
-                    Some("median") => {
-                        Release::Adaptive { rule: AdaptiveRule::Median, start, timeout_ms }
-                    }
-                    _ => Release::All,
-                }
+                let rule = match self.text(node, "rule").as_deref() {
+                    Some("adaptive") => AdaptiveRule::Throughput,
+                    Some("median") => AdaptiveRule::Median,
+                    _ => return Release::All,
+                };
+                let start = self.whole(node, "start").unwrap_or(rule.start());
+                Release::Adaptive { rule, start, timeout_ms }
             }
             None => Release::All,
         }

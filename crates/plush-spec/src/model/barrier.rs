@@ -74,8 +74,10 @@ pub struct Knee {
 }
 
 impl Knee {
-    /// The weight of the past where none is said.
-    pub const WEIGHT: f64 = 0.5;
+    /// The weight of the past where none is said: the one with the fewest early openings (`bench/run knee`).
+    pub const WEIGHT: f64 = 0.75;
+    /// The least share where none is said, in percent: the highest that ten hosts of which one never comes still reach.
+    pub const MIN_PERCENT: f64 = 90.0;
 }
 
 /// How those inside are let go; first come, first served.
@@ -129,6 +131,16 @@ pub enum AdaptiveRule {
     Throughput,
     /// The one of the original system, which compares medians.
     Median,
+}
+
+impl AdaptiveRule {
+    /// How many are let in at first where it is not said.
+    pub const fn start(self) -> u32 {
+        match self {
+            AdaptiveRule::Throughput => 8,
+            AdaptiveRule::Median => 2,
+        }
+    }
 }
 
 /// What becomes of late-comers.

@@ -274,7 +274,7 @@ pub(crate) static KNEE: Record = Record {
     short: Some("min_percent"),
     fields: &[
         Field::attr("min_percent", Scalar::Percent, "Knees before such a share are ignored.")
-            .default("0")
+            .default("90")
             .example("80"),
         Field::attr("min_wait", Scalar::Duration, "Knees before this time are ignored.")
             .default("0 s")
@@ -284,7 +284,7 @@ pub(crate) static KNEE: Record = Record {
             Scalar::Number,
             "The weight of the past in the running means, between 0 and 1.",
         )
-        .default("measured")
+        .default("0.75")
         .example("0.5"),
     ],
     rest: None,
@@ -302,7 +302,7 @@ pub(crate) static RELEASE: Record = Record {
         Field::attr("every", Scalar::Duration, "The tick of `count` and `percent`.").default("1 s").example("2 s"),
         Field::attr("inside", COUNT, "At most so many inside at a time.").example("8"),
         Field::attr("rate", Scalar::Number, "So many in a second.").example("2.5"),
-        Field::attr("start", COUNT, "How many are let in at first, with `adaptive` and `median`.").default("2").example("4"),
+        Field::attr("start", COUNT, "How many are let in at first, with `adaptive` and `median`.").default("8 with `adaptive`, 2 with `median`").example("4"),
         Field::attr("timeout", Scalar::Duration, "A place inside is free again after so long, even if nobody leaves; with `inside`, `adaptive` and `median`.").example("5 min"),
     ],
     rest: None,

@@ -4,6 +4,7 @@
 mod inside;
 mod median;
 mod rate;
+mod throughput;
 mod tick;
 
 use crate::Millis;
@@ -12,6 +13,7 @@ use median::Median;
 use plush_spec::model::{AdaptiveRule, Release};
 use rate::Rate;
 use serde::{Deserialize, Serialize};
+use throughput::Throughput;
 use tick::Tick;
 
 /// What a release policy remembers.
@@ -22,6 +24,7 @@ pub(super) enum Pace {
     Inside(Inside),
     Rate(Rate),
     Median(Median),
+    Throughput(Throughput),
 }
 
 /// Who is where.
@@ -69,9 +72,8 @@ impl Pace {
             Release::Adaptive { rule: AdaptiveRule::Median, start, .. } => {
                 Pace::Median(Median::new(*start))
             }
-            // The plan refuses this one until it is there.
             Release::Adaptive { rule: AdaptiveRule::Throughput, start, .. } => {
-                Pace::Median(Median::new(*start))
+                Pace::Throughput(Throughput::new(*start))
             }
         }
     }
@@ -84,14 +86,16 @@ impl Pace {
             Pace::Inside(inside) => inside.admit(room),
             Pace::Rate(rate) => rate.admit(now, room),
             Pace::Median(median) => median.admit(room),
+            Pace::Throughput(throughput) => throughput.admit(now, room),
         }
     }
 
     /// A place became free.
-    pub fn left(&mut self, departure: Departure) {
+    pub fn left(&mut self, now: Millis, departure: Departure) {
         match self {
             Pace::AtOnce | Pace::Tick(_) | Pace::Inside(_) | Pace::Rate(_) => {}
             Pace::Median(median) => median.left(departure),
+            Pace::Throughput(throughput) => throughput.left(now, departure),
         }
     }
 
@@ -100,7 +104,7 @@ impl Pace {
         match self {
             Pace::Tick(tick) => tick.wake_at(),
             Pace::Rate(rate) => rate.wake_at(),
-            Pace::AtOnce | Pace::Inside(_) | Pace::Median(_) => None,
+            Pace::AtOnce | Pace::Inside(_) | Pace::Median(_) | Pace::Throughput(_) => None,
         }
     }
 }
