@@ -87,7 +87,8 @@ fn build(out: &Path) -> PathBuf {
 /// Static, with relocations packed to a hundredth of their size where the C library that is linked in can unpack them:
 /// it does so for itself at its start.
 fn flags(target: &str) -> Vec<&'static str> {
-    let mut flags = vec!["-Ctarget-feature=+crt-static"];
+    // A profile's `strip` does not reach a package whose level of optimisation is set by itself, as this one's is.
+    let mut flags = vec!["-Ctarget-feature=+crt-static", "-Cstrip=symbols"];
     if target.ends_with("musl") || glibc().is_some_and(|version| version >= PACKED_SINCE) {
         flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs");
     }
