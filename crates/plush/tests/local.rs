@@ -62,7 +62,7 @@ fn t10_callbacks_run_only_once_the_description_is_trusted() {
 }
 
 #[test]
-fn the_example_of_callbacks_is_told_and_asked() {
+fn the_example_of_callbacks_is_told() {
     let bench = Bench::new();
     let said = bench.run(&["run", &example("callbacks.yaml"), "--json", "--trust"]);
     let events = events(&bench, &said);

@@ -153,6 +153,15 @@ impl Run {
         self.tell(&happening.on(neighbours));
     }
 
+    pub(super) fn tell_of_replacement(&mut self, cluster: usize, lost: HostId, host: HostId) {
+        let happening = Happening::new("host_replaced")
+            .with("host", self.plan.host_name(host))
+            .with("lost", self.plan.host_name(lost))
+            .with("cluster", self.plan.clusters[cluster].name());
+        let neighbours = self.neighbours(host);
+        self.tell(&happening.on(neighbours));
+    }
+
     /// The other members of a host's cluster that take part.
     fn neighbours(&self, host: HostId) -> Vec<HostId> {
         let Some((cluster, _)) = self.places[host.index()] else { return Vec::new() };

@@ -54,6 +54,7 @@ impl Run {
         self.places[spare.index()] = Some((cluster, place));
         self.clusters[cluster].expect(spare);
         self.expect_at_barriers();
+        self.tell_of_replacement(cluster, old, spare);
     }
 
     /// A cluster below its minimum stops the run.

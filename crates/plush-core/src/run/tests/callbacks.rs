@@ -127,3 +127,22 @@ fn a_run_is_over_when_those_who_are_told_of_its_end_have_heard() {
     let over = say(&mut tale, &asks(&ended)[0], said("thank you"));
     assert_eq!(outcome(&over), Some(Outcome::TasksFailed { code: 3 }));
 }
+
+#[test]
+fn a_spare_that_steps_in_is_told_of() {
+    let mut spec = cluster(1, vec![runs("w", &[])]);
+    spec.num_hosts.spare = 1;
+    let mut plan = Tale::of(spec, 2).run.plan().clone();
+    plan.project.callbacks = vec![Callback {
+        event: name("host_replaced"),
+        hook: hook(HookPlace::Controller),
+        place: Place::default(),
+    }];
+    let agents = vec![(0, 0); 2];
+    let mut tale = Tale { run: Run::new(plan), now: 0, agents, said: Vec::new() };
+    tale.decide();
+    let told = asks(&tale.refuse(0, false));
+    let event: serde_json::Value = serde_json::from_str(&told[0].event).unwrap();
+    assert_eq!((&event["event"], &event["host"]), (&"host_replaced".into(), &"h1".into()));
+    assert_eq!(event["lost"], "h0");
+}

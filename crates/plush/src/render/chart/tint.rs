@@ -1,6 +1,7 @@
 //! The colours of pictures, by what they mean; each has a value on a light ground and one on a dark ground.
 //! Not the colours of a terminal.
 
+use crate::render::words;
 use plush_protocol::view::HostState;
 
 /// A colour.
@@ -56,19 +57,7 @@ impl Tint {
             Tint::Muted => "muted".into(),
             Tint::Grid => "grid".into(),
             Tint::Series(n) => format!("s{}", n % Tint::SERIES),
-            Tint::State(state) => match state {
-                HostState::Connecting => "connecting",
-                HostState::Preparing => "preparing",
-                HostState::Ready => "ready",
-                HostState::Running => "running",
-                HostState::Stopping => "stopping",
-                HostState::Collecting => "collecting",
-                HostState::Cleaning => "cleaning",
-                HostState::Done => "done",
-                HostState::Failed => "failed",
-                HostState::Spare => "spare",
-            }
-            .into(),
+            Tint::State(state) => words::state(state).into(),
             Tint::Bad => "bad".into(),
         }
     }
