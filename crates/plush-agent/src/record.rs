@@ -14,6 +14,8 @@ use std::path::Path;
 pub const STARTED: &str = "started";
 /// Name of the end record in a task's directory.
 pub const ENDED: &str = "ended";
+/// Name of the note in a task's directory that no incarnation follows.
+pub const LAST: &str = "last";
 /// Name of the lease file in a run's directory.
 pub const LEASE: &str = "lease";
 const EPOCH: &str = "epoch";
@@ -116,6 +118,11 @@ pub fn save_value<T: Encode<()>>(directory: &Path, name: &str, value: &T) -> io:
 pub fn load_value<T: for<'b> Decode<'b, ()>>(directory: &Path, name: &str) -> Option<T> {
     let bytes = fs::read(directory.join(name)).ok()?;
     minicbor::decode(&bytes).ok()
+}
+
+/// Something was written down about a task in its directory: it may have run.
+pub fn is_begun(directory: &Path) -> bool {
+    directory.join(STARTED).exists() || directory.join(ENDED).exists()
 }
 
 /// The end of a task, if it has one.

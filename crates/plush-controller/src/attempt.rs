@@ -21,6 +21,8 @@ pub struct Goal {
     pub host: HostId,
     pub name: String,
     pub route: Route,
+    /// Life of its tasks without a word from a controller; `None` is for ever.
+    pub stop_after_ms: Option<u64>,
     pub session: u64,
     pub received: u64,
 }
@@ -83,7 +85,7 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
         epoch: shared.epoch,
         session: goal.session,
         received: goal.received,
-        stop_after_ms: shared.stop_after_ms,
+        stop_after_ms: goal.stop_after_ms,
         host: goal.name.clone(),
     };
     wire.send(&ToAgent::Hello(hello));

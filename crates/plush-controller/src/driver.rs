@@ -3,7 +3,7 @@
 
 use crate::effects::callback::{self, Surroundings};
 use crate::error::ControllerError;
-use crate::host_link::{HostLink, Shared};
+use crate::host_link::{Duty, HostLink, Shared};
 use crate::journal::{Journal, Record};
 use crate::lines;
 use crate::oneself;
@@ -105,7 +105,6 @@ impl Driver {
             packages: Shelf::open(&start.run_dir)?,
             run: run.plan().run.clone(),
             epoch: if resumed { epoch + 1 } else { epoch },
-            stop_after_ms: run.plan().stop_after_ms,
             ssh: Ssh::new(options),
             pacer: Pacer::start(Limits::default(), u64::from(std::process::id())),
             agents: start.agents,
@@ -141,22 +140,35 @@ impl Driver {
     }
 
     fn start_hosts(&mut self) {
-        let plan = self.run.plan();
-        for (id, host) in (0..).map(HostId).zip(&plan.hosts) {
-            let route = match host.route {
-                plan::Route::Local => {
-                    Route::Local { dir: self.shared.run_dir.local_host(&host.name) }
-                }
-                plan::Route::Ssh => Route::Ssh(
-                    HostAddress::parse(&host.name).expect("the provider has parsed the address"),
-                ),
-            };
-            let known = self.run.tasks_on(id);
-            let (orders, receiver) = mpsc::channel(ORDERS);
-            let shared = Arc::clone(&self.shared);
-            let count = plan.hosts.len();
-            let link = HostLink::new(id, host.name.clone(), route, shared, known, count);
-            self.hosts.spawn(link.run(receiver));
+        for id in (0..).map(HostId).take(self.run.plan().hosts.len()) {
+            self.start_host(id);
+        }
+    }
+
+    fn start_host(&mut self, id: HostId) {
+        let host = &self.run.plan().hosts[id.index()];
+        let route = match host.route {
+            plan::Route::Local => Route::Local { dir: self.shared.run_dir.local_host(&host.name) },
+            plan::Route::Ssh => Route::Ssh(
+                HostAddress::parse(&host.name).expect("the provider has parsed the address"),
+            ),
+        };
+        let duty = Duty {
+            id,
+            name: host.name.clone(),
+            route,
+            stop_after_ms: self.run.plan().stop_after_ms(id),
+            known: self.run.tasks_on(id),
+        };
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let known_before = self.orders.len() > id.index();
+        self.hosts.spawn(
+            HostLink::new(duty, Arc::clone(&self.shared), self.run.plan().hosts.len())
+                .run(receiver),
+        );
+        if known_before {
+            self.orders[id.index()] = orders;
+        } else {
             self.orders.push(orders);
         }
     }
@@ -266,6 +278,17 @@ impl Driver {
             }
             Effect::Finish { outcome } => return Some(outcome),
         };
+        // A run may take in hosts that its plan held in reserve.
+        while self.orders.len() <= host.index() {
+            self.start_host(HostId(
+                u32::try_from(self.orders.len()).expect("hosts are counted in 32 bits"),
+            ));
+        }
+        // One that was given up has ended its task, and is looked for by another.
+        let is_wanted_again = matches!(order, Order::Connect { .. });
+        if is_wanted_again && self.orders[host.index()].is_closed() {
+            self.start_host(host);
+        }
         // A host's task ends only when it was told to, or with the controller itself.
         let _ = self.orders[host.index()].send(order).await;
         None

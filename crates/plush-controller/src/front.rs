@@ -19,9 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Life of a batch run's tasks without a word from a controller, unless said otherwise.
-const STOP_AFTER_MS: u64 = 24 * 3_600_000;
-
 /// How a run is asked for.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -74,7 +71,7 @@ pub struct PlanView {
     pub local_programs: Vec<String>,
     /// What stays on the hosts.
     pub keep: Keep,
-    /// Life of tasks without a controller.
+    /// Life of tasks without a controller, in the cluster where it is shortest.
     pub stop_after_ms: Option<u64>,
 }
 
@@ -150,7 +147,7 @@ pub fn plan(
     let settings = Settings {
         run: options.name.clone().unwrap_or_else(|| make_id(project.name.as_str())),
         keep: options.keep,
-        stop_after_ms: options.stop_after_ms.unwrap_or(Some(STOP_AFTER_MS)),
+        stop_after_ms: options.stop_after_ms,
         strict: options.strict,
     };
     Ok(Planned {
@@ -194,7 +191,7 @@ impl Planned {
             commands: plan.clusters.iter().flat_map(command_lines).collect(),
             local_programs: plan.project.local_programs().iter().map(in_words).collect(),
             keep: plan.keep,
-            stop_after_ms: plan.stop_after_ms,
+            stop_after_ms: plan.clusters.iter().filter_map(|c| c.kept.stop_after_ms).min(),
         }
     }
 

@@ -38,7 +38,6 @@ pub struct Shared {
     pub run_dir: RunDir,
     pub run: String,
     pub epoch: u64,
-    pub stop_after_ms: Option<u64>,
     pub ssh: Ssh,
     pub pacer: Pacer,
     pub agents: Arc<AgentShelf>,
@@ -54,11 +53,23 @@ pub struct Shared {
     pub measures_clocks: bool,
 }
 
+/// Which host a link serves, and as what.
+pub struct Duty {
+    pub id: HostId,
+    pub name: String,
+    pub route: Route,
+    /// Life of its tasks without a word from a controller; `None` is for ever.
+    pub stop_after_ms: Option<u64>,
+    /// The tasks that an earlier controller of this run started on the host.
+    pub known: Vec<(TaskKey, String)>,
+}
+
 /// The task of one host.
 pub struct HostLink {
     id: HostId,
     name: String,
     route: Route,
+    stop_after_ms: Option<u64>,
     shared: Arc<Shared>,
     output: HostOutput,
     lines: Lines,
@@ -84,15 +95,9 @@ enum End {
 }
 
 impl HostLink {
-    /// `known` are the tasks that an earlier controller of this run started on the host.
-    pub fn new(
-        id: HostId,
-        name: String,
-        route: Route,
-        shared: Arc<Shared>,
-        known: Vec<(TaskKey, String)>,
-        hosts: usize,
-    ) -> Self {
+    /// The link of a host, not made yet; the run has so many `hosts`.
+    pub fn new(duty: Duty, shared: Arc<Shared>, hosts: usize) -> Self {
+        let Duty { id, name, route, stop_after_ms, known } = duty;
         HostLink {
             id,
             pulse: Pulse::new(hosts),
@@ -105,6 +110,7 @@ impl HostLink {
             quick_pings: 0,
             name,
             route,
+            stop_after_ms,
             shared,
         }
     }
@@ -141,6 +147,7 @@ impl HostLink {
                 host: self.id,
                 name: self.name.clone(),
                 route: self.route.clone(),
+                stop_after_ms: self.stop_after_ms,
                 session,
                 received,
             };
@@ -332,7 +339,7 @@ impl HostLink {
     ) -> Result<(), End> {
         match message {
             ToController::Report(number, report) => {
-                self.note_ends(&report);
+                self.follow(wire, &report)?;
                 let session = wire.session;
                 self.say(Event::Reported { host: self.id, session, number, report }).await;
             }
@@ -391,7 +398,9 @@ impl HostLink {
         Ok(())
     }
 
-    fn note_ends(&mut self, report: &Report) {
+    /// What a report says of tasks concerns their output: incarnations that the agent began by itself have their own,
+    /// and of those that have ended it is known how much there is.
+    fn follow(&mut self, wire: &mut Wire, report: &Report) -> Result<(), End> {
         let records: &[TaskRecord] = match report {
             Report::Inventory { tasks, .. } => tasks,
             Report::Task(record) => std::slice::from_ref(record),
@@ -404,10 +413,24 @@ impl HostLink {
             | Report::Answered { .. } => &[],
         };
         for record in records {
+            let first = TaskKey { incarnation: 0, ..record.key };
+            let process = match self.processes.range(first..=record.key).next_back() {
+                Some((key, process)) if *key != record.key && key.task == record.key.task => {
+                    Some(process.clone())
+                }
+                Some(_) | None => None,
+            };
+            if let Some(process) = process {
+                self.output.expect(record.key, &process).map_err(End::Broken)?;
+                self.processes.insert(record.key, process);
+                self.acknowledge_output(wire, record.key, StreamName::Out);
+                self.acknowledge_output(wire, record.key, StreamName::Err);
+            }
             if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {
                 self.output.ended(record.key, out_bytes, err_bytes);
             }
         }
+        Ok(())
     }
 
     fn acknowledge_output(&self, wire: &mut Wire, key: TaskKey, stream: StreamName) {

@@ -65,6 +65,15 @@ impl<T: Clone> Outbox<T> {
         self.waiting.iter()
     }
 
+    /// Changes messages that the other end has not acknowledged; they keep their numbers.
+    pub fn change(&mut self, change: impl Fn(&T) -> Option<T>) {
+        for message in &mut self.waiting {
+            if let Some(other) = change(message) {
+                *message = other;
+            }
+        }
+    }
+
     /// Everything that was pushed has been acknowledged.
     pub fn is_settled(&self) -> bool {
         self.waiting.is_empty()

@@ -38,8 +38,9 @@ pub use question::{ANSWER_MAX_BYTES, Answer, Question};
 pub use report::{Cause, CauseKind, Report, TaskRecord};
 pub use tainted::{Tainted, escape};
 pub use task::{
-    Exit, OutputPolicy, OutputRule, Program, ResourceLimits, Stdin, StopRule, StreamName, TaskKey,
-    TaskSpec, TaskState,
+    Ambiguous, Exit, Health, OutputPolicy, OutputRule, ProbeCheck, ProbeRule, Program,
+    ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, StreamName, TaskKey, TaskSpec,
+    TaskState, Unhealthy,
 };
 pub use view::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, Notice, Outcome, PhaseName,

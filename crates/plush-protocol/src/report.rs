@@ -5,7 +5,7 @@ use crate::barrier::BarrierAsk;
 use crate::hello::Guarantee;
 use crate::question::Answer;
 use crate::tainted::Tainted;
-use crate::task::{TaskKey, TaskState};
+use crate::task::{Health, TaskKey, TaskState};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,20 @@ pub struct TaskRecord {
     /// The keeper is gone and the agent has adopted the task.
     #[n(3)]
     pub degraded: bool,
+    /// It ended, and its agent starts the next incarnation after so long.
+    #[n(4)]
+    pub again_in_ms: Option<u64>,
+    /// What its probes say, where it has any.
+    #[n(5)]
+    pub health: Option<Health>,
+}
+
+impl TaskRecord {
+    /// A task of which no more is known than its state.
+    pub fn new(key: TaskKey, state: TaskState) -> TaskRecord {
+        let guarantee = Guarantee::default();
+        TaskRecord { key, state, guarantee, degraded: false, again_in_ms: None, health: None }
+    }
 }
 
 /// Why something failed on a host.

@@ -56,6 +56,132 @@ pub struct TaskSpec {
     /// It is executed at this instant of the host's boot time, in microseconds, or at once where that is over.
     #[n(11)]
     pub at_us: Option<u64>,
+    /// When the agent starts it again by itself, as a new incarnation; `None` is never.
+    #[n(12)]
+    pub restart: Option<RestartRule>,
+    /// What the agent asks again and again while the task runs.
+    #[n(13)]
+    #[cbor(default)]
+    pub probes: Vec<ProbeRule>,
+    /// What becomes of a task that is unhealthy.
+    #[n(14)]
+    #[cbor(default)]
+    pub unhealthy: Unhealthy,
+}
+
+/// When a task is started again.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct RestartRule {
+    /// After which ends.
+    #[n(0)]
+    pub when: RestartWhen,
+    /// How often at most within the window; `None` is without limit.
+    #[n(1)]
+    pub max: Option<u32>,
+    /// The window in which `max` is counted; `None` is the whole run.
+    #[n(2)]
+    pub window_ms: Option<u64>,
+    /// The wait before the second restart in a row; it doubles. The first comes at once.
+    #[n(3)]
+    pub backoff_min_ms: u64,
+    /// The longest wait, a little jitter aside.
+    #[n(4)]
+    pub backoff_max_ms: u64,
+    /// What an end that nobody saw counts as.
+    #[n(5)]
+    pub ambiguous: Ambiguous,
+}
+
+/// After which ends a task is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartWhen {
+    /// After a failure.
+    #[n(0)]
+    Failure,
+    /// After every end that nobody asked for.
+    #[n(1)]
+    Always,
+}
+
+/// What is done about a task of which nobody knows how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ambiguous {
+    /// It counts as a failure, and another incarnation may follow.
+    #[n(0)]
+    Restart,
+    /// It has failed for good.
+    #[n(1)]
+    Fail,
+}
+
+/// One question about a task's health, and when the answer counts.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub struct ProbeRule {
+    /// What is asked.
+    #[n(0)]
+    pub check: ProbeCheck,
+    /// How often.
+    #[n(1)]
+    pub every_ms: u64,
+    /// No answer after so long is a failure.
+    #[n(2)]
+    pub time_limit_ms: u64,
+    /// The first question comes so long after the start.
+    #[n(3)]
+    pub delay_ms: u64,
+    /// So many failures in a row are unhealthy.
+    #[n(4)]
+    pub failures: u32,
+    /// So many successes in a row are healthy.
+    #[n(5)]
+    pub successes: u32,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeCheck {
+    /// Whether a TCP port of the host accepts.
+    #[n(0)]
+    Tcp(#[n(0)] u16),
+    /// Whether a URL answers with a status below 400.
+    #[n(1)]
+    Http(#[n(0)] String),
+    /// Whether a command succeeds.
+    #[n(2)]
+    Command(#[n(0)] Program),
+}
+
+/// What becomes of a task whose probe says that it is unhealthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unhealthy {
+    /// It is ended, which counts as its failure.
+    #[default]
+    #[n(0)]
+    End,
+    /// It goes on; people are told.
+    #[n(1)]
+    Tell,
+}
+
+/// What the probes of a task say.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// One of them at least has failed too often.
+    #[n(0)]
+    Unhealthy,
+    /// Not all of them have an answer that counts.
+    #[n(1)]
+    Unknown,
+    /// All of them are content.
+    #[n(2)]
+    Healthy,
 }
 
 /// The program of a task.
@@ -187,13 +313,18 @@ pub enum Exit {
     /// Plush ended it on purpose (stop, time limit, lease).
     #[n(2)]
     Stopped {
-        /// Why, in a word: `stop`, `time-limit`, `lease`.
+        /// Why, in a word: `stop`, `time-limit`, `lease`, [`Exit::PROBE`].
         #[n(0)]
         why: String,
     },
     /// It was started, and nobody saw how it ended (keeper and agent died together, the host rebooted).
     #[n(3)]
     Lost,
+}
+
+impl Exit {
+    /// Why a task was ended of which a probe had said that it is unhealthy: counts as its failure.
+    pub const PROBE: &str = "probe";
 }
 
 /// What an agent knows of a task.

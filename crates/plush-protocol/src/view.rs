@@ -3,7 +3,7 @@
 
 use crate::hello::{Guarantee, Logout};
 use crate::tainted::Tainted;
-use crate::task::Exit;
+use crate::task::{Exit, Health};
 use serde::{Deserialize, Serialize};
 
 /// A run at one instant.
@@ -257,7 +257,7 @@ pub struct TaskView {
     pub process: String,
     /// The host that it is on.
     pub host: String,
-    /// In words: `waiting`, `starting`, `running`, `exited`, `not started`, `lost`.
+    /// In words: `waiting`, `starting`, `running`, `restarting`, `exited`, `not started`, `lost`, `ambiguous`.
     pub state: String,
     /// How it ended.
     pub exit: Option<Exit>,
@@ -268,6 +268,9 @@ pub struct TaskView {
     /// How surely its processes are ended; known once it runs.
     #[serde(default)]
     pub guarantee: Option<Guarantee>,
+    /// What its probes say, where it has any.
+    #[serde(default)]
+    pub health: Option<Health>,
 }
 
 /// One thing that went wrong.

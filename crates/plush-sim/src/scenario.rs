@@ -9,7 +9,7 @@ use plush_core::plan::{self, Keep, Offer, PlannedHost, Route, RunPlan, Settings}
 use plush_spec::model::{
     Action, Application, Barrier, BarrierPolicy, Cluster, Command, Entry, FailurePolicy, Late,
     Name, NumHosts, On, Output, Percent, Place, Process, Project, Reaction, Reference, Release,
-    Requirement, Step, Stop, Wanted,
+    Requirement, Restart, RestartWhen, Step, Stop, Wanted,
 };
 
 /// The barrier that every description of the simulator has.
@@ -41,7 +41,7 @@ pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
     let settings = Settings {
         run: "simulated".into(),
         keep: *chance.pick(&[Keep::Nothing, Keep::Nothing, Keep::Cache]),
-        stop_after_ms: Some(*chance.pick(&[15, 40, 100, 300]) * 1_000),
+        stop_after_ms: Some(Some(*chance.pick(&[15, 40, 100, 300]) * 1_000)),
         strict: chance.percent(10),
     };
     plan::assign(&project(chance, specs), offers, settings)
@@ -250,5 +250,12 @@ fn process(chance: &mut Chance, text: &str, on: On) -> Action {
     process.on = on;
     process.stop = Stop { signal: "TERM".into(), grace_ms: chance.between(100, 3_000) };
     process.time_limit_ms = chance.percent(10).then_some(5_000);
+    process.restart = chance.percent(25).then(|| Restart {
+        when: RestartWhen::Failure,
+        max: Some(chance.between(1, 4) as u32),
+        window_ms: chance.percent(50).then_some(60_000),
+        backoff_min_ms: chance.between(10, 2_000),
+        backoff_max_ms: chance.between(2_000, 10_000),
+    });
     Action::Process(Box::new(process))
 }

@@ -130,6 +130,7 @@ mod tests {
             exit: Some(exit),
             success: Some(false),
             ran_ms: None,
+            health: None,
             guarantee: None,
         }
     }

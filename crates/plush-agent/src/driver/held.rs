@@ -39,6 +39,8 @@ pub struct Held {
     pub degraded: bool,
     /// What of it cannot be killed, in words.
     pub unkillable: Option<String>,
+    /// Processes of it are left that nobody could end: no other incarnation may follow (P5).
+    pub has_remains: bool,
     /// Second read ends: whatever happens to the keeper, the task's pipes do not break (P12).
     pipes: Vec<OwnedFd>,
 }
@@ -62,6 +64,7 @@ impl Held {
             generation: 0,
             degraded: false,
             unkillable: None,
+            has_remains: false,
             pipes: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@ mod link;
 mod output;
 mod pieces;
 mod prepare;
+mod probe;
 mod reaping;
 mod recovery;
 
@@ -44,6 +45,7 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -393,6 +395,19 @@ impl Driver {
                     preparing.cancelled.store(true, Ordering::Relaxed);
                 }
             }
+            Effect::Conclude { key } => self.conclude(key),
+            Effect::Probe { key, probe, check, time_limit_ms, cluster } => {
+                let limit = Duration::from_millis(time_limit_ms);
+                let directory = self.base.clusters().join(cluster);
+                let environment = self.environment.common();
+                let question = probe::Question { check, limit, directory, environment };
+                let tell = self.tell.clone();
+                tokio::task::spawn_blocking(move || {
+                    let passed = question.ask();
+                    let event = Event::Probed { key, probe, passed };
+                    let _ended = tell.blocking_send(Happened::Core(event));
+                });
+            }
             Effect::Remove(spec) => self.remove(spec),
             Effect::Ask(question) => {
                 let unwanted = Arc::clone(&self.questions_unwanted);
@@ -593,6 +608,16 @@ impl Driver {
         Ok(Launch { key, spec, environment, directory, adopt: None, group })
     }
 
+    /// One that never had a record is concluded by the one before it.
+    fn conclude(&mut self, key: TaskKey) {
+        let incarnations = (1..=key.incarnation).rev();
+        let directories = incarnations.map(|n| self.base.task(TaskKey { incarnation: n, ..key }));
+        let Some(directory) = directories.into_iter().find(|d| record::is_begun(d)) else { return };
+        if let Err(e) = record::save_value(&directory, record::LAST, &key.incarnation) {
+            log!("write down that {key:?} is the last: {e}");
+        }
+    }
+
     fn tell_keeper(&mut self, key: TaskKey, message: &ToKeeper) {
         if let Some(held) = self.tasks.get(&key) {
             held.tell(message);
@@ -657,7 +682,11 @@ impl Driver {
         }
         let degraded = held.degraded;
         let guarantee = held.guarantee();
-        self.core.absorb(Event::Task(TaskRecord { key, state, guarantee, degraded }));
+        self.core.absorb(Event::Task(TaskRecord {
+            guarantee,
+            degraded,
+            ..TaskRecord::new(key, state)
+        }));
     }
 
     fn reap(&mut self) {
@@ -715,6 +744,8 @@ fn is_said(effect: &Effect) -> bool {
         | Effect::Signal { .. }
         | Effect::Stop { .. }
         | Effect::AnswerProgram { .. }
+        | Effect::Conclude { .. }
+        | Effect::Probe { .. }
         | Effect::Remove(_)
         | Effect::Ask(_)
         | Effect::CancelQuestions

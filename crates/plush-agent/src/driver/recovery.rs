@@ -8,7 +8,7 @@ use crate::cgroup::TaskGroup;
 use crate::keeper::tree::Marks;
 use crate::record::{self, Started};
 use crate::{chance, clock, processes};
-use plush_core::agent::Recovered;
+use plush_core::agent::{Launched, Recovered};
 use plush_protocol::{Exit, TaskKey, TaskRecord, TaskState};
 use std::collections::BTreeMap;
 use std::fs;
@@ -32,11 +32,12 @@ pub fn recover(
         let mut held = Held::new(base, key);
         let Some(state) = state_of(&mut held, happened) else { continue };
         held.ended(&state);
-        let guarantee = held.guarantee();
-        records.push(TaskRecord { key, state, guarantee, degraded: held.degraded });
+        let (guarantee, degraded) = (held.guarantee(), held.degraded);
+        records.push(TaskRecord { guarantee, degraded, ..TaskRecord::new(key, state) });
         tasks.insert(key, held);
     }
     records.sort_by_key(|record| record.key);
+    let launches = launches(&tasks);
     let prepared = fs::read_dir(base.clusters()).into_iter().flatten().flatten();
     let prepared = prepared.filter_map(|e| e.file_name().into_string().ok());
     let mut prepared: Vec<String> =
@@ -46,10 +47,26 @@ pub fn recover(
         session: chance::number(),
         epoch: record::load_epoch(&base.run),
         lease: record::load_lease(&base.run).unwrap_or_default(),
+        now: clock::now_ms(),
         tasks: records,
+        launches,
         prepared,
     };
     (recovered, tasks)
+}
+
+/// How the tasks were started that the core does something about by itself.
+fn launches(tasks: &BTreeMap<TaskKey, Held>) -> Vec<Launched> {
+    let launch = |(key, held): (&TaskKey, &Held)| {
+        let spec = held.launch()?.spec;
+        let started: Option<Started> = record::load_value(&held.directory, record::STARTED);
+        let this_boot = started.filter(|started| started.boot_id == clock::boot_id());
+        let is_last = held.directory.join(record::LAST).exists() || held.has_remains;
+        let wanted = spec.restart.is_some() || !spec.probes.is_empty();
+        let started_at = this_boot.map(|started| started.at_ms);
+        wanted.then_some(Launched { key: *key, spec, started_at, is_last })
+    };
+    tasks.iter().filter_map(launch).collect()
 }
 
 /// The state of one task; `None` if nothing was ever executed under its key.
@@ -83,7 +100,7 @@ fn state_of(held: &mut Held, happened: &mpsc::Sender<Happened>) -> Option<TaskSt
 }
 
 /// Ends what is left of a task whose keeper and agent died together (F06).
-fn end_orphans(held: &Held, started: &Started) {
+fn end_orphans(held: &mut Held, started: &Started) {
     let launch = held.launch();
     let group = launch.as_ref().and_then(TaskGroup::of);
     let marks = launch.map(|launch| launch.marks()).unwrap_or_default();
@@ -100,6 +117,7 @@ fn end_orphans(held: &Held, started: &Started) {
         }
         if Instant::now() > deadline {
             crate::log!("unkillable: what is left of {:?}", held.key);
+            held.has_remains = true;
             return;
         }
         std::thread::sleep(ORPHANS_ROUND);

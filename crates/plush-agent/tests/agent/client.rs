@@ -425,6 +425,9 @@ pub fn spec(program: plush_protocol::Program) -> TaskSpec {
         output: OutputRule::default(),
         success_codes: vec![0],
         at_us: None,
+        restart: None,
+        probes: Vec::new(),
+        unhealthy: Unhealthy::End,
     }
 }
 

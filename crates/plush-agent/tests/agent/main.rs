@@ -14,6 +14,7 @@ mod leaving;
 mod logins;
 mod output;
 mod preparing;
+mod restarting;
 #[path = "../files/server.rs"]
 #[allow(dead_code)]
 mod server;

@@ -3,9 +3,10 @@
 
 use super::barriers::AskerId;
 use super::lease::Lease;
+use crate::Millis;
 use plush_protocol::{
-    Answer, BarrierAsk, BarrierOutcome, Command, ControllerHello, PrepareSpec, Question, Report,
-    Tainted, TaskKey, TaskRecord, TaskSpec,
+    Answer, BarrierAsk, BarrierOutcome, Command, ControllerHello, PrepareSpec, ProbeCheck,
+    Question, Report, Tainted, TaskKey, TaskRecord, TaskSpec,
 };
 
 /// A connection to a controller, numbered by the driver; never used twice.
@@ -20,10 +21,27 @@ pub struct Recovered {
     pub epoch: u64,
     /// The lease that was saved; never one from before a reboot.
     pub lease: Lease,
+    /// Boot time.
+    pub now: Millis,
     /// Every task with a durable record, as it is now.
     pub tasks: Vec<TaskRecord>,
+    /// How those of them were started that are restarted or probed, in the order of their keys.
+    pub launches: Vec<Launched>,
     /// Clusters whose directory is complete.
     pub prepared: Vec<String>,
+}
+
+/// How one incarnation of a task was started by an earlier agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// Which.
+    pub key: TaskKey,
+    /// As what.
+    pub spec: TaskSpec,
+    /// When, if it was in this boot.
+    pub started_at: Option<Millis>,
+    /// [`Effect::Conclude`] was performed for it: none follows.
+    pub is_last: bool,
 }
 
 /// What happened.
@@ -74,6 +92,15 @@ pub enum Event {
     },
     /// A task changed: it runs, never ran, ended, or lost its keeper.
     Task(TaskRecord),
+    /// What [`Effect::Probe`] asked for was answered.
+    Probed {
+        /// The incarnation.
+        key: TaskKey,
+        /// Which of its probes.
+        probe: usize,
+        /// The answer was right, and in time.
+        passed: bool,
+    },
     /// A preparation goes on: a [`Report::Preparing`].
     Preparing(Report),
     /// A preparation is over: [`Report::Prepared`] or [`Report::PrepareFailed`].
@@ -228,6 +255,24 @@ pub enum Effect {
         asker: AskerId,
         /// What it is told.
         outcome: BarrierOutcome,
+    },
+    /// Write down durably that no incarnation follows this one, before that is said to anybody.
+    Conclude {
+        /// The last incarnation.
+        key: TaskKey,
+    },
+    /// Ask a question about a task's health; ends with [`Event::Probed`].
+    Probe {
+        /// The incarnation.
+        key: TaskKey,
+        /// Which of its probes.
+        probe: usize,
+        /// What is asked.
+        check: ProbeCheck,
+        /// No answer after so long is a wrong one.
+        time_limit_ms: u64,
+        /// A command is run in this cluster's directory.
+        cluster: String,
     },
     /// Run the clean-up lines and remove the files; every task has ended. Ends with [`Event::Removed`].
     Remove(CleanUpSpec),

@@ -84,6 +84,14 @@ impl Lease {
         }
     }
 
+    /// It has ended the tasks, and no controller has come since.
+    pub(super) fn is_out(&self) -> bool {
+        match self.state {
+            State::Out { .. } | State::Left => true,
+            State::New | State::Held { .. } => false,
+        }
+    }
+
     /// A controller came and said its terms.
     pub(super) fn agree(&mut self, stop_after_ms: Option<u64>) {
         self.terms = stop_after_ms.map_or(Terms::Endless, Terms::StopAfter);

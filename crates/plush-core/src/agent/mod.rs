@@ -7,17 +7,19 @@
 mod barriers;
 pub mod ending;
 pub mod event;
+mod health;
 pub mod lease;
 mod leaving;
 mod preparing;
 mod questions;
+mod restart;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 pub use barriers::AskerId;
 pub use ending::{Blow, Ending};
-pub use event::{CleanUpSpec, Effect, Event, Greeting, LinkId, Recovered};
+pub use event::{CleanUpSpec, Effect, Event, Greeting, Launched, LinkId, Recovered};
 pub use lease::{Lease, Verdict};
 
 use crate::Millis;
@@ -101,7 +103,7 @@ impl Agent {
             pongs: Vec::new(),
             questions: Questions::default(),
             lease: found.lease,
-            tasks: Tasks::recovered(found.tasks),
+            tasks: Tasks::recovered(found.now, found.tasks, found.launches),
             clusters: Clusters::recovered(found.prepared),
             barriers: Barriers::default(),
             leaving: Leaving::No,
@@ -138,11 +140,8 @@ impl Agent {
                     self.pongs.push(token);
                 }
             }
-            Event::Task(record) => {
-                if let Some(report) = self.tasks.changed(record) {
-                    self.outbox.push(report);
-                }
-            }
+            Event::Task(record) => self.tasks.changed(record),
+            Event::Probed { key, probe, passed } => self.tasks.probed(key, probe, passed),
             Event::Preparing(report) | Event::Noted(report) => self.outbox.push(report),
             Event::Answered { question, answer } => {
                 self.questions.answered(question);
@@ -173,7 +172,7 @@ impl Agent {
         self.decide_lease(now, &mut effects);
         self.decide_greetings(&mut effects);
         let mut reports = Vec::new();
-        self.tasks.decide(&mut effects, &mut reports);
+        self.tasks.decide(now, &mut effects, &mut reports);
         self.clusters.decide(&mut effects);
         effects.extend(self.questions.decide());
         self.barriers.decide(now, &mut effects);
@@ -185,11 +184,16 @@ impl Agent {
 
     /// When [`Agent::decide`] has something to say again although nothing happens; later than `now`.
     pub fn wake_at(&self, now: Millis) -> Option<Millis> {
-        [self.lease.wake_at(), self.leaving.wake_at(), self.barriers.wake_at()]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|at| at.max(now + 1))
+        [
+            self.lease.wake_at(),
+            self.leaving.wake_at(),
+            self.tasks.wake_at(),
+            self.barriers.wake_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.max(now + 1))
     }
 
     /// What people may see.
@@ -282,7 +286,14 @@ impl Agent {
 
     fn command(&mut self, command: Command) {
         let answer = match command {
-            Command::Start { key, spec } => self.tasks.start(key, spec, self.leaving.has_begun()),
+            Command::Start { key, spec } => {
+                let refusal = match (self.leaving.has_begun(), self.lease.is_out()) {
+                    (true, _) => Some("the host is being cleaned up"),
+                    (false, true) => Some("its lease is out"),
+                    (false, false) => None,
+                };
+                self.tasks.start(key, spec, refusal)
+            }
             Command::Stop { key, why } => self.tasks.stop(key, why),
             Command::Signal { key, signal } => {
                 self.tasks.signal(key, signal);
@@ -361,7 +372,7 @@ impl Agent {
             self.clusters.cancel_all();
             effects.extend(self.questions.cancel_all());
             let mut reports = Vec::new();
-            self.tasks.decide(effects, &mut reports);
+            self.tasks.decide(now, effects, &mut reports);
             self.clusters.decide(effects);
             reports.into_iter().for_each(|report| self.outbox.push(report));
         }

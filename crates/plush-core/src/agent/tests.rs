@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use plush_protocol::{
-    Exit, Guarantee, OutputRule, PrepareSpec, Program, ResourceLimits, Stdin, StopRule, Tainted,
-    TaskSpec, TaskState,
+    Ambiguous, Exit, Health, OutputRule, PrepareSpec, ProbeCheck, ProbeRule, Program,
+    ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted, TaskSpec, TaskState,
+    Unhealthy,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -43,11 +44,14 @@ fn spec() -> Box<TaskSpec> {
         output: OutputRule::default(),
         success_codes: vec![0],
         at_us: None,
+        restart: None,
+        probes: Vec::new(),
+        unhealthy: Unhealthy::End,
     })
 }
 
 fn record(task: u32, state: TaskState) -> TaskRecord {
-    TaskRecord { key: key(task), state, guarantee: Guarantee::Subreaper, degraded: false }
+    TaskRecord::new(key(task), state)
 }
 
 fn exited(code: i32) -> TaskState {
@@ -457,4 +461,167 @@ proptest! {
             prop_assert!(agent.wake_at(now).is_none_or(|at| at > now));
         }
     }
+}
+
+/// A task that is started again twice at the most, 100 ms after the second end.
+fn restarting() -> Box<TaskSpec> {
+    let rule = RestartRule {
+        when: RestartWhen::Failure,
+        max: Some(2),
+        window_ms: None,
+        backoff_min_ms: 100,
+        backoff_max_ms: 1_000,
+        ambiguous: Ambiguous::Restart,
+    };
+    Box::new(TaskSpec { restart: Some(rule), ..*spec() })
+}
+
+fn incarnation(incarnation: u32) -> TaskKey {
+    TaskKey { task: 1, incarnation }
+}
+
+fn says(agent: &mut Agent, now: Millis, incarnation: u32, state: TaskState) -> Vec<Effect> {
+    agent.absorb(Event::Task(TaskRecord::new(TaskKey { task: 1, incarnation }, state)));
+    agent.decide(now)
+}
+
+fn started(effects: &[Effect]) -> Vec<TaskKey> {
+    let keys = effects.iter().filter_map(|e| match e {
+        Effect::Start { key, .. } => Some(*key),
+        _ => None,
+    });
+    keys.collect()
+}
+
+#[test]
+fn a_task_that_fails_is_started_again_as_a_new_incarnation_without_a_controller() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });
+    let _ = says(&mut agent, 1_100, 1, TaskState::Running { pid: 5, since_us: None });
+    agent.absorb(Event::Closed { link: 1 });
+    let effects = says(&mut agent, 1_200, 1, exited(1));
+    assert_eq!(started(&effects), [incarnation(2)], "the first restart comes at once");
+    let effects = says(&mut agent, 1_210, 2, exited(1));
+    assert_eq!(started(&effects), []);
+    let at = agent.wake_at(1_210).unwrap();
+    assert!((1_310..=1_335).contains(&at), "{at}");
+    assert_eq!(started(&agent.decide(at)), [incarnation(3)]);
+    let effects = says(&mut agent, 2_000, 3, exited(1));
+    assert_eq!(started(&effects), [], "the budget is used up");
+    assert!(effects.contains(&Effect::Conclude { key: incarnation(3) }));
+}
+
+#[test]
+fn an_end_that_is_followed_says_so_and_the_last_one_does_not() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });
+    let followed = |effects: &[Effect]| match &reports(effects)[..] {
+        [Report::Task(record)] => record.again_in_ms.is_some(),
+        other => panic!("{other:?}"),
+    };
+    assert!(followed(&says(&mut agent, 1_100, 1, exited(1))));
+    assert!(!followed(&says(&mut agent, 1_200, 2, exited(0))));
+}
+
+#[test]
+fn a_stop_between_two_incarnations_is_the_end_also_for_the_next_agent() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });
+    let _ = says(&mut agent, 1_100, 1, exited(1));
+    let _ = says(&mut agent, 1_110, 2, exited(1));
+    // The controller has not heard of the second incarnation yet.
+    let effects = command(&mut agent, 2, Command::Stop { key: key(1), why: "stop".into() });
+    assert!(effects.contains(&Effect::Conclude { key: incarnation(2) }), "{effects:?}");
+    assert!(matches!(&reports(&effects)[..], [Report::Task(r)]
+        if r.key == incarnation(2) && r.again_in_ms.is_none()));
+    assert_eq!(started(&agent.decide(90_000)), []);
+}
+
+#[test]
+fn a_stop_ends_the_incarnation_that_runs_now() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });
+    let _ = says(&mut agent, 1_100, 1, exited(1));
+    let _ = says(&mut agent, 1_110, 2, TaskState::Running { pid: 5, since_us: None });
+    let effects = command(&mut agent, 2, Command::Stop { key: key(1), why: "stop".into() });
+    assert!(effects.contains(&Effect::Stop { key: incarnation(2), why: "stop".into() }));
+    let stopped = Exit::Stopped { why: "stop".into() };
+    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    assert_eq!(started(&says(&mut agent, 1_200, 2, end)), []);
+}
+
+#[test]
+fn the_next_agent_goes_on_where_the_last_one_died_and_starts_no_key_twice() {
+    let ended = |n| TaskRecord::new(incarnation(n), exited(1));
+    let launched = |n, is_last| Launched {
+        key: incarnation(n),
+        spec: *restarting(),
+        started_at: Some(100),
+        is_last,
+    };
+    let found = |is_last| Recovered {
+        now: 500,
+        tasks: vec![ended(1), ended(2)],
+        launches: vec![launched(1, false), launched(2, is_last)],
+        ..found()
+    };
+    let mut agent = Agent::new("r", found(false));
+    assert_eq!(started(&agent.decide(10_000)), [incarnation(3)]);
+    let again: Vec<bool> = Agent::new("r", found(false))
+        .view()
+        .tasks
+        .iter()
+        .map(|record| record.again_in_ms.is_some())
+        .collect();
+    assert_eq!(again, [true, true]);
+    let mut agent = Agent::new("r", found(true));
+    assert_eq!(started(&agent.decide(10_000)), []);
+}
+
+#[test]
+fn an_unhealthy_task_is_ended_as_failed_and_started_again() {
+    let mut agent = connected();
+    let probe = ProbeRule {
+        check: ProbeCheck::Tcp(80),
+        every_ms: 100,
+        time_limit_ms: 50,
+        delay_ms: 0,
+        failures: 1,
+        successes: 1,
+    };
+    let spec = Box::new(TaskSpec { probes: vec![probe], ..*restarting() });
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec });
+    let effects = says(&mut agent, 1_100, 1, TaskState::Running { pid: 5, since_us: None });
+    assert!(
+        effects
+            .iter()
+            .any(|e| matches!(e, Effect::Probe { key, probe: 0, .. } if *key == incarnation(1)))
+    );
+    agent.absorb(Event::Probed { key: key(1), probe: 0, passed: true });
+    let effects = agent.decide(1_110);
+    assert!(
+        matches!(&reports(&effects)[..], [Report::Task(r)] if r.health == Some(Health::Healthy))
+    );
+    let _ = agent.decide(1_300);
+    agent.absorb(Event::Probed { key: key(1), probe: 0, passed: false });
+    let effects = agent.decide(1_310);
+    assert!(
+        effects.contains(&Effect::Stop { key: key(1), why: Exit::PROBE.into() }),
+        "{effects:?}"
+    );
+    let stopped = Exit::Stopped { why: Exit::PROBE.into() };
+    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    assert_eq!(started(&says(&mut agent, 1_400, 1, end)), [incarnation(2)]);
+}
+
+#[test]
+fn a_start_that_comes_after_the_lease_is_out_is_refused() {
+    let mut agent = connected();
+    let _ = agent.decide(1_000 + STOP_AFTER_MS);
+    agent.absorb(Event::Command {
+        link: 1,
+        number: 1,
+        command: Command::Start { key: key(1), spec: spec() },
+    });
+    assert_eq!(started(&agent.decide(1_001 + STOP_AFTER_MS)), []);
 }

@@ -1,7 +1,7 @@
 //! Assignment: which of the hosts on offer serves in which place.
 //! Not where offers come from: providers ask, this decides.
 
-use super::{HostId, Keep, PlannedCluster, PlannedHost, RunPlan, unsupported};
+use super::{HostId, Keep, Kept, PlannedCluster, PlannedHost, Replace, RunPlan, unsupported};
 use plush_protocol::SoftwareSpec;
 use plush_spec::model::{Cluster, Place, Project, Wanted};
 use std::collections::BTreeSet;
@@ -39,8 +39,8 @@ pub struct Settings {
     pub run: String,
     /// What stays on the hosts.
     pub keep: Keep,
-    /// Life of tasks without a controller; `None` is for ever.
-    pub stop_after_ms: Option<u64>,
+    /// Life of tasks without a controller, instead of the clusters' own; `Some(None)` is for ever.
+    pub stop_after_ms: Option<Option<u64>>,
     /// Every wanted host must take part.
     pub strict: bool,
 }
@@ -59,6 +59,9 @@ pub fn assign(
         project.application(None).expect("a parsed project has at least one application");
     let clusters: Vec<&Cluster> = project.clusters_of(application).collect();
     let mut problems = unsupported(project);
+    let kept: Vec<Kept> =
+        clusters.iter().map(|c| Kept::of(c, application, settings.stop_after_ms)).collect();
+    problems.extend(clusters.iter().zip(&kept).flat_map(|(c, kept)| kept.problems(c)));
     let mut desk = Desk::default();
     let mut chosen: Vec<Option<Chosen>> = vec![None; clusters.len()];
     for number in by_greed(&clusters) {
@@ -71,14 +74,18 @@ pub fn assign(
         return Err(problems);
     }
     let chosen = chosen.into_iter().map(|c| c.expect("a cluster without a choice is a problem"));
-    let clusters = clusters.into_iter().zip(offers).zip(chosen);
+    let clusters = clusters.into_iter().zip(offers).zip(chosen).zip(kept);
+    let clusters = clusters.map(|(((spec, offer), choice), kept)| {
+        let reserve = desk.reserve(&offer.hosts, &kept);
+        planned(spec, offer, choice, reserve, kept)
+    });
+    let clusters = clusters.collect();
     Ok(RunPlan {
         run: settings.run,
         project: project.clone(),
         hosts: desk.hosts,
-        clusters: clusters.map(|((spec, offer), choice)| planned(spec, offer, choice)).collect(),
+        clusters,
         keep: settings.keep,
-        stop_after_ms: settings.stop_after_ms,
         strict: settings.strict,
     })
 }
@@ -133,6 +140,18 @@ impl Desk {
         Ok(Chosen { members: members.to_vec(), spares: spares.to_vec(), wanted, min })
     }
 
+    /// What nobody has taken, for a cluster that replaces hosts.
+    fn reserve(&self, offered: &[PlannedHost], kept: &Kept) -> Vec<PlannedHost> {
+        if kept.replace == Replace::Never {
+            return Vec::new();
+        }
+        let mut seen = BTreeSet::new();
+        let free = |host: &&PlannedHost| {
+            !self.taken.contains(&host.name) && seen.insert(host.name.clone())
+        };
+        offered.iter().filter(free).cloned().collect()
+    }
+
     fn take(&mut self, host: &PlannedHost) -> HostId {
         let id = HostId(u32::try_from(self.hosts.len()).expect("host sets are bounded far below"));
         self.taken.insert(host.name.clone());
@@ -160,9 +179,17 @@ fn too_few(cluster: &Cluster, wanted: u32, min: u32, free: u32) -> PlanProblem {
     }
 }
 
-fn planned(spec: &Cluster, offer: Offer, choice: Chosen) -> PlannedCluster {
+fn planned(
+    spec: &Cluster,
+    offer: Offer,
+    choice: Chosen,
+    reserve: Vec<PlannedHost>,
+    kept: Kept,
+) -> PlannedCluster {
     PlannedCluster {
         spec: spec.clone(),
+        reserve,
+        kept,
         members: choice.members,
         spares: choice.spares,
         wanted: choice.wanted,

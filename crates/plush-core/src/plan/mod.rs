@@ -2,9 +2,11 @@
 //! Not how the run goes on from there: that is [`crate::run`].
 
 mod assign;
+mod kept;
 mod unsupported;
 
 pub use assign::{Offer, PlanProblem, Settings, assign};
+pub use kept::{Kept, Replace};
 pub use unsupported::unsupported;
 
 use plush_protocol::SoftwareSpec;
@@ -36,8 +38,6 @@ pub struct RunPlan {
     pub clusters: Vec<PlannedCluster>,
     /// What stays on the hosts.
     pub keep: Keep,
-    /// Life of tasks without a word from a controller; `None` is for ever.
-    pub stop_after_ms: Option<u64>,
     /// A run that misses a wanted host counts as failed, though it goes on as the policies say.
     pub strict: bool,
 }
@@ -83,6 +83,10 @@ pub struct PlannedCluster {
     pub members: Vec<HostId>,
     /// Hosts that step in, in this order.
     pub spares: Vec<HostId>,
+    /// Hosts on offer that are contacted only when no spare is left, in this order.
+    pub reserve: Vec<PlannedHost>,
+    /// How it is kept up.
+    pub kept: Kept,
     /// How many are wanted.
     pub wanted: u32,
     /// Fewer than these are not enough.
@@ -127,6 +131,22 @@ impl RunPlan {
         let is_named = barrier.clusters.iter().any(|r| r.name == cluster.spec.name);
         let is_open = barrier.clusters.is_empty() && !self.clusters.iter().any(steps_in);
         is_named || is_open || steps_in(cluster)
+    }
+
+    /// The cluster that a host serves in or is kept for, as planned.
+    pub fn cluster_of(&self, host: HostId) -> Option<&PlannedCluster> {
+        self.clusters.iter().find(|c| c.members.contains(&host) || c.spares.contains(&host))
+    }
+
+    /// After so long without a word nothing of any cluster runs; `None` if a cluster has no lease.
+    pub fn longest_lease_ms(&self) -> Option<u64> {
+        let leases: Option<Vec<u64>> = self.clusters.iter().map(|c| c.kept.stop_after_ms).collect();
+        leases?.into_iter().max()
+    }
+
+    /// Life of a host's tasks without a word from a controller; `None` is for ever.
+    pub fn stop_after_ms(&self, host: HostId) -> Option<u64> {
+        self.cluster_of(host).and_then(|cluster| cluster.kept.stop_after_ms)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::PlanProblem;
 use plush_spec::model::{
-    Action, Cluster, Installer, Place, Process, Project, Reaction, ServiceClass, Stdin,
+    Action, Cluster, HookPlace, Installer, Place, Process, Project, Reaction, Stdin,
 };
 
 /// Everything in the application's clusters that would have to be passed over.
@@ -39,11 +39,10 @@ impl Found {
         self.when(!cluster.requirement.is_empty(), "requirements on facts", cluster.place);
         self.when(!cluster.after.is_empty(), "clusters one after the other", cluster.place);
         let service = cluster.service.as_ref();
-        let kept = service.is_some_and(|s| match s.class {
-            ServiceClass::Batch => false,
-            ServiceClass::Attached | ServiceClass::Service | ServiceClass::Exclusive => true,
-        });
-        self.when(kept, "the classes attached, service and exclusive", cluster.place);
+        let spread = service.is_some_and(|s| s.spread.is_some());
+        self.when(spread, "placement spread by a fact", cluster.place);
+        let update = service.is_some_and(|s| s.update.is_some());
+        self.when(update, "rolling update", cluster.place);
         let failure = &cluster.on_failure;
         for reaction in [&failure.process, &failure.host, &failure.cluster, &failure.application]
             .into_iter()
@@ -62,8 +61,8 @@ impl Found {
     }
 
     fn process(&mut self, process: &Process) {
-        self.when(process.restart.is_some(), "restart", process.place);
-        self.when(!process.probes.is_empty(), "probes", process.place);
+        let away = process.probes.iter().any(|probe| probe.from == HookPlace::Controller);
+        self.when(away, "probes from the controller", process.place);
         self.when(!process.secrets.is_empty(), "secrets", process.place);
         self.when(
             process.stdin == Stdin::Operator,
@@ -77,9 +76,11 @@ impl Found {
 
     fn reaction(&mut self, reaction: &Reaction, place: Place) {
         let beyond = match reaction {
-            Reaction::Continue | Reaction::Drop | Reaction::Fail => None,
-            Reaction::Restart => Some("restart on failure"),
-            Reaction::Replace => Some("replace on failure (spares step in before the start only)"),
+            Reaction::Continue
+            | Reaction::Restart
+            | Reaction::Replace
+            | Reaction::Drop
+            | Reaction::Fail => None,
             Reaction::Call(_) => Some("call on failure"),
         };
         if let Some(what) = beyond {

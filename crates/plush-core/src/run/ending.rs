@@ -26,7 +26,8 @@ impl HostRun {
             | Ending::CollectAgain { .. }
             | Ending::Collected
             | Ending::Cleaned
-            | Ending::OutOfReach => None,
+            | Ending::OutOfReach
+            | Ending::Away => None,
         }
     }
 
@@ -35,6 +36,11 @@ impl HostRun {
             self.ending = Ending::Cleaned;
             self.since = now;
         }
+    }
+
+    /// It is on its way out, though the others may still work.
+    fn is_leaving(&self) -> bool {
+        !matches!(self.ending, Ending::Serving | Ending::OutOfReach | Ending::Away)
     }
 
     fn is_through(&self) -> bool {
@@ -72,7 +78,8 @@ impl Run {
             }
             Stage::Joining | Stage::Queued | Stage::Prepared => member.stage = Stage::Finished,
             Stage::Executing(_) => member.skip_rest(),
-            Stage::Finished | Stage::Out(_) => {}
+            Stage::Out(_) => member.vacant_at = None,
+            Stage::Finished => {}
         }
     }
 
@@ -81,13 +88,14 @@ impl Run {
         self.clusters.iter().all(ClusterRun::is_over) && self.tasks.iter().all(|t| t.is_settled())
     }
 
-    /// Once all work is over, each host gives its results, is cleaned up and let go.
+    /// Once all work is over, each host gives its results, is cleaned up and let go; one that has no part in the work
+    /// any more, before that.
     pub(super) fn finish_hosts(&mut self, effects: &mut Vec<Effect>) {
-        if !self.is_work_over() {
-            return;
-        }
+        let is_over = self.is_work_over();
         for number in 0..self.hosts.len() {
-            self.finish_host(number, effects);
+            if is_over || self.hosts[number].is_leaving() {
+                self.finish_host(number, effects);
+            }
         }
     }
 
@@ -116,6 +124,10 @@ impl Run {
             }
             // Its agent leaves by itself when nobody acknowledges its last word.
             (Ending::Cleaned, Link::Waiting { .. }) => host.link = Link::Closed,
+            // It has not come back: its agent's lease sees to what may run there.
+            (Ending::Away, Link::Waiting { .. } | Link::Leaving | Link::Closed) => {
+                host.close(Ending::OutOfReach, now)
+            }
             // It came back after it was given up; its agent's lease sees to the rest.
             (Ending::OutOfReach, Link::Up) => {
                 effects.push(Effect::Disconnect { host: host.id });
@@ -128,13 +140,19 @@ impl Run {
                 | Ending::Collected
                 | Ending::Cleaning { .. }
                 | Ending::Cleaned
-                | Ending::OutOfReach,
+                | Ending::OutOfReach
+                | Ending::Away,
                 _,
             ) => {}
         }
     }
 
-    fn begin_collecting(&mut self, number: usize, attempt: u32, effects: &mut Vec<Effect>) {
+    pub(super) fn begin_collecting(
+        &mut self,
+        number: usize,
+        attempt: u32,
+        effects: &mut Vec<Effect>,
+    ) {
         let globs = self.globs_of(number);
         let host = &mut self.hosts[number];
         host.since = self.now;
@@ -149,13 +167,18 @@ impl Run {
 
     /// What the host brings home: nothing unless it has got as far as its cluster's directory.
     fn globs_of(&self, number: usize) -> Vec<(String, Vec<String>)> {
-        let Some((cluster, place)) = self.places[number] else { return Vec::new() };
+        let Some((cluster, place)) = self.seat_held(number) else { return Vec::new() };
         let begun = self.tasks.iter().any(|t| t.host.index() == number);
         let globs = self.seat(cluster, place, &self.peers()).globs();
         if globs.is_empty() || !begun {
             return Vec::new();
         }
         vec![(self.plan.clusters[cluster].name().to_owned(), globs)]
+    }
+
+    /// The place that a host has, or had before another stepped in.
+    fn seat_held(&self, number: usize) -> Option<(usize, usize)> {
+        self.places[number].or(self.hosts[number].former)
     }
 
     fn begin_cleaning(&mut self, number: usize) {
@@ -167,7 +190,7 @@ impl Run {
     }
 
     pub(super) fn clean_up_command(&self, host: HostId) -> Command {
-        let lines = self.places[host.index()].map_or_else(Vec::new, |(cluster, place)| {
+        let lines = self.seat_held(host.index()).map_or_else(Vec::new, |(cluster, place)| {
             self.seat(cluster, place, &self.peers()).cleanup_lines()
         });
         Command::CleanUp {
@@ -229,11 +252,13 @@ impl Run {
 
     fn judge(&self) -> Outcome {
         // A task that was lost with its host is the host's failure, which the minimum of its cluster judges.
-        let failed = |t: &&TaskRun| t.success() == Some(false) && t.stand != Stand::Lost;
+        let failed =
+            |t: &&TaskRun| t.success() == Some(false) && t.stand != Stand::Lost && !t.is_superseded;
         let code = self.tasks.iter().filter(failed).map(TaskRun::code).max();
         match &self.stopping {
             Some(Stopping::Asked(_)) => return Outcome::Stopped,
             Some(Stopping::TooFewHosts(_)) => return Outcome::TooFewHosts,
+            Some(Stopping::HostLost(_)) => return Outcome::TooFewHosts,
             Some(Stopping::ProcessFailed(_)) | None => {}
         }
         let whole = |host: HostId| self.hosts[host.index()].trouble.is_none();

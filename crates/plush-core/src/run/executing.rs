@@ -18,13 +18,13 @@ type LatePeers = OnceCell<Vec<(String, Vec<String>)>>;
 impl Run {
     pub(super) fn task_reported(&mut self, host: HostId, record: &TaskRecord) {
         let Some(task) = self.tasks.get_mut(record.key.task as usize) else { return };
-        if task.host != host || task.key != record.key {
+        if task.host != host {
             return;
         }
         if let TaskState::Running { since_us: Some(since), .. } = record.state {
             task.executed_us = self.hosts[host.index()].run_time_us(since);
         }
-        if !task.reported(record) {
+        if !task.reported(record, self.now) {
             return;
         }
         let failed = task.success() == Some(false);
@@ -52,11 +52,12 @@ impl Run {
     ) {
         let Some((_, place)) = self.places[host.index()] else { return };
         let spec = &self.plan.clusters[cluster].spec;
+        let general = &self.plan.clusters[cluster].kept.on_failure.process;
         let own = match &spec.execution[step].action {
             Action::Process(process) => process.on_failure.as_ref(),
             Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
         };
-        let reaction = own.or(spec.on_failure.process.as_ref()).cloned();
+        let reaction = own.or(general.as_ref()).cloned();
         let member = &mut self.clusters[cluster].members[place];
         if let Stage::Executing(stands) = &mut member.stage {
             stands[step] = StepStand::Done;
@@ -72,8 +73,10 @@ impl Run {
                 let why = format!("{text} on {}", self.plan.host_name(host));
                 self.stopping.get_or_insert(Stopping::ProcessFailed(why));
             }
-            // What follows a failed process on a host is not begun there; the others go on.
-            None | Some(Reaction::Restart | Reaction::Replace | Reaction::Call(_)) => {
+            Some(Reaction::Replace) => self.replace_after_failure(host, text.clone()),
+            // What follows a failed process on a host is not begun there; the others go on. One that is restarted has
+            // used up its budget.
+            None | Some(Reaction::Restart | Reaction::Call(_)) => {
                 self.clusters[cluster].members[place].skip_rest();
                 self.leave_named_barriers(host, "a process before it failed");
             }

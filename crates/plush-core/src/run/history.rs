@@ -42,7 +42,7 @@ impl Run {
             Ending::Serving => {}
             Ending::OutOfReach if host.trouble.is_none() => return HostState::Spare,
             Ending::Cleaned if host.trouble.is_none() => return HostState::Done,
-            Ending::Cleaned | Ending::OutOfReach => return HostState::Failed,
+            Ending::Cleaned | Ending::OutOfReach | Ending::Away => return HostState::Failed,
             Ending::Cleaning { .. } => return HostState::Cleaning,
             Ending::Collecting { .. } | Ending::CollectAgain { .. } | Ending::Collected => {
                 return HostState::Collecting;

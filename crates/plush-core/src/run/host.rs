@@ -46,6 +46,10 @@ pub(super) struct HostRun {
     up_at: Millis,
     /// Links in a row that were no good.
     bad_links: u32,
+    /// The place that it had before it was given to another: its results and its clean-up are still that place's.
+    pub former: Option<(usize, usize)>,
+    /// Given up, it is looked for again then.
+    look_at: Option<Millis>,
     /// Set while a link that is up is silent.
     suspicion: Option<Suspicion>,
     /// Silence that is tolerated of its link, as was said last.
@@ -107,6 +111,8 @@ pub(super) enum Ending {
     Cleaned,
     /// It was never contacted or is out of reach; its agent's lease ends what may run there.
     OutOfReach,
+    /// It was given up while the run goes on; if it comes back it is told to stop, or is wanted again.
+    Away,
 }
 
 /// What a failed attempt or a lost link means for a host.
@@ -143,6 +149,8 @@ impl HostRun {
             lost_at: None,
             up_at: 0,
             bad_links: 0,
+            former: None,
+            look_at: None,
             suspicion: None,
             limit_ms: LEAST_LIMIT_MS,
             doubt: None,
@@ -233,6 +241,10 @@ impl HostRun {
 
     /// Since when nothing has been heard of a host that had answered.
     pub fn silent_since(&self) -> Option<Millis> {
+        if self.ending == Ending::Away {
+            // The verdict has been given.
+            return None;
+        }
         match self.link {
             Link::Up => self.suspicion.map(|s| s.since),
             Link::Connecting { .. } | Link::Unwanted { .. } | Link::Waiting { .. } => self.lost_at,
@@ -391,6 +403,40 @@ impl HostRun {
         self.since = now;
     }
 
+    /// Gives the host up for now; it is looked for again from then on.
+    pub fn go_away(&mut self, now: Millis, look_at: Millis) {
+        if self.ending != Ending::Away {
+            self.since = now;
+        }
+        self.ending = Ending::Away;
+        self.suspicion = None;
+        self.look_at = Some(look_at);
+        self.link = match self.link {
+            // What is said over the old link must not keep its tasks alive any longer.
+            Link::Up | Link::Leaving => Link::Leaving,
+            Link::Idle
+            | Link::Connecting { .. }
+            | Link::Unwanted { .. }
+            | Link::Waiting { .. }
+            | Link::Closed => Link::Waiting { until: look_at, attempt: 0 },
+        };
+    }
+
+    /// Its agent has said in this session what it knows.
+    pub fn has_reported(&self) -> bool {
+        self.inbox.received() > 0
+    }
+
+    /// When the link that was lost was there last, if none has come since.
+    pub fn lost_at(&self) -> Option<Millis> {
+        self.lost_at
+    }
+
+    /// Changes commands that no agent process has acknowledged.
+    pub fn change_commands(&mut self, change: impl Fn(&Command) -> Option<Command>) {
+        self.outbox.change(change);
+    }
+
     /// Commands that no agent process has acknowledged.
     pub fn unacknowledged(&self) -> impl Iterator<Item = &Command> {
         self.outbox.unacknowledged()
@@ -421,7 +467,11 @@ impl HostRun {
     pub fn decide_link(&mut self, now: Millis) -> Option<Effect> {
         match (self.link, &mut self.suspicion) {
             (Link::Leaving, _) => {
-                self.link = Link::Closed;
+                let away = self.look_at.filter(|_| self.ending == Ending::Away);
+                self.link = match away {
+                    Some(until) => Link::Waiting { until, attempt: 0 },
+                    None => Link::Closed,
+                };
                 return Some(Effect::Disconnect { host: self.id });
             }
             (Link::Up, Some(Suspicion { race, .. })) => match *race {

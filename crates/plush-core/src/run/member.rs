@@ -2,6 +2,7 @@
 //! Not the host itself: links and sessions are `host`'s, and a place may change its host before the start.
 
 use super::task::Due;
+use crate::Millis;
 use crate::barrier::{Barrier, Entrant};
 use crate::plan::{HostId, PlannedCluster};
 use plush_protocol::Tainted;
@@ -32,6 +33,8 @@ pub(super) struct Member {
     pub stage: Stage,
     /// The instant at which what it begins next is to begin.
     pub due: Option<Due>,
+    /// It is out, and from then on another host may step in.
+    pub vacant_at: Option<Millis>,
 }
 
 /// How far a member is.
@@ -74,7 +77,13 @@ impl ClusterRun {
             members: plan
                 .members
                 .iter()
-                .map(|h| Member { host: *h, rank: None, stage: Stage::Joining, due: None })
+                .map(|h| Member {
+                    host: *h,
+                    rank: None,
+                    stage: Stage::Joining,
+                    due: None,
+                    vacant_at: None,
+                })
                 .collect(),
             next_rank: 0,
             spares: plan.spares.iter().copied().collect(),
@@ -98,14 +107,29 @@ impl ClusterRun {
         u32::try_from(live).expect("members are counted in 32 bits")
     }
 
-    /// Every member is finished or out.
+    /// Members that take part, and places that another host will take.
+    pub fn hoped_for(&self) -> u32 {
+        let vacant = self.members.iter().filter(|m| m.vacant_at.is_some()).count();
+        self.live() + u32::try_from(vacant).expect("members are counted in 32 bits")
+    }
+
+    /// Every member is finished or out for good.
     pub fn is_over(&self) -> bool {
         self.through() == self.members.len()
     }
 
-    /// Members that are finished or out.
+    /// Members that are finished or out for good.
     pub fn through(&self) -> usize {
-        self.members.iter().filter(|m| matches!(m.stage, Stage::Finished | Stage::Out(_))).count()
+        let is_through = |m: &&Member| match m.stage {
+            Stage::Finished => true,
+            Stage::Out(_) => m.vacant_at.is_none(),
+            Stage::Joining
+            | Stage::Queued
+            | Stage::Preparing { .. }
+            | Stage::Prepared
+            | Stage::Executing(_) => false,
+        };
+        self.members.iter().filter(is_through).count()
     }
 
     /// Lets members begin their steps; ranks follow the order of the places.

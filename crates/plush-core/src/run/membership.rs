@@ -5,16 +5,21 @@ use super::host::Ending;
 use super::member::Stage;
 use super::task::TaskRun;
 use super::{Run, Stopping};
+use crate::Millis;
 use crate::barrier::Entrant;
 use crate::plan::HostId;
 use plush_protocol::Tainted;
+
+/// A host that was given up is looked for so often, unless its cluster says otherwise.
+const RETURN_INTERVAL_MS: Millis = 30_000;
 
 impl Run {
     pub(super) fn too_late(&mut self, host: HostId, barrier: &str) {
         self.leave(host, barrier, Tainted::new("came after the barrier had opened"), None);
     }
 
-    /// Places whose host is out before the start get a spare host, if one is there.
+    /// Places whose host is out get another one, if there is one: at once before the start, and afterwards when it is
+    /// time.
     pub(super) fn replace_lost_members(&mut self) {
         if self.stopping.is_some() {
             return;
@@ -22,11 +27,16 @@ impl Run {
         for number in 0..self.clusters.len() {
             for place in 0..self.clusters[number].members.len() {
                 let member = &self.clusters[number].members[place];
-                if !matches!(member.stage, Stage::Out(_)) || self.has_begun(member.host) {
+                let is_due = match member.vacant_at {
+                    Some(at) => at <= self.now,
+                    None => !self.has_begun(member.host),
+                };
+                if !matches!(member.stage, Stage::Out(_)) || !is_due {
                     continue;
                 }
-                if let Some(spare) = self.next_spare(number) {
-                    self.take_over(number, place, spare);
+                match self.next_candidate(number) {
+                    Some(host) => self.take_over(number, place, host),
+                    None => self.clusters[number].members[place].vacant_at = None,
                 }
             }
         }
@@ -37,36 +47,26 @@ impl Run {
         self.tasks.iter().any(|t| t.host == host)
     }
 
-    pub(super) fn next_spare(&mut self, cluster: usize) -> Option<HostId> {
-        while let Some(spare) = self.clusters[cluster].spares.pop_front() {
-            if self.hosts[spare.index()].trouble.is_none() {
-                return Some(spare);
-            }
-        }
-        None
-    }
-
     pub(super) fn take_over(&mut self, cluster: usize, place: usize, spare: HostId) {
         let member = &mut self.clusters[cluster].members[place];
         let old = std::mem::replace(&mut member.host, spare);
         member.stage = Stage::Joining;
-        self.places[old.index()] = None;
+        member.vacant_at = None;
+        self.supersede(old);
+        self.hosts[old.index()].former = self.places[old.index()].take();
         self.places[spare.index()] = Some((cluster, place));
         self.clusters[cluster].expect(spare);
         self.expect_at_barriers();
         self.tell_of_replacement(cluster, old, spare);
     }
 
-    /// A cluster below its minimum stops the run.
+    /// A cluster below its minimum stops the run, unless the description says otherwise.
     pub(super) fn check_numbers(&mut self) {
-        for (plan, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
-            let live = cluster.live();
-            if live < plan.min && self.stopping.is_none() {
-                let why = format!(
-                    "cluster `{}` has {live} hosts left and needs {}",
-                    plan.name(),
-                    plan.min
-                );
+        for number in 0..self.clusters.len() {
+            let (live, min) = (self.clusters[number].hoped_for(), self.plan.clusters[number].min);
+            if live < min && self.stopping.is_none() && self.ends_with(number) {
+                let name = self.plan.clusters[number].name();
+                let why = format!("cluster `{name}` has {live} hosts left and needs {min}");
                 self.stopping = Some(Stopping::TooFewHosts(why));
             }
         }
@@ -126,9 +126,25 @@ impl Run {
         cause: Tainted,
         hint: Option<String>,
     ) {
+        let stage =
+            self.places[host.index()].map(|(c, p)| self.clusters[c].members[p].stage.clone());
+        let since = self.hosts[host.index()].lost_at().unwrap_or(self.now);
         self.leave(host, operation, cause, hint);
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::lose);
         let now = self.now;
-        self.hosts[host.index()].close(Ending::OutOfReach, now);
+        if !self.hosts[host.index()].was_reached() || operation != "connect" {
+            self.hosts[host.index()].close(Ending::OutOfReach, now);
+            return;
+        }
+        self.withdraw_starts(host);
+        let look_at = now + self.return_interval_ms(host);
+        self.hosts[host.index()].go_away(now, look_at);
+        self.host_lost(host, stage, since);
+    }
+
+    /// How often a host is looked for that was given up.
+    pub(super) fn return_interval_ms(&self, host: HostId) -> Millis {
+        let kept = self.plan.cluster_of(host).map(|c| &c.kept);
+        kept.and_then(|k| k.service.reconnect_interval_ms).unwrap_or(RETURN_INTERVAL_MS)
     }
 }

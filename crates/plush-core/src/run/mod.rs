@@ -17,6 +17,7 @@ mod network;
 mod overruling;
 mod preparing;
 mod reconciling;
+mod recovery;
 mod render;
 mod requests;
 mod task;
@@ -33,6 +34,7 @@ use host::{Ending, HostRun, Patience};
 use member::ClusterRun;
 use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
+use recovery::Absence;
 use render::{Peers, Seat};
 use serde::{Deserialize, Serialize};
 use task::TaskRun;
@@ -49,6 +51,8 @@ pub struct Run {
     tasks: Vec<TaskRun>,
     /// Cluster and place in it of each host that has one.
     places: Vec<Option<(usize, usize)>>,
+    /// Lost hosts whose places were or may be given away.
+    absent: Vec<Absence>,
     problems: Vec<Problem>,
     network: Network,
     asking: Asking,
@@ -65,6 +69,8 @@ enum Stopping {
     TooFewHosts(String),
     /// A process failed and the description says that the run fails with it.
     ProcessFailed(String),
+    /// A host was lost and the description says that the run fails with it.
+    HostLost(String),
 }
 
 impl Run {
@@ -92,6 +98,7 @@ impl Run {
                 .collect(),
             tasks: Vec::new(),
             places,
+            absent: Vec::new(),
             problems: Vec::new(),
             network: Network::default(),
             asking: Asking::default(),
@@ -121,7 +128,7 @@ impl Run {
     /// The tasks of a host and their processes: a new controller goes on storing their output.
     pub fn tasks_on(&self, host: HostId) -> Vec<(TaskKey, String)> {
         let here = self.tasks.iter().filter(|t| t.host == host);
-        here.map(|t| (t.key, t.process.clone())).collect()
+        here.flat_map(|t| t.open_keys().map(|key| (key, t.process.clone()))).collect()
     }
 
     /// Writes down what happened. Never says what to do.
@@ -160,7 +167,7 @@ impl Run {
             }
             Event::OutputStored { key, stream, .. } => {
                 if let Some(task) = self.tasks.get_mut(key.task as usize) {
-                    task.stored(stream);
+                    task.stored(key.incarnation, stream);
                 }
             }
             Event::Collected { host, skipped, .. } => {
@@ -189,6 +196,7 @@ impl Run {
             return effects;
         }
         self.tell_of_start();
+        self.receive_returned(&mut effects);
         self.move_members();
         self.ask_about_barriers();
         self.finish_hosts(&mut effects);
@@ -212,9 +220,11 @@ impl Run {
         let barriers = phases.filter_map(Barrier::wake_at).chain(named);
         let barriers = barriers.filter(|_| self.stopping.is_none());
         let limits = self.hosts.iter().filter_map(HostRun::cleaning_limit);
+        let vacancies = self.vacancy_at().filter(|_| self.stopping.is_none());
         links
             .chain(barriers)
             .chain(limits)
+            .chain(vacancies)
             .chain(self.asking.wake_at())
             .map(|at| at.max(now + 1))
             .min()
@@ -270,6 +280,11 @@ impl Run {
         if host_run.ending == Ending::Cleaned {
             // It is clean, and nobody need go there again.
             host_run.close(Ending::Cleaned, now);
+            return;
+        }
+        if host_run.ending == Ending::Away {
+            let look_at = now + self.return_interval_ms(host);
+            self.hosts[host.index()].go_away(now, look_at);
             return;
         }
         let silent = host_run.silent_since().map(|_| host_run.last_word());

@@ -44,7 +44,7 @@ impl Run {
     pub(super) fn verdicts(&self) -> Verdicts {
         let frozen = self.network.state == State::Frozen || self.network.factor > 1;
         match frozen && self.stopping.is_none() {
-            true => Verdicts::Frozen { beyond_ms: self.plan.stop_after_ms },
+            true => Verdicts::Frozen { beyond_ms: self.plan.longest_lease_ms() },
             false => Verdicts::Given,
         }
     }

@@ -71,7 +71,7 @@ impl Run {
     pub(super) fn lose_forgotten(&mut self, host: HostId, known: &[TaskRecord]) {
         for number in 0..self.tasks.len() {
             let task = &mut self.tasks[number];
-            let is_known = known.iter().any(|record| record.key == task.key);
+            let is_known = known.iter().any(|record| is_as_new(record.key, task.key));
             if task.host != host || is_known || !task.has_run() {
                 continue;
             }
@@ -124,7 +124,7 @@ impl Run {
             if task.host != host || task.is_over() {
                 continue;
             }
-            if known.iter().all(|record| record.key != task.key) {
+            if !known.iter().any(|record| is_as_new(record.key, task.key)) {
                 match self.start_command(number) {
                     Ok(start) => again.push(start),
                     Err(cause) => self.never_started(number, cause),
@@ -161,4 +161,9 @@ impl Run {
         let spec = TaskSpec { at_us, ..spec };
         Ok(Command::Start { key: task.key, spec: Box::new(spec) })
     }
+}
+
+/// The agent knows of this incarnation, or of one after it.
+fn is_as_new(known: TaskKey, key: TaskKey) -> bool {
+    known.task == key.task && known.incarnation >= key.incarnation
 }

@@ -3,10 +3,11 @@
 
 use crate::plan::{PlannedCluster, RunPlan};
 use plush_protocol::{
-    Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, Program, ResourceLimits, Stdin,
-    StopRule, Tainted, TaskSpec,
+    Ambiguous, Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, ProbeCheck, ProbeRule,
+    Program, ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted, TaskSpec,
+    Unhealthy,
 };
-use plush_spec::model::{self, Command, Process};
+use plush_spec::model::{self, Check, Command, HookPlace, Process, Reaction, ServiceClass};
 use plush_spec::substitute::{Scope, SubstituteError, Value, expand, expand_shell};
 
 /// Who a text is rendered for.
@@ -67,7 +68,54 @@ impl Seat<'_> {
             output: output_rule(process.output),
             success_codes: success_codes(process),
             at_us: None,
+            restart: self.restart_rule(process),
+            probes: probes(process, scope)?,
+            unhealthy: self.unhealthy(process),
         })
+    }
+
+    fn reaction(&self, process: &Process) -> Option<Reaction> {
+        let general = self.cluster.kept.on_failure.process.as_ref();
+        process.on_failure.as_ref().or(general).cloned()
+    }
+
+    /// As the process says; one whose failure is answered by a restart has a rule too.
+    fn restart_rule(&self, process: &Process) -> Option<RestartRule> {
+        let asked =
+            (self.reaction(process) == Some(Reaction::Restart)).then(model::Restart::default);
+        let rule = process.restart.or(asked)?;
+        Some(RestartRule {
+            when: match rule.when {
+                model::RestartWhen::Failure => RestartWhen::Failure,
+                model::RestartWhen::Always => RestartWhen::Always,
+            },
+            max: rule.max,
+            window_ms: rule.window_ms,
+            backoff_min_ms: rule.backoff_min_ms,
+            backoff_max_ms: rule.backoff_max_ms,
+            ambiguous: match self.cluster.kept.service.class {
+                ServiceClass::Exclusive => Ambiguous::Fail,
+                ServiceClass::Batch | ServiceClass::Attached | ServiceClass::Service => {
+                    Ambiguous::Restart
+                }
+            },
+        })
+    }
+
+    /// A failure that changes nothing ends nothing either.
+    fn unhealthy(&self, process: &Process) -> Unhealthy {
+        match self.reaction(process) {
+            Some(Reaction::Continue) if process.restart.is_none() => Unhealthy::Tell,
+            Some(
+                Reaction::Continue
+                | Reaction::Restart
+                | Reaction::Replace
+                | Reaction::Drop
+                | Reaction::Fail
+                | Reaction::Call(_),
+            )
+            | None => Unhealthy::End,
+        }
     }
 
     fn environment(
@@ -170,6 +218,26 @@ fn program(command: &Command, scope: &Scope<'_>) -> Result<Program, SubstituteEr
         }
         Command::Shell { line, .. } => Program::Shell(expand_shell(line, scope)?),
     })
+}
+
+/// The probes that the agent asks; those of the controller are not its business.
+fn probes(process: &Process, scope: &Scope<'_>) -> Result<Vec<ProbeRule>, SubstituteError> {
+    let here = process.probes.iter().filter(|probe| probe.from == HookPlace::Host);
+    let rule = |probe: &model::Probe| {
+        Ok(ProbeRule {
+            check: match &probe.check {
+                Check::Tcp(port) => ProbeCheck::Tcp(*port),
+                Check::Http(url) => ProbeCheck::Http(expand(url, scope)?),
+                Check::Command(command) => ProbeCheck::Command(program(command, scope)?),
+            },
+            every_ms: probe.every_ms,
+            time_limit_ms: probe.time_limit_ms,
+            delay_ms: probe.delay_ms,
+            failures: probe.failures.max(1),
+            successes: probe.successes.max(1),
+        })
+    };
+    here.map(rule).collect()
 }
 
 fn stop_rule(stop: &model::Stop) -> StopRule {

@@ -4,13 +4,15 @@
 use crate::Millis;
 use crate::plan::HostId;
 use plush_protocol::{
-    Cause, CauseKind, Exit, Guarantee, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
+    Cause, CauseKind, Exit, Guarantee, Health, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TaskRun {
+    /// Of its newest incarnation that is known here.
     pub key: TaskKey,
     pub host: HostId,
     /// Which cluster of the plan, and which step of its graph.
@@ -26,6 +28,19 @@ pub(super) struct TaskRun {
     pub due: Option<Due>,
     /// When it was executed, on the run's clock in microseconds, where that is known.
     pub executed_us: Option<i64>,
+    pub health: Option<Health>,
+    /// Its place was given to another host, or this one was taken out of it: it does not count any more.
+    pub is_superseded: bool,
+    /// Since when its newest incarnation runs.
+    pub running_since: Option<Millis>,
+    /// Streams of incarnations that have ended and that are not yet stored here in full.
+    streams_due: BTreeSet<(u32, StreamName)>,
+    /// Streams that were stored in full before their incarnation was known to have ended.
+    early: BTreeSet<(u32, StreamName)>,
+    /// The newest incarnation whose streams were awaited.
+    awaited: u32,
+    /// How it stood when its host was lost.
+    before_loss: Option<Stand>,
     success_codes: Vec<i32>,
 }
 
@@ -54,8 +69,10 @@ pub(super) enum Stand {
     Running,
     /// It never ran.
     NotStarted(Cause),
-    /// It ended; which of its streams are not yet stored here in full.
-    Ended { exit: Exit, ran_ms: u64, out_due: bool, err_due: bool },
+    /// It ended, and its agent starts it again.
+    Again,
+    /// It ended for good.
+    Ended { exit: Exit, ran_ms: u64 },
     /// Its host is out of reach or nobody saw its end.
     Lost,
 }
@@ -80,52 +97,125 @@ impl TaskRun {
             guarantee: None,
             due: None,
             executed_us: None,
+            health: None,
+            is_superseded: false,
+            running_since: None,
+            streams_due: BTreeSet::new(),
+            early: BTreeSet::new(),
+            awaited: 0,
+            before_loss: None,
             success_codes,
         }
     }
 
     /// Takes an agent's word. True when the task has just come to its end. An end is final (P4).
-    pub fn reported(&mut self, record: &TaskRecord) -> bool {
-        if self.is_over() {
+    pub fn reported(&mut self, record: &TaskRecord, now: Millis) -> bool {
+        if record.key.incarnation < self.key.incarnation {
             return false;
         }
+        match (&self.stand, &self.before_loss) {
+            // What its host says after it was given up changes nothing, unless the host is taken back.
+            (Stand::Lost, Some(_)) => {
+                if let Some(stand) = self.stand_of(record, now) {
+                    self.before_loss = Some(stand);
+                }
+                return false;
+            }
+            _ if self.is_over() => return false,
+            _ => {}
+        }
+        if let Some(stand) = self.stand_of(record, now) {
+            self.stand = stand;
+        }
+        self.is_over()
+    }
+
+    fn stand_of(&mut self, record: &TaskRecord, now: Millis) -> Option<Stand> {
+        let incarnation = record.key.incarnation;
+        if incarnation > self.key.incarnation {
+            self.key = record.key;
+            self.running_since = None;
+        }
+        self.health = record.health;
         self.guarantee = match record.state {
             TaskState::Starting | TaskState::NotStarted(_) => None,
             TaskState::Running { .. } | TaskState::Exited { .. } => Some(record.guarantee),
         };
-        self.stand = match &record.state {
-            TaskState::Starting => return false,
-            TaskState::Running { .. } => Stand::Running,
-            TaskState::NotStarted(cause) => Stand::NotStarted(cause.clone()),
-            TaskState::Exited { exit, ran_ms, .. } => {
-                Stand::Ended { exit: exit.clone(), ran_ms: *ran_ms, out_due: true, err_due: true }
+        match &record.state {
+            TaskState::Starting => None,
+            TaskState::Running { .. } => {
+                self.running_since.get_or_insert(now);
+                Some(Stand::Running)
             }
-        };
-        self.is_over()
-    }
-
-    pub fn stored(&mut self, stream: StreamName) {
-        if let Stand::Ended { out_due, err_due, .. } = &mut self.stand {
-            match stream {
-                StreamName::Out => *out_due = false,
-                StreamName::Err => *err_due = false,
+            TaskState::NotStarted(cause) => Some(match record.again_in_ms {
+                Some(_) => Stand::Again,
+                None => Stand::NotStarted(cause.clone()),
+            }),
+            TaskState::Exited { exit, ran_ms, .. } => {
+                if incarnation > self.awaited {
+                    self.awaited = incarnation;
+                    let both = [StreamName::Out, StreamName::Err].map(|s| (incarnation, s));
+                    self.streams_due
+                        .extend(both.into_iter().filter(|place| !self.early.contains(place)));
+                    self.early.retain(|(of, _)| *of > incarnation);
+                }
+                Some(match record.again_in_ms {
+                    Some(_) => Stand::Again,
+                    None => Stand::Ended { exit: exit.clone(), ran_ms: *ran_ms },
+                })
             }
         }
+    }
+
+    pub fn stored(&mut self, incarnation: u32, stream: StreamName) {
+        if incarnation > self.awaited {
+            self.early.insert((incarnation, stream));
+        }
+        self.streams_due.remove(&(incarnation, stream));
     }
 
     /// Its host is gone: what is not known now will never be.
     pub fn lose(&mut self) {
-        match &mut self.stand {
-            Stand::Starting | Stand::Running => self.stand = Stand::Lost,
-            Stand::Ended { out_due, err_due, .. } => (*out_due, *err_due) = (false, false),
-            Stand::NotStarted(_) | Stand::Lost => {}
+        self.streams_due.clear();
+        match &self.stand {
+            Stand::Starting | Stand::Running | Stand::Again => {
+                self.before_loss = Some(std::mem::replace(&mut self.stand, Stand::Lost));
+            }
+            Stand::Ended { .. } | Stand::NotStarted(_) | Stand::Lost => {}
         }
+    }
+
+    /// Its host is back: what it says counts again.
+    pub fn find_again(&mut self) {
+        if let Some(stand) = self.before_loss.take() {
+            self.stand = stand;
+        }
+        self.is_superseded = false;
+    }
+
+    /// Whether it ran on when its host was lost, as far as is known.
+    pub fn ran_on(&self) -> bool {
+        matches!(self.before_loss, Some(Stand::Running | Stand::Again))
+    }
+
+    /// Whether its start was under way when its host was lost.
+    pub fn was_starting(&self) -> bool {
+        self.before_loss == Some(Stand::Starting)
+    }
+
+    /// The keys of its incarnations whose output is awaited or may come.
+    pub fn open_keys(&self) -> impl Iterator<Item = TaskKey> {
+        let earlier: BTreeSet<u32> =
+            self.streams_due.iter().map(|(incarnation, _)| *incarnation).collect();
+        let key = self.key;
+        let earlier = earlier.into_iter().filter(move |n| *n != key.incarnation);
+        earlier.map(move |incarnation| TaskKey { incarnation, ..key }).chain([key])
     }
 
     /// A program was seen to run under its key, and not everything is known of it.
     pub fn has_run(&self) -> bool {
         match self.stand {
-            Stand::Running | Stand::Ended { .. } => true,
+            Stand::Running | Stand::Again | Stand::Ended { .. } => true,
             Stand::Starting | Stand::NotStarted(_) | Stand::Lost => false,
         }
     }
@@ -133,24 +223,20 @@ impl TaskRun {
     /// It will not run any more.
     pub fn is_over(&self) -> bool {
         match self.stand {
-            Stand::Starting | Stand::Running => false,
+            Stand::Starting | Stand::Running | Stand::Again => false,
             Stand::NotStarted(_) | Stand::Ended { .. } | Stand::Lost => true,
         }
     }
 
     /// It is over and all its output is here.
     pub fn is_settled(&self) -> bool {
-        match self.stand {
-            Stand::Starting | Stand::Running => false,
-            Stand::Ended { out_due, err_due, .. } => !out_due && !err_due,
-            Stand::NotStarted(_) | Stand::Lost => true,
-        }
+        self.is_over() && self.streams_due.is_empty()
     }
 
     /// It ended as the description wants; `None` while it has not ended.
     pub fn success(&self) -> Option<bool> {
         match &self.stand {
-            Stand::Starting | Stand::Running => None,
+            Stand::Starting | Stand::Running | Stand::Again => None,
             // Whoever asked a task to stop does not want to read that it was never started.
             Stand::NotStarted(Cause { kind: CauseKind::Cancelled, .. }) if self.stop_sent => {
                 Some(true)
@@ -170,7 +256,7 @@ impl TaskRun {
             Stand::Ended { exit: Exit::Signal { signal, .. }, .. } => 128 + signal,
             Stand::NotStarted(Cause { kind: CauseKind::Exec, .. }) => 127,
             Stand::Ended { .. } | Stand::NotStarted(_) | Stand::Lost => 255,
-            Stand::Starting | Stand::Running => 0,
+            Stand::Starting | Stand::Running | Stand::Again => 0,
         }
     }
 
@@ -187,10 +273,25 @@ impl TaskRun {
                 Exit::Signal { oom: true, .. } => {
                     format!("`{}` was ended since the host ran out of memory", self.process)
                 }
+                Exit::Stopped { why } if why == Exit::PROBE => {
+                    format!("`{}` was unhealthy, its probe says", self.process)
+                }
                 Exit::Stopped { why } => format!("`{}` was stopped: {why}", self.process),
                 Exit::Lost => format!("nobody saw how `{}` ended", self.process),
             }),
-            Stand::Starting | Stand::Running => Tainted::default(),
+            Stand::Starting | Stand::Running | Stand::Again => Tainted::default(),
+        }
+    }
+
+    /// How it ended, if it did and somebody knows.
+    pub fn exit(&self) -> Option<&Exit> {
+        match &self.stand {
+            Stand::Ended { exit, .. } => Some(exit),
+            Stand::Starting
+            | Stand::Running
+            | Stand::Again
+            | Stand::NotStarted(_)
+            | Stand::Lost => None,
         }
     }
 
@@ -200,6 +301,8 @@ impl TaskRun {
             Stand::Starting => "starting",
             Stand::Running => "running",
             Stand::NotStarted(_) => "not started",
+            Stand::Again => "restarting",
+            Stand::Ended { exit: Exit::Lost, .. } => "ambiguous",
             Stand::Ended { .. } => "exited",
             Stand::Lost => "lost",
         }

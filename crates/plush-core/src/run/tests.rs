@@ -1,6 +1,8 @@
 //! Claims about a run, told event by event.
 
 #![allow(clippy::unwrap_used)]
+mod recovery;
+
 use super::*;
 use crate::plan::{Keep, Offer, PlannedHost, Route, Settings, assign};
 use plush_protocol::{
@@ -244,7 +246,7 @@ fn exited(task: u32, exit: Exit) -> TaskRecord {
 }
 
 fn record(task: u32, state: TaskState) -> TaskRecord {
-    TaskRecord { key: key(task), state, guarantee: Default::default(), degraded: false }
+    TaskRecord::new(key(task), state)
 }
 
 fn sent(effects: &[Effect]) -> Vec<(u32, Command)> {

@@ -28,9 +28,10 @@ pub(super) fn of(run: &Run) -> RunView {
         phase: phase(run, &hosts, &clusters),
         outcome: run.outcome.clone(),
         stopping: run.stopping.as_ref().map(|s| match s {
-            Stopping::Asked(why) | Stopping::TooFewHosts(why) | Stopping::ProcessFailed(why) => {
-                why.clone()
-            }
+            Stopping::Asked(why)
+            | Stopping::TooFewHosts(why)
+            | Stopping::ProcessFailed(why)
+            | Stopping::HostLost(why) => why.clone(),
         }),
         counts: counts(&hosts),
         clusters,
@@ -71,7 +72,9 @@ fn contact(host: &HostRun) -> Contact {
     match host.silent_since() {
         Some(_) => Contact::Suspect,
         None if host.is_up() => Contact::Heard,
-        None if host.was_reached() && host.ending == Ending::OutOfReach => Contact::Dead,
+        None if host.was_reached() && matches!(host.ending, Ending::OutOfReach | Ending::Away) => {
+            Contact::Dead
+        }
         None => Contact::None,
     }
 }
@@ -90,7 +93,7 @@ fn host_state(run: &Run, host: &HostRun, active: &[&str]) -> (HostState, Tainted
     match host.ending {
         Ending::OutOfReach if trouble.is_none() => return (HostState::Spare, Tainted::default()),
         Ending::Cleaned if trouble.is_none() => return (HostState::Done, Tainted::default()),
-        Ending::Cleaned | Ending::OutOfReach => {}
+        Ending::Cleaned | Ending::OutOfReach | Ending::Away => {}
         Ending::Cleaning { .. } => return (HostState::Cleaning, trouble.unwrap_or_default()),
         Ending::Collecting { .. } | Ending::CollectAgain { .. } | Ending::Collected => {
             return (HostState::Collecting, trouble.unwrap_or_default());
@@ -318,8 +321,10 @@ fn count(number: usize) -> u32 {
 
 fn task(run: &Run, task: &TaskRun) -> TaskView {
     let (exit, ran_ms) = match &task.stand {
-        Stand::Ended { exit, ran_ms, .. } => (Some(exit.clone()), Some(*ran_ms)),
-        Stand::Starting | Stand::Running | Stand::NotStarted(_) | Stand::Lost => (None, None),
+        Stand::Ended { exit, ran_ms } => (Some(exit.clone()), Some(*ran_ms)),
+        Stand::Starting | Stand::Running | Stand::Again | Stand::NotStarted(_) | Stand::Lost => {
+            (None, None)
+        }
     };
     TaskView {
         task: task.key.task,
@@ -331,5 +336,6 @@ fn task(run: &Run, task: &TaskRun) -> TaskView {
         success: task.success(),
         ran_ms,
         guarantee: task.guarantee,
+        health: task.health,
     }
 }

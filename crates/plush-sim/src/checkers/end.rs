@@ -63,7 +63,8 @@ impl World {
             let mut about = view.problems.iter().filter(|p| p.host.as_deref() == Some(name));
             about.any(|p| p.operation == "connect").then(|| format!("{number} {name}"))
         };
-        for (number, host) in self.hosts.iter().enumerate().filter(|(_, h)| h.is_on()) {
+        let visited = self.hosts.iter().take(view.hosts.len()).enumerate();
+        for (number, host) in visited.filter(|(_, h)| h.is_on()) {
             let name = &view.hosts[number].name;
             // What has neither agent nor keeper is beyond what is promised.
             let watched = host.processes.values().all(|p| p.kept) || host.agent.is_some();

@@ -31,11 +31,12 @@ impl Checks {
         words: &[String],
         cluster: &str,
         process: &str,
+        serves: impl Fn(HostId) -> bool,
     ) {
         let Some(rank) = words.get(6) else { return };
         let seat = (format!("{cluster}/{process}"), rank.clone());
-        let holder = *self.ranks.entry(seat).or_insert(host);
-        self.demand(holder == host, "ranks (one bearer)", at, || {
+        let holder = self.ranks.insert(seat, host).unwrap_or(host);
+        self.demand(holder == host || !serves(holder), "ranks (one bearer)", at, || {
             format!("{key:?}: rank {rank} of {cluster}/{process} is {holder:?}'s and {host:?}'s")
         });
     }

@@ -94,13 +94,17 @@ impl Checks {
 
     fn decided_effect(&mut self, at: Millis, effect: &Effect, plan: &RunPlan, view: &RunView) {
         match effect {
+            // One that was given up is looked for now and then, as long as the run lasts.
+            Effect::Connect { host, .. } if view.hosts[host.index()].state == HostState::Failed => {
+            }
             Effect::Connect { host, .. } => self.attempt(at, *host),
             Effect::Acknowledge { host, number } => self.acknowledges(at, *host, *number),
             Effect::Send { host, command: Command::Start { spec, key }, .. } => {
                 self.begun.insert(*host);
                 if spec.name == AFTER_MEETING {
                     let meeting = view.barriers.iter().find(|b| b.name == MEETING);
-                    let open = meeting.is_some_and(|b| b.opened.is_some());
+                    // Who steps in for another may wait in a later round while starts of the first are sent again.
+                    let open = meeting.is_some_and(|b| b.opened.is_some() || b.generation > 1);
                     self.demand(open, "B3", at, || {
                         format!("{key:?} starts before the barrier opened")
                     });
@@ -224,7 +228,8 @@ impl Checks {
         let gone = view.tasks.iter().filter(|t| t.success == Some(false));
         let gone: BTreeSet<&str> = gone.map(|t| t.host.as_str()).collect();
         let over = |key: &TaskKey| {
-            let runs = |t: &TaskView| matches!(t.state.as_str(), "starting" | "running");
+            let runs =
+                |t: &TaskView| matches!(t.state.as_str(), "starting" | "running" | "restarting");
             let task = view.tasks.get(key.task as usize);
             task.is_some_and(|t| !runs(t) || gone.contains(t.host.as_str()))
         };
@@ -268,7 +273,7 @@ impl Checks {
     /// P4, P9: an end is final, and is the one that was.
     fn ends(&mut self, at: Millis, view: &RunView) {
         for task in &view.tasks {
-            if matches!(task.state.as_str(), "starting" | "running") {
+            if matches!(task.state.as_str(), "starting" | "running" | "restarting") {
                 continue;
             }
             let key = TaskKey { task: task.task, incarnation: task.incarnation };

@@ -10,9 +10,8 @@ use plush_core::Millis;
 use plush_core::agent::{Agent, CleanUpSpec, Effect, Event, Greeting, Recovered};
 use plush_core::plan::HostId;
 use plush_protocol::{
-    AgentHello, Answer, Cause, CauseKind, ControllerHello, Exit, Facts, Guarantee,
-    PROTOCOL_VERSION, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent,
-    ToController,
+    AgentHello, Answer, Cause, CauseKind, ControllerHello, Exit, Facts, PROTOCOL_VERSION, Pong,
+    Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState, ToAgent, ToController,
 };
 use std::collections::BTreeSet;
 
@@ -35,7 +34,7 @@ impl Host {
 
 /// What an agent says of a task.
 pub(crate) fn task_record(key: TaskKey, state: TaskState, degraded: bool) -> TaskRecord {
-    TaskRecord { key, state, guarantee: Guarantee::Subreaper, degraded }
+    TaskRecord { degraded, ..TaskRecord::new(key, state) }
 }
 
 impl World {
@@ -61,6 +60,8 @@ impl World {
         there.disk.making.clear();
         let lease = there.disk.lease.clone().filter(|(boot, _)| *boot == there.boot);
         let found = Recovered {
+            now: there.clock(self.now),
+            launches: there.launches(),
             session,
             epoch: if self.sabotage == Sabotage::ForgetEpoch { 0 } else { there.disk.epoch },
             lease: lease.map(|(_, lease)| lease).unwrap_or_default(),
@@ -292,6 +293,15 @@ impl World {
             Effect::Stop { key, why } => self.stop_task(host, key, &why),
             // No program of this world asks for anything.
             Effect::AnswerProgram { .. } => {}
+            Effect::Conclude { key } => {
+                there.disk.concluded.insert(key);
+            }
+            Effect::Probe { key, probe, time_limit_ms, .. } => {
+                let long = self.chance.between(1, time_limit_ms.max(2));
+                let passed = !self.chance.percent(20);
+                let life = there.agent.as_ref().expect("the agent has just decided").life;
+                self.on_host_later(host, long, OnHost::Probed { life, key, probe, passed });
+            }
             Effect::Remove(spec) => self.begin_removal(host, &spec),
             Effect::Ask(question) => {
                 let answer = Answer::Failed(Tainted::new("this world has no programs that answer"));
@@ -365,6 +375,12 @@ impl World {
         self.tell_agent(host, Event::PrepareEnded(ended));
     }
 
+    pub(crate) fn probed(&mut self, host: HostId, life: u64, event: Event) {
+        if self.is_agent(host, life) {
+            self.tell_agent(host, event);
+        }
+    }
+
     fn begin_removal(&mut self, host: HostId, spec: &CleanUpSpec) {
         self.hosts[host.index()].removing = true;
         let life =
@@ -380,6 +396,8 @@ impl World {
         let there = &mut self.hosts[host.index()];
         there.disk.records.clear();
         self.checks.records_gone(host);
+        there.disk.specs.clear();
+        there.disk.concluded.clear();
         there.disk.making.clear();
         if self.sabotage != Sabotage::LeaveFiles {
             there.disk.spools.clear();

@@ -183,7 +183,10 @@ impl World {
                         self.open_streams_again(*host, link);
                     }
                 }
-                Event::Reported { host, report, .. } => self.learn_totals(*host, report),
+                Event::Reported { host, report, .. } => {
+                    self.open_new_incarnations(*host, report);
+                    self.learn_totals(*host, report);
+                }
                 _ => {}
             }
         }
@@ -306,7 +309,7 @@ impl World {
             epoch,
             session,
             received,
-            stop_after_ms: self.controller.plan.stop_after_ms,
+            stop_after_ms: self.controller.run.plan().stop_after_ms(host),
             host: self.controller.plan.host_name(host).to_owned(),
         }
     }

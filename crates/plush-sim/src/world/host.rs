@@ -3,8 +3,8 @@
 
 use crate::random::Chance;
 use plush_core::Millis;
-use plush_core::agent::{Agent, Ending, Lease};
-use plush_protocol::{StreamName, TaskKey, TaskState};
+use plush_core::agent::{Agent, Ending, Launched, Lease};
+use plush_protocol::{StreamName, TaskKey, TaskSpec, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A machine.
@@ -78,6 +78,10 @@ pub(crate) struct Disk {
     pub epoch: u64,
     pub lease: Option<(u64, Lease)>,
     pub records: BTreeMap<TaskKey, RecordFile>,
+    /// How tasks were started, and when in which boot.
+    pub specs: BTreeMap<TaskKey, (TaskSpec, u64, Millis)>,
+    /// Incarnations after which none follows.
+    pub concluded: BTreeSet<TaskKey>,
     pub prepared: BTreeSet<String>,
     pub making: BTreeSet<String>,
     pub spools: BTreeMap<(TaskKey, StreamName), Spool>,
@@ -225,11 +229,32 @@ impl Host {
         (clock + self.booted_at).saturating_sub(1_000)
     }
 
+    /// How tasks that are restarted or probed were started.
+    pub fn launches(&self) -> Vec<Launched> {
+        let wanted = |spec: &TaskSpec| spec.restart.is_some() || !spec.probes.is_empty();
+        let known = self.disk.specs.iter().filter(|(_, (spec, ..))| wanted(spec));
+        let known = known.filter(|(key, _)| {
+            self.disk.records.contains_key(key) || self.processes.contains_key(key)
+        });
+        let launched = |(key, (spec, boot, at)): (&TaskKey, &(TaskSpec, u64, Millis))| Launched {
+            key: *key,
+            spec: spec.clone(),
+            started_at: (*boot == self.boot).then_some(*at),
+            is_last: self.disk.concluded.range(*key..=last(*key)).next().is_some(),
+        };
+        known.map(launched).collect()
+    }
+
     /// Programs that run.
     pub fn live(&self) -> impl Iterator<Item = TaskKey> {
         let alive = |p: &Process| p.stage != ProcessStage::Ended;
         self.processes.iter().filter(move |(_, p)| alive(p)).map(|(k, _)| *k)
     }
+}
+
+/// The largest key of a task.
+fn last(key: TaskKey) -> TaskKey {
+    TaskKey { incarnation: u32::MAX, ..key }
 }
 
 impl Disk {

@@ -10,7 +10,7 @@ use plush_core::Millis;
 use plush_core::agent::{Blow, Ending, Event};
 use plush_core::plan::HostId;
 use plush_protocol::{
-    Cause, CauseKind, Exit, Program, StreamName, Tainted, TaskKey, TaskSpec, TaskState,
+    Cause, CauseKind, Exit, HostState, Program, StreamName, Tainted, TaskKey, TaskSpec, TaskState,
 };
 
 /// Time that a host's disk needs for a record.
@@ -48,8 +48,20 @@ impl World {
             grace_ms: spec.stop.grace_ms,
             killed_at: None,
         };
-        self.checks.forked(self.now, host, key, words, &spec.cluster, &spec.name);
+        let run = &self.controller.run;
+        let serves = |host: HostId| {
+            matches!(
+                run.view().hosts[host.index()].state,
+                HostState::Connecting
+                    | HostState::Preparing
+                    | HostState::Ready
+                    | HostState::Running
+                    | HostState::Stopping
+            )
+        };
+        self.checks.forked(self.now, host, key, words, &spec.cluster, &spec.name, serves);
         there.processes.insert(key, process);
+        there.disk.specs.insert(key, (spec.clone(), there.boot, clock));
         if !there.cannot_write() {
             there.disk.write_record(key, Record::Started);
         }

@@ -22,6 +22,7 @@ use crate::faults::{FaultKind, FaultSet, Sabotage, Strike};
 use crate::random::Chance;
 use link::Link;
 use plush_core::Millis;
+use plush_core::agent::Event;
 use plush_core::plan::{HostId, RunPlan};
 use queue::{OnHost, Queue};
 use std::collections::BTreeMap;
@@ -60,7 +61,8 @@ pub(crate) struct World {
 impl World {
     /// A world at its beginning; a controller has just been started.
     pub fn new(plan: RunPlan, mut chance: Chance, play: &Play) -> Self {
-        let hosts = plan.hosts.iter().map(|_| Host::new(&mut chance));
+        let reserve = plan.clusters.iter().flat_map(|c| &c.reserve);
+        let hosts = plan.hosts.iter().chain(reserve).map(|_| Host::new(&mut chance));
         let mut world = World {
             now: 0,
             queue: Queue::default(),
@@ -177,6 +179,9 @@ impl World {
         match what {
             OnHost::AgentWake { life } => self.agent_wake(host, life),
             OnHost::Prepare { life, report } => self.preparation_goes_on(host, life, report),
+            OnHost::Probed { life, key, probe, passed } => {
+                self.probed(host, life, Event::Probed { key, probe, passed });
+            }
             OnHost::Removed { life, keep_work } => self.removed(host, life, keep_work),
             OnHost::Task { key, step } => self.task_step(host, key, step),
         }

@@ -189,6 +189,23 @@ impl World {
         }
     }
 
+    /// Incarnations that an agent has begun by itself are followed like the first.
+    pub(crate) fn open_new_incarnations(&mut self, host: HostId, report: &Report) {
+        let records = match report {
+            Report::Inventory { tasks, .. } => tasks.as_slice(),
+            Report::Task(record) => std::slice::from_ref(record),
+            _ => return,
+        };
+        let known = self.controller.run.tasks_on(host);
+        for key in records.iter().map(|r| r.key).filter(|k| known.iter().any(|(key, _)| key == k)) {
+            if self.controller.owners.insert(key, host).is_none()
+                && let Some(link) = self.controller.open_link(host, &self.links)
+            {
+                self.open_streams(link, key);
+            }
+        }
+    }
+
     /// The lengths that a report says are those of the complete streams.
     pub(crate) fn learn_totals(&mut self, host: HostId, report: &Report) {
         let records = match report {

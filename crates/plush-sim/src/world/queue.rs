@@ -52,6 +52,8 @@ pub(crate) enum OnHost {
     Prepare { life: u64, report: Report },
     /// What the agent was told to remove is removed.
     Removed { life: u64, keep_work: bool },
+    /// A probe of a task is answered.
+    Probed { life: u64, key: TaskKey, probe: usize, passed: bool },
     /// A task takes its next step.
     Task { key: TaskKey, step: TaskStep },
 }

@@ -43,6 +43,7 @@ fn task(host: &str, exit: Exit, success: bool) -> TaskView {
         exit: Some(exit),
         success: Some(success),
         ran_ms: Some(5_000),
+        health: None,
         guarantee: None,
     }
 }

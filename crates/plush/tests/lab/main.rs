@@ -12,6 +12,7 @@ mod network;
 mod nothing_left;
 mod preparing;
 mod product;
+mod reacting;
 mod reporting;
 mod software;
 mod stage;

@@ -1,0 +1,261 @@
+//! What follows when a host or a process is lost: another host in the place, the lost one back, or the end of the run.
+//! Not the verdict that it is lost, and not restarts: those are `host`'s and the agents'.
+
+use super::host::{Ending, HostRun};
+use super::member::{Stage, StepStand};
+use super::task::TaskRun;
+use super::{Effect, Run, Stopping};
+use crate::Millis;
+use crate::barrier::Entrant;
+use crate::plan::{HostId, PlannedCluster, Replace};
+use plush_protocol::{Command, Exit, Tainted};
+use plush_spec::model::{Action, OnReturn, Reaction};
+use serde::{Deserialize, Serialize};
+
+/// A lost host whose place was given away: it may come back and find that it is wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Absence {
+    host: HostId,
+    cluster: usize,
+    place: usize,
+    /// How far it was.
+    stands: Vec<StepStand>,
+}
+
+/// Lost hosts that are remembered; who was lost before them is told to stop when it comes back.
+const ABSENT_MAX: usize = 10_000;
+
+impl Run {
+    /// A host was given up: what the description wants done about it. `stage` is how far its member was.
+    pub(super) fn host_lost(&mut self, host: HostId, stage: Option<Stage>, since: Millis) {
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let Some(Stage::Executing(stands)) = stage else { return };
+        if !matches!(self.clusters[cluster].members[place].stage, Stage::Out(_)) {
+            return;
+        }
+        let kept = &self.plan.clusters[cluster].kept;
+        match settled(kept.on_failure.host.as_ref()) {
+            Some(Reaction::Fail) => {
+                let why = format!("{} was lost", self.plan.host_name(host));
+                self.stopping.get_or_insert(Stopping::HostLost(why));
+            }
+            Some(Reaction::Continue | Reaction::Drop | Reaction::Restart | Reaction::Call(_)) => {}
+            Some(Reaction::Replace) | None => {
+                let at = match kept.replace {
+                    Replace::Never => return,
+                    Replace::After(ms) => self.now.max(since.saturating_add(ms)),
+                    // Until now it was spoken to, and may have heard it.
+                    Replace::AfterLease => self.now.saturating_add(self.surely_out_ms(cluster)),
+                };
+                self.vacate(cluster, place, at);
+                if self.absent.len() < ABSENT_MAX {
+                    self.absent.push(Absence { host, cluster, place, stands });
+                }
+            }
+        }
+    }
+
+    /// A process failed for good on a host that is there, and another host is to do its work.
+    pub(super) fn replace_after_failure(&mut self, host: HostId, cause: Tainted) {
+        self.leave(host, "run", cause, None);
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let on_it = || self.tasks.iter().filter(|t| t.host == host);
+        let is_quiet =
+            on_it().all(TaskRun::is_over) && on_it().all(|t| t.exit() != Some(&Exit::Lost));
+        let at = match self.plan.clusters[cluster].kept.replace {
+            Replace::AfterLease if !is_quiet => self.now + self.surely_out_ms(cluster),
+            Replace::AfterLease | Replace::After(_) | Replace::Never => self.now,
+        };
+        self.vacate(cluster, place, at);
+    }
+
+    /// The place of a member that is out is free for another host from then on, if there can be one.
+    fn vacate(&mut self, cluster: usize, place: usize, at: Millis) {
+        if self.has_candidate(cluster) {
+            self.clusters[cluster].members[place].vacant_at = Some(at);
+        }
+    }
+
+    fn surely_out_ms(&self, cluster: usize) -> Millis {
+        let plan = &self.plan.clusters[cluster];
+        // Without a lease nothing is ever sure; the plan refuses that where it matters.
+        plan.kept.surely_out_ms(longest_grace_ms(plan)).unwrap_or(Millis::MAX / 2)
+    }
+
+    fn has_candidate(&self, cluster: usize) -> bool {
+        let fit = |h: &HostId| self.hosts[h.index()].trouble.is_none();
+        let is_new = |name: &str| self.plan.hosts.iter().all(|h| h.name != name);
+        self.clusters[cluster].spares.iter().any(fit)
+            || self.plan.clusters[cluster].reserve.iter().any(|h| is_new(&h.name))
+    }
+
+    /// The next host that may step in: spares first, then hosts on offer that nobody has contacted yet.
+    pub(super) fn next_candidate(&mut self, cluster: usize) -> Option<HostId> {
+        while let Some(spare) = self.clusters[cluster].spares.pop_front() {
+            if self.hosts[spare.index()].trouble.is_none() {
+                return Some(spare);
+            }
+        }
+        while !self.plan.clusters[cluster].reserve.is_empty() {
+            let host = self.plan.clusters[cluster].reserve.remove(0);
+            if self.plan.hosts.iter().any(|h| h.name == host.name) {
+                continue;
+            }
+            let id = HostId(u32::try_from(self.hosts.len()).expect("hosts are counted in 32 bits"));
+            self.plan.hosts.push(host);
+            self.plan.clusters[cluster].spares.push(id);
+            self.hosts.push(HostRun::new(id));
+            self.places.push(None);
+            return Some(id);
+        }
+        None
+    }
+
+    /// When a place that is free may be given away.
+    pub(super) fn vacancy_at(&self) -> Option<Millis> {
+        let members = self.clusters.iter().flat_map(|c| &c.members);
+        members.filter_map(|m| m.vacant_at).filter(|at| *at > self.now).min()
+    }
+
+    /// What the host that held a place has done there does not count any more.
+    pub(super) fn supersede(&mut self, host: HostId) {
+        self.tasks.iter_mut().filter(|t| t.host == host).for_each(|t| t.is_superseded = true);
+    }
+
+    /// Hosts that were given up and are back: they take their places again, or are told to stop and are cleaned up.
+    pub(super) fn receive_returned(&mut self, effects: &mut Vec<Effect>) {
+        for number in 0..self.hosts.len() {
+            let host = &self.hosts[number];
+            if host.ending != Ending::Away || !host.is_up() || !host.has_reported() {
+                continue;
+            }
+            let id = host.id;
+            let absence = self.absent.iter().position(|a| a.host == id);
+            let absence = absence.map(|n| self.absent.swap_remove(n));
+            match absence.filter(|a| self.is_wanted_back(a)) {
+                Some(absence) if self.stopping.is_none() => self.take_back(absence),
+                Some(_) | None => self.begin_collecting(number, 1, effects),
+            }
+        }
+    }
+
+    /// Whether what runs on a host that is back is to go on in its place.
+    fn is_wanted_back(&self, absence: &Absence) -> bool {
+        let on_it = || self.tasks.iter().filter(|t| t.host == absence.host);
+        // What it had not begun or was waiting for has been taken from it.
+        let is_whole =
+            on_it().all(|t| !t.was_starting()) && !absence.stands.contains(&StepStand::AtBarrier);
+        if !is_whole || !on_it().any(TaskRun::ran_on) {
+            return false;
+        }
+        let member = &self.clusters[absence.cluster].members[absence.place];
+        if member.host == absence.host {
+            return member.vacant_at.is_some();
+        }
+        let kept = &self.plan.clusters[absence.cluster].kept;
+        if kept.replace == Replace::AfterLease {
+            return false;
+        }
+        match kept.service.on_return {
+            OnReturn::KeepOriginal => kept.service.class.stop_after_ms().is_none(),
+            OnReturn::KeepNew => false,
+            OnReturn::LongestRunning => {
+                let since = |host| {
+                    let here = self.tasks.iter().filter(move |t| t.host == host);
+                    here.filter_map(|t| t.running_since).min().unwrap_or(Millis::MAX)
+                };
+                since(absence.host) < since(member.host)
+            }
+        }
+    }
+
+    fn take_back(&mut self, absence: Absence) {
+        let Absence { host, cluster, place, stands } = absence;
+        let member = &mut self.clusters[cluster].members[place];
+        let new = std::mem::replace(&mut member.host, host);
+        member.stage = Stage::Executing(stands);
+        member.vacant_at = None;
+        if new != host {
+            self.retire(new);
+        }
+        self.places[host.index()] = Some((cluster, place));
+        self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::find_again);
+        let host = &mut self.hosts[host.index()];
+        host.ending = Ending::Serving;
+        host.trouble = None;
+    }
+
+    /// A host that has stepped in is not wanted any more: the one before it is back.
+    fn retire(&mut self, host: HostId) {
+        self.supersede(host);
+        self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::lose);
+        self.hosts[host.index()].former = self.places[host.index()].take();
+        let why = Tainted::new("the host before it is back");
+        self.hosts[host.index()].trouble.get_or_insert(why);
+        let (entrant, now) = (Entrant(host.0), self.now);
+        for cluster in &mut self.clusters {
+            cluster.prepare.fail(entrant, now);
+            cluster.ready.fail(entrant, now);
+        }
+        self.leave_named_barriers(host, "the host before it is back");
+        if self.hosts[host.index()].was_reached() {
+            self.withdraw_starts(host);
+            self.hosts[host.index()].go_away(now, now + 1);
+        } else {
+            self.hosts[host.index()].close(Ending::OutOfReach, now);
+        }
+    }
+
+    /// Starts that no agent has acknowledged become stops: a host that is back must not begin what is another's now.
+    pub(super) fn withdraw_starts(&mut self, host: HostId) {
+        let tasks = &self.tasks;
+        let is_over = |task: u32| tasks.get(task as usize).is_none_or(TaskRun::is_over);
+        self.hosts[host.index()].change_commands(|command| match command {
+            Command::Start { key, .. } if is_over(key.task) => {
+                Some(Command::Stop { key: *key, why: "stop".into() })
+            }
+            _ => None,
+        });
+    }
+
+    /// A cluster has fewer hosts than it needs: whether the run ends for it.
+    pub(super) fn ends_with(&mut self, cluster: usize) -> bool {
+        let kept = &self.plan.clusters[cluster].kept;
+        let on_application = settled(kept.on_failure.application.as_ref());
+        match settled(kept.on_failure.cluster.as_ref()) {
+            Some(Reaction::Continue) => false,
+            Some(Reaction::Drop) => {
+                self.drop_cluster(cluster);
+                false
+            }
+            Some(Reaction::Fail | Reaction::Replace | Reaction::Restart | Reaction::Call(_))
+            | None => !matches!(on_application, Some(Reaction::Continue | Reaction::Drop)),
+        }
+    }
+
+    fn drop_cluster(&mut self, cluster: usize) {
+        for place in 0..self.clusters[cluster].members.len() {
+            let member = &mut self.clusters[cluster].members[place];
+            member.vacant_at = None;
+            if matches!(member.stage, Stage::Out(_) | Stage::Finished) {
+                continue;
+            }
+            let (host, name) = (member.host, self.plan.clusters[cluster].name());
+            let why = Tainted::new(format!("cluster `{name}` goes on without hosts"));
+            self.leave(host, "keep enough hosts", why, None);
+        }
+    }
+}
+
+/// A reaction as it holds without anybody being asked: who is called answers with one of the others.
+fn settled(reaction: Option<&Reaction>) -> Option<&Reaction> {
+    reaction.filter(|r| !matches!(r, Reaction::Call(_)))
+}
+
+fn longest_grace_ms(cluster: &PlannedCluster) -> u64 {
+    let graces = cluster.spec.execution.iter().filter_map(|step| match &step.action {
+        Action::Process(process) => Some(process.stop.grace_ms),
+        Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
+    });
+    graces.max().unwrap_or(0)
+}

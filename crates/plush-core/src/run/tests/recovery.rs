@@ -1,0 +1,253 @@
+//! Claims about what follows when a host or a process is lost after the start.
+
+use super::*;
+use plush_spec::model::{OnReturn, Restart, Service, ServiceClass};
+
+/// `members` hosts that run one process and `spare` hosts beside them, all connected and prepared; one host more is on
+/// offer. Task n runs on host n.
+fn serving(members: u32, spare: u32, change: impl Fn(&mut Cluster)) -> Tale {
+    let mut cluster = cluster(members, vec![runs("w", &[])]);
+    cluster.num_hosts.spare = spare;
+    change(&mut cluster);
+    let mut tale = Tale::of(cluster, (members + spare + 1) as usize);
+    tale.connect_and_prepare();
+    for n in 0..members {
+        tale.report(n, Report::Task(record(n, TaskState::Running { pid: 7, since_us: None })));
+    }
+    tale
+}
+
+fn on_host(reaction: Reaction) -> impl Fn(&mut Cluster) {
+    move |cluster| cluster.on_failure.host = Some(reaction.clone())
+}
+
+fn of_class(class: ServiceClass, on_return: OnReturn) -> impl Fn(&mut Cluster) {
+    move |cluster| cluster.service = Some(Service { class, on_return, ..Service::default() })
+}
+
+impl Tale {
+    /// The link to a host breaks and does not come back until it is given up.
+    fn lose_host(&mut self, host: u32) -> Vec<Effect> {
+        let mut said = self.lose_link(host);
+        for _ in 0..3 {
+            said.extend(self.refuse(host, true));
+            said.extend(self.wait(10_000));
+        }
+        said.extend(self.refuse(host, true));
+        assert_eq!(self.state(host as usize), HostState::Failed);
+        said
+    }
+
+    /// A host that has stepped in is connected, if it is not, and prepared.
+    fn step_in(&mut self, host: u32) -> Vec<Effect> {
+        self.agents.resize(self.agents.len().max(host as usize + 1), (0, 0));
+        self.connect(host);
+        self.prepare(host)
+    }
+
+    fn returns(&mut self, host: u32) -> Vec<Effect> {
+        let mut said = self.wait(30_000);
+        assert_eq!(connecting(&said), [host]);
+        said.extend(self.hello(host, SESSION, 99));
+        said
+    }
+}
+
+#[test]
+fn f01_a_spare_takes_over_after_the_start_with_the_rank_of_the_lost() {
+    let mut tale = serving(3, 1, on_host(Reaction::Replace));
+    let said = tale.lose_host(1);
+    assert_eq!(preparing(&said), [3]);
+    assert!(connecting(&said).iter().all(|host| *host == 1), "only the lost one is looked for");
+    let said = tale.prepare(3);
+    let started = sent(&said);
+    let [(3, Command::Start { spec, .. })] = &started[..] else { panic!("{started:?}") };
+    assert!(spec.environment.contains(&("PLUSH_RANK".into(), "1".into())));
+    for (host, task) in [(0, 0), (2, 2), (3, 3)] {
+        tale.end(host, task, 0);
+    }
+    for host in [0, 2] {
+        tale.cleaned(host);
+    }
+    assert_eq!(outcome(&tale.cleaned(3)), Some(Outcome::Complete), "what was lost does not count");
+}
+
+#[test]
+fn when_no_spare_is_left_a_host_on_offer_is_contacted_and_nobody_else() {
+    let mut tale = serving(2, 0, on_host(Reaction::Replace));
+    let said = tale.lose_host(0);
+    let contacted: Vec<u32> = connecting(&said).into_iter().filter(|host| *host != 0).collect();
+    assert_eq!(contacted, [2]);
+    assert_eq!(tale.run.view().hosts[2].name, "h2");
+    assert_eq!(starts(&tale.step_in(2)), [(2, 2)]);
+}
+
+#[test]
+fn a_host_that_is_not_to_be_replaced_is_dropped_and_the_run_goes_on() {
+    let mut tale = serving(2, 1, on_host(Reaction::Drop));
+    assert_eq!(preparing(&tale.lose_host(0)), [0u32; 0]);
+    assert!(!cleaning(&tale.end(1, 1, 0)).is_empty());
+}
+
+#[test]
+fn a_run_whose_description_says_so_fails_with_a_host() {
+    let mut tale = serving(2, 1, on_host(Reaction::Fail));
+    assert_eq!(stops(&tale.lose_host(0)), [(1, 1)]);
+}
+
+#[test]
+fn a_lost_host_that_comes_back_is_told_to_stop_and_counts_no_more() {
+    let mut tale = serving(2, 1, on_host(Reaction::Replace));
+    tale.lose_host(1);
+    tale.prepare(2);
+    tale.report(2, Report::Task(record(2, TaskState::Running { pid: 7, since_us: None })));
+    assert_eq!(cleaning(&tale.returns(1)), [1]);
+    tale.end(1, 1, 5);
+    tale.cleaned(1);
+    tale.end(0, 0, 0);
+    assert_eq!(cleaning(&tale.end(2, 2, 0)), [0, 2]);
+    tale.cleaned(0);
+    assert_eq!(outcome(&tale.cleaned(2)), Some(Outcome::Complete));
+}
+
+#[test]
+fn a_start_that_nobody_has_acknowledged_is_withdrawn_from_a_lost_host() {
+    let mut tale = serving(2, 1, on_host(Reaction::Replace));
+    tale.lose_host(1);
+    let said = tale.returns(1);
+    assert_eq!(starts(&said), []);
+    assert!(stops(&said).contains(&(1, 1)), "it is told to stop instead");
+}
+
+#[test]
+fn a_service_waits_a_minute_before_it_replaces() {
+    let mut tale = serving(2, 1, of_class(ServiceClass::Service, OnReturn::KeepOriginal));
+    let lost_at = tale.now + 1;
+    assert_eq!(preparing(&tale.lose_host(0)), [0u32; 0]);
+    let waits = lost_at + 60_000 - tale.now;
+    assert_eq!(preparing(&tale.wait(waits - 1)), [0u32; 0]);
+    assert_eq!(preparing(&tale.wait(1)), [2]);
+}
+
+#[test]
+fn a_host_that_is_back_before_it_is_replaced_goes_on() {
+    let kept = |cluster: &mut Cluster| {
+        cluster.service = Some(Service {
+            class: ServiceClass::Service,
+            replace_after_ms: Some(300_000),
+            ..Service::default()
+        });
+    };
+    let mut tale = serving(2, 1, kept);
+    tale.lose_host(0);
+    assert_eq!(cleaning(&tale.returns(0)), [0u32; 0]);
+    assert_eq!(tale.state(0), HostState::Running);
+    assert_eq!(preparing(&tale.wait(600_000)), [0u32; 0]);
+}
+
+#[test]
+fn keep_original_gives_the_place_back_and_keep_new_does_not() {
+    for (on_return, cleaned) in
+        [(OnReturn::KeepOriginal, 2), (OnReturn::LongestRunning, 2), (OnReturn::KeepNew, 0)]
+    {
+        let mut tale = serving(2, 1, of_class(ServiceClass::Service, on_return));
+        tale.lose_host(0);
+        tale.refuse(0, true);
+        tale.wait(30_000);
+        assert_eq!(starts(&tale.prepare(2)), [(2, 2)]);
+        tale.report(2, Report::Task(record(2, TaskState::Running { pid: 7, since_us: None })));
+        tale.refuse(0, true);
+        let mut said = tale.returns(0);
+        if cleaned == 2 {
+            // The one that had stepped in is told over a link of its own.
+            said.extend(tale.wait(1));
+            said.extend(tale.hello(2, SESSION, 99));
+        }
+        assert_eq!(cleaning(&said), [cleaned], "{on_return:?}");
+        let kept = if cleaned == 0 { 2 } else { 0 };
+        assert_eq!(tale.state(kept), HostState::Running, "{on_return:?}");
+    }
+}
+
+#[test]
+fn p7_l3_an_exclusive_place_is_given_away_only_when_the_lease_is_surely_out() {
+    let mut tale = serving(1, 1, of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal));
+    tale.lose_host(0);
+    let given_up_at = tale.now;
+    // The lease of the class, a clock that is one percent slow, the grace of the process and what ending it takes.
+    let out = given_up_at + 60_000 + 600 + 10_000;
+    tale.refuse(0, true);
+    let said = tale.wait(out - tale.now);
+    assert_eq!(preparing(&said), [0u32; 0]);
+    assert_eq!(preparing(&tale.wait(5_000)), [1]);
+}
+
+#[test]
+fn a_run_waits_for_the_replacement_that_it_has_promised() {
+    let mut tale = serving(2, 1, of_class(ServiceClass::Service, OnReturn::KeepNew));
+    tale.lose_host(0);
+    assert_eq!(cleaning(&tale.end(1, 1, 0)), [0u32; 0]);
+    tale.refuse(0, true);
+    assert_eq!(preparing(&tale.wait(60_000)), [2]);
+}
+
+#[test]
+fn a_process_that_failed_for_good_may_cost_its_host_its_place() {
+    let replaces = |cluster: &mut Cluster| cluster.on_failure.process = Some(Reaction::Replace);
+    let mut tale = serving(2, 1, replaces);
+    assert_eq!(preparing(&tale.end(0, 0, 3)), [2]);
+    assert_eq!(starts(&tale.prepare(2)), [(2, 2)]);
+    tale.end(1, 1, 0);
+    tale.end(2, 2, 0);
+    for host in [0, 1] {
+        tale.cleaned(host);
+    }
+    assert_eq!(outcome(&tale.cleaned(2)), Some(Outcome::Complete));
+}
+
+#[test]
+fn an_incarnation_that_is_followed_is_no_end_and_all_output_is_waited_for() {
+    let mut tale = serving(1, 0, on_host(Reaction::Drop));
+    let mut first = exited(0, Exit::Code(1));
+    first.again_in_ms = Some(0);
+    tale.report(0, Report::Task(first));
+    assert_eq!(tale.run.view().tasks[0].state, "restarting");
+    let second = TaskKey { task: 0, incarnation: 2 };
+    let end = TaskState::Exited { exit: Exit::Code(0), out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    tale.report(0, Report::Task(TaskRecord::new(second, end)));
+    let mut said = Vec::new();
+    for key in [second, key(0)] {
+        assert_eq!(cleaning(&said), [0u32; 0]);
+        for stream in [StreamName::Out, StreamName::Err] {
+            said.extend(tale.tell(Event::OutputStored { key, stream, gap_bytes: 0 }));
+        }
+    }
+    assert_eq!(cleaning(&said), [0]);
+    assert!(tale.run.view().problems.is_empty(), "a restart is not a problem of its own (F72)");
+    assert_eq!(outcome(&tale.cleaned(0)), Some(Outcome::Complete));
+}
+
+#[test]
+fn a_process_that_is_to_be_restarted_has_a_rule_though_it_names_none() {
+    let restarts = |cluster: &mut Cluster| cluster.on_failure.process = Some(Reaction::Restart);
+    let tale = serving(1, 0, restarts);
+    let rules = sent(&tale.said).into_iter().filter_map(|(_, command)| match command {
+        Command::Start { spec, .. } => spec.restart,
+        _ => None,
+    });
+    let rules: Vec<_> = rules.collect();
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].backoff_max_ms, Restart::default().backoff_max_ms);
+}
+
+#[test]
+fn a_cluster_may_go_on_below_its_minimum_if_the_description_says_so() {
+    let goes_on = |cluster: &mut Cluster| {
+        cluster.num_hosts.min = Some(2);
+        cluster.on_failure.cluster = Some(Reaction::Continue);
+    };
+    let mut tale = serving(2, 0, goes_on);
+    assert_eq!(stops(&tale.lose_host(0)), []);
+    let mut tale = serving(2, 0, |cluster| cluster.num_hosts.min = Some(2));
+    assert_eq!(stops(&tale.lose_host(0)), [(1, 1)]);
+}
