@@ -2,7 +2,7 @@
 //! Not when to try again, and not what is said after the hellos.
 
 use crate::host_link::Shared;
-use crate::transport::{AgentOrigin, Bootstrap, Deadlines, LinkAccount, Route};
+use crate::transport::{AgentOrigin, Bootstrap, Deadlines, LinkAccount, Route, Tries};
 use crate::wire::Wire;
 use plush_core::plan::HostId;
 use plush_core::run::{ConnectFailure, Event};
@@ -25,6 +25,8 @@ pub struct Goal {
     pub stop_after_ms: Option<u64>,
     pub session: u64,
     pub received: u64,
+    /// How long the last login took, of a host that has been reached.
+    pub login_ms: Option<u64>,
 }
 
 /// A link with an agent that has said hello.
@@ -71,10 +73,14 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
     let began = Instant::now();
     let bootstrap = Bootstrap::new(&shared.run, &goal.name, Arc::clone(&shared.agents));
     let bootstrap = bootstrap.map_err(|f| told(&f))?;
-    let deadlines = Deadlines::default();
+    let deadlines = Deadlines { lateness: Some(shared.factor.clone()), ..Deadlines::default() };
+    let (deadlines, tries) = match goal.login_ms {
+        Some(ms) => (deadlines.of_known_host(Duration::from_millis(ms)), Tries::Once),
+        None => (deadlines, Tries::Patient),
+    };
     let link = shared
         .pacer
-        .connect(&shared.ssh, &goal.route, &bootstrap, &deadlines, &logged_in)
+        .connect(&shared.ssh, &goal.route, &bootstrap, (&deadlines, tries), &logged_in)
         .await
         .map_err(|f| told(&f))?;
     let account = link.account.clone();

@@ -77,6 +77,8 @@ pub struct HostLink {
     pulse: Pulse,
     /// At most one is under way, be it for the first link, the next, or a second one beside a link that is silent.
     attempt: Option<Attempt>,
+    /// How long the last login took.
+    login_ms: Option<u64>,
     /// They outlive a link: a stream that waits for one is not synchronised a second time.
     syncs: JoinSet<(Sync, std::io::Result<()>)>,
     /// What is known of the host's clock on this link.
@@ -102,6 +104,7 @@ impl HostLink {
             id,
             pulse: Pulse::new(hosts),
             attempt: None,
+            login_ms: None,
             syncs: JoinSet::new(),
             output: HostOutput::new(shared.run_dir.output(&name)),
             lines: Lines::new(name.clone(), shared.lines.clone()),
@@ -150,6 +153,7 @@ impl HostLink {
                 stop_after_ms: self.stop_after_ms,
                 session,
                 received,
+                login_ms: self.login_ms,
             };
             self.attempt = Some(Attempt::begin(goal, Arc::clone(&self.shared)));
         }
@@ -164,6 +168,7 @@ impl HostLink {
     }
 
     async fn welcome(&mut self, event: Event, handshake_ms: u64) {
+        self.login_ms = Some(handshake_ms);
         self.pulse.linked(self.now(), handshake_ms);
         self.say(event).await;
     }

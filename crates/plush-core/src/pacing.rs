@@ -15,6 +15,8 @@ pub enum Verdict {
     Connected,
     /// The server sheds load.
     PushedBack,
+    /// The host had let us in, and then was cut off or too slow: what all of them share has too much to do.
+    Interrupted,
     /// The network or the host may recover.
     Retryable,
     /// Trying again changes nothing.
@@ -77,8 +79,13 @@ pub struct Limits {
     pub first_budget: f64,
     /// At most per lane.
     pub max_budget: f64,
-    /// At most in all lanes together: the controller's own arithmetic.
+    /// At most in all lanes together: the controller's own arithmetic. Halved when attempts are cut off, down to
+    /// [`Self::least_together`].
     pub together: usize,
+    /// So many in all lanes are always allowed.
+    pub least_together: usize,
+    /// Attempts at most at a host that is cut off each time.
+    pub interrupted_attempts: u32,
     /// Before the second attempt; doubles each time.
     pub first_delay_ms: u64,
     /// At most between attempts.
@@ -95,6 +102,8 @@ impl Default for Limits {
             first_budget: 8.0,
             max_budget: 64.0,
             together: 128,
+            least_together: 8,
+            interrupted_attempts: 4,
             first_delay_ms: 250,
             max_delay_ms: 4_000,
             push_back_patience_ms: 50_000,
@@ -113,6 +122,9 @@ pub struct Pacing {
     /// Waiting tickets by the time from which they may start, then by age.
     waiting: BTreeSet<(u64, Ticket)>,
     in_flight: usize,
+    /// Allowed in all lanes together at present, and when it was halved last.
+    together: usize,
+    halved_at_ms: Option<u64>,
     given_up: Vec<(Ticket, u32)>,
 }
 
@@ -130,6 +142,7 @@ struct Wish {
     lanes: Vec<String>,
     attempts: u32,
     first_started_ms: Option<u64>,
+    started_ms: u64,
     state: State,
 }
 
@@ -149,6 +162,8 @@ impl Pacing {
     /// The seed spreads the retries; the same seed and facts give the same effects.
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self {
+            together: limits.together,
+            halved_at_ms: None,
             limits,
             seed,
             lanes: BTreeMap::new(),
@@ -184,7 +199,7 @@ impl Pacing {
         let due: Vec<(u64, Ticket)> =
             self.waiting.range(..=(now_ms, Ticket(u64::MAX))).copied().collect();
         for (from_ms, ticket) in due {
-            if self.in_flight >= self.limits.together {
+            if self.in_flight >= self.together {
                 break;
             }
             if self.has_room(ticket) {
@@ -219,7 +234,10 @@ impl Pacing {
             });
         }
         let state = State::Waiting { from_ms: now_ms };
-        self.wishes.insert(ticket, Wish { lanes, attempts: 0, first_started_ms: None, state });
+        self.wishes.insert(
+            ticket,
+            Wish { lanes, attempts: 0, first_started_ms: None, started_ms: now_ms, state },
+        );
         self.waiting.insert((now_ms, ticket));
     }
 
@@ -235,6 +253,7 @@ impl Pacing {
         let wish = self.wishes.get_mut(&ticket).expect("a waiting ticket has its wish");
         wish.attempts += 1;
         wish.first_started_ms.get_or_insert(now_ms);
+        wish.started_ms = now_ms;
         wish.state = State::InFlight { started_ms: now_ms };
         self.in_flight += 1;
         for name in &wish.lanes {
@@ -250,8 +269,10 @@ impl Pacing {
                 if started_ms.is_some() {
                     self.grow(ticket);
                 }
+                self.together = (self.together + 1).min(self.limits.together);
                 self.forget(ticket);
             }
+            Verdict::Interrupted => self.interrupted(now_ms, ticket),
             Verdict::PushedBack => {
                 if let Some(started_ms) = started_ms {
                     self.shrink(now_ms, started_ms, ticket);
@@ -260,6 +281,20 @@ impl Pacing {
             }
             Verdict::Retryable => self.again_or_give_up(now_ms, ticket, self.limits.patience_ms),
             Verdict::Permanent => self.give_up(ticket),
+        }
+    }
+
+    /// Halves what may be in flight, once for all that were cut off in one burst.
+    fn interrupted(&mut self, now_ms: u64, ticket: Ticket) {
+        let Some(wish) = self.wishes.get(&ticket) else { return };
+        let (attempts, started_ms) = (wish.attempts, wish.started_ms);
+        if self.halved_at_ms.is_none_or(|at| started_ms > at) {
+            self.together = (self.together / 2).max(self.limits.least_together);
+            self.halved_at_ms = Some(now_ms);
+        }
+        match attempts < self.limits.interrupted_attempts {
+            true => self.again_or_give_up(now_ms, ticket, u64::MAX),
+            false => self.give_up(ticket),
         }
     }
 
@@ -441,6 +476,37 @@ mod tests {
             pacing.decide(9_000),
             vec![PacingEffect::GiveUp { ticket: Ticket(0), attempts: 1 }]
         );
+    }
+
+    #[test]
+    fn a_host_that_was_cut_off_late_is_tried_again_but_not_for_ever() {
+        let mut pacing = pacing(1);
+        let (mut now, mut attempts) = (0, 0);
+        loop {
+            match pacing.decide(now).first() {
+                Some(PacingEffect::Start { .. }) => attempts += 1,
+                Some(PacingEffect::GiveUp { .. }) => break,
+                None => {}
+            }
+            pacing.absorb(now + 100, PacingEvent::LoggedIn { ticket: Ticket(0) });
+            end(&mut pacing, now + 20_000, Ticket(0), Verdict::Interrupted);
+            now = pacing.wake_at(now + 20_000).unwrap_or(now + 20_000);
+        }
+        assert_eq!(attempts, Limits::default().interrupted_attempts);
+    }
+
+    #[test]
+    fn hosts_that_are_cut_off_together_halve_what_is_in_flight_once() {
+        let mut pacing = Pacing::new(Limits::default(), 7);
+        for ticket in 0..400 {
+            let lanes = vec![format!("web{ticket}:22")];
+            pacing.absorb(0, PacingEvent::Wanted { ticket: Ticket(ticket), lanes });
+        }
+        let first = started(&pacing.decide(0));
+        assert_eq!(first.len(), 128);
+        first.iter().for_each(|ticket| pacing.absorb(9, PacingEvent::LoggedIn { ticket: *ticket }));
+        first.iter().for_each(|ticket| end(&mut pacing, 10, *ticket, Verdict::Interrupted));
+        assert_eq!(started(&pacing.decide(10)).len(), 64);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::deadline::{Deadlines, Watchdog};
 use super::failure::{ConnectFailure, Stage};
@@ -22,6 +23,10 @@ const STANDING: &str = include_str!("standing.sh");
 const NOISE_TOLERATED_BYTES: u64 = 16 << 20;
 /// A message of the script is at most this long.
 const MESSAGE_LIMIT_BYTES: usize = 8192;
+/// So many hosts are sent the agent at once: our uplink, and what many hosts share, is better used in turns.
+const UPLOADS_TOGETHER: usize = 32;
+/// A host that takes longer than this is slow itself: it does not hold up the others any more.
+const TURN: Duration = Duration::from_secs(5);
 /// Directories that may turn out to be unusable during the upload.
 const MAX_ROUNDS: usize = 4;
 
@@ -73,13 +78,15 @@ pub struct AgentShelf {
     own: String,
     found: Mutex<BTreeMap<String, Arc<AgentFile>>>,
     lookup: AgentLookup,
+    turns: Arc<Semaphore>,
 }
 
 impl AgentShelf {
     /// A shelf with the controller's own agent; others are looked up when a host asks.
     pub fn new(machine: &str, own: AgentFile, lookup: AgentLookup) -> Self {
         let found = BTreeMap::from([(machine.to_owned(), Arc::new(own))]);
-        Self { own: machine.to_owned(), found: Mutex::new(found), lookup }
+        let turns = Arc::new(Semaphore::new(UPLOADS_TOGETHER));
+        Self { own: machine.to_owned(), found: Mutex::new(found), lookup, turns }
     }
 
     /// The agent for a machine, if there is one.
@@ -91,6 +98,12 @@ impl AgentShelf {
         let file = Arc::new((self.lookup)(machine)?);
         found.insert(machine.to_owned(), Arc::clone(&file));
         Some(file)
+    }
+
+    /// Waits until one more host may be sent an agent.
+    async fn turn(&self) -> OwnedSemaphorePermit {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        turn.expect("turns are given as long as there is a shelf")
     }
 
     fn digests(&self) -> Vec<(String, String)> {
@@ -295,6 +308,7 @@ impl Talk {
             let file = agent_for(bootstrap, system, &need.machine)?;
             let bytes = if need.packed { &file.packed } else { &file.raw };
             sent_bytes = bytes.len() as u64;
+            let turn = dog.wait_for_turn(bootstrap.agents.turn()).await;
             let upload = async {
                 match need.in_stream {
                     true => self.upload_in_stream(bytes).await,
@@ -306,6 +320,7 @@ impl Talk {
                     }
                 }
             };
+            let upload = holding_for(TURN, turn, upload);
             said = dog.guard_alone(Stage::Upload, deadlines.upload, upload).await?;
             refused = need.refused;
             if let Said::Broken { .. } = &said {
@@ -371,6 +386,17 @@ impl Talk {
             said => explain(said, stage, &mut pipe.aside).await,
         }
     }
+}
+
+/// Performs a step, holding something for its length or this long.
+async fn holding_for<H, T>(limit: Duration, held: H, step: impl Future<Output = T>) -> T {
+    tokio::pin!(step);
+    tokio::select! {
+        biased;
+        done = &mut step => return done,
+        () = tokio::time::sleep(limit) => drop(held),
+    }
+    step.await
 }
 
 /// Why there was no message.
@@ -573,8 +599,7 @@ async fn explain(
         Ok(said) => Ok(said),
         Err(Silence::Ended) => {
             aside.settled(Duration::from_millis(500)).await;
-            let cause = format!("the connection ended; it said: {}", aside.last_words());
-            Err(ConnectFailure::retryable(stage, cause))
+            Err(ConnectFailure::interrupted(stage, cut_off(aside)))
         }
         Err(Silence::TooMuchNoise) => {
             let cause = format!(
@@ -591,6 +616,17 @@ async fn explain(
         Err(Silence::Read(e)) => {
             Err(ConnectFailure::retryable(stage, format!("read from the host: {e}")))
         }
+    }
+}
+
+/// How the script came to an end before it had said all.
+fn cut_off(aside: &super::link::Aside) -> String {
+    let end = aside.end().unwrap_or_else(|| "no exit status".to_owned());
+    match aside.last_words() {
+        said if said.is_empty() => {
+            format!("the command on the host ended ({end}) and said nothing")
+        }
+        said => format!("the command on the host ended ({end}); it said: {said}"),
     }
 }
 

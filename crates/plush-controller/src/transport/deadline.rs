@@ -5,9 +5,17 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::failure::{ConnectFailure, Stage};
+use super::failure::{ConnectFailure, FailureClass, Stage};
+
+/// A connection to a host that has been reached before is given no less than this: the second SYN comes after a second.
+const LEAST_TCP: Duration = Duration::from_secs(2);
+/// A timer that rings so much too late says that this process did not run: what came meanwhile is read first.
+const RANG_LATE: Duration = Duration::from_millis(250);
+/// The most by which our own lateness multiplies a limit.
+const MOST_FACTOR: u32 = 8;
 
 /// How long each stage may take. A stage also ends when the whole has taken too long.
 #[derive(Clone, Debug)]
@@ -28,6 +36,8 @@ pub struct Deadlines {
     pub upload: Duration,
     /// Everything but the upload.
     pub total: Duration,
+    /// By what the controller's own lateness multiplies all of these; `None` where nobody measures it.
+    pub lateness: Option<watch::Receiver<u64>>,
 }
 
 impl Default for Deadlines {
@@ -42,7 +52,17 @@ impl Default for Deadlines {
             shell: seconds(10),
             upload: seconds(180),
             total: seconds(19),
+            lateness: None,
         }
+    }
+}
+
+impl Deadlines {
+    /// The same for a host whose login took so long the last time. That is seven round trips at least, so a connection
+    /// that is not there after it will not come.
+    #[must_use]
+    pub fn of_known_host(self, login: Duration) -> Self {
+        Self { tcp: login.max(LEAST_TCP).min(self.tcp), ..self }
     }
 }
 
@@ -54,6 +74,11 @@ pub(crate) struct Watchdog {
     entered: Instant,
     stage: Stage,
     passed: Vec<(Stage, Duration)>,
+    lateness: Option<watch::Receiver<u64>>,
+    /// The worst of this attempt.
+    factor: u32,
+    /// What the limit of the whole does not count.
+    uncounted: Duration,
 }
 
 impl Watchdog {
@@ -65,6 +90,9 @@ impl Watchdog {
             entered: now,
             stage: Stage::Settings,
             passed: Vec::new(),
+            lateness: deadlines.lateness.clone(),
+            factor: 1,
+            uncounted: Duration::ZERO,
         }
     }
 
@@ -84,8 +112,22 @@ impl Watchdog {
         limit: Duration,
         step: impl Future<Output = Result<T, ConnectFailure>>,
     ) -> Result<T, ConnectFailure> {
-        let left = self.total.saturating_sub(self.began.elapsed());
-        self.guard_alone(stage, limit.min(left), step).await
+        self.notice_lateness();
+        let left = self
+            .total
+            .saturating_sub(self.began.elapsed().saturating_sub(self.uncounted) / self.factor);
+        self.enter(stage);
+        let before = Instant::now();
+        let result = self.in_time(limit.min(left), step).await;
+        let waited = before.elapsed();
+        match result {
+            // It had let us in, slowly, and was not given the time that this stage is due: nothing is proved.
+            None if stage == Stage::Shell && left < limit => {
+                Err(ConnectFailure { class: FailureClass::Interrupted, ..silent(stage, waited) })
+            }
+            None => Err(silent(stage, waited)),
+            Some(result) => result,
+        }
     }
 
     /// Runs a step that the limit of the whole does not count.
@@ -97,11 +139,49 @@ impl Watchdog {
     ) -> Result<T, ConnectFailure> {
         self.enter(stage);
         let before = Instant::now();
-        let result = tokio::time::timeout(limit, step).await;
-        if stage == Stage::Upload {
-            self.total += before.elapsed();
+        let result = self.in_time(limit, step).await;
+        self.uncounted += before.elapsed();
+        result.unwrap_or_else(|| Err(silent(stage, before.elapsed())))
+    }
+
+    /// Waits for the agent's turn to be sent, which is no fault of the host's.
+    pub(crate) async fn wait_for_turn<T>(&mut self, turn: impl Future<Output = T>) -> T {
+        let before = Instant::now();
+        let turn = turn.await;
+        self.uncounted += before.elapsed();
+        turn
+    }
+
+    /// None when the limit has passed, which is longer while this process is late itself.
+    async fn in_time<T>(&mut self, limit: Duration, step: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(step);
+        self.notice_lateness();
+        let mut due = Instant::now() + limit * self.factor;
+        let last = Instant::now() + limit * MOST_FACTOR;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut step => return Some(done),
+                () = tokio::time::sleep_until(due) => {}
+            }
+            let (before, late) = (self.factor, due.elapsed());
+            self.notice_lateness();
+            due += limit * (self.factor - before);
+            if late >= RANG_LATE {
+                due += late;
+            }
+            due = due.min(last);
+            if due <= Instant::now() {
+                return None;
+            }
         }
-        result.unwrap_or_else(|_| Err(silent(stage, before.elapsed())))
+    }
+
+    fn notice_lateness(&mut self) {
+        if let Some(lateness) = &self.lateness {
+            let now = u32::try_from(*lateness.borrow()).unwrap_or(MOST_FACTOR);
+            self.factor = self.factor.max(now).min(MOST_FACTOR);
+        }
     }
 
     /// Since the attempt began.
@@ -131,4 +211,79 @@ fn silent(stage: Stage, waited: Duration) -> ConnectFailure {
         Stage::AgentDir | Stage::Upload => "the agent was not taken",
     };
     ConnectFailure::retryable(stage, format!("{what} within {:.1} s", waited.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A hundredth of the defaults.
+    fn short() -> Deadlines {
+        Deadlines { total: Duration::from_millis(190), ..Deadlines::default() }
+    }
+
+    async fn silent_for(
+        dog: &mut Watchdog,
+        stage: Stage,
+        limit_ms: u64,
+    ) -> (Duration, FailureClass) {
+        let before = Instant::now();
+        let step = std::future::pending::<Result<(), ConnectFailure>>();
+        let failure = dog.guard(stage, Duration::from_millis(limit_ms), step).await.unwrap_err();
+        (before.elapsed(), failure.class)
+    }
+
+    #[tokio::test]
+    async fn f29_a_login_that_hangs_is_given_up_after_its_stage_s_limit_and_is_its_own_fault() {
+        let mut dog = Watchdog::new(&short());
+        let (took, class) = silent_for(&mut dog, Stage::Shell, 100).await;
+        assert!(took.as_millis() >= 100);
+        assert_eq!(class, FailureClass::Retryable);
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_becomes_late_gives_the_stage_more_time() {
+        let (factors, factor) = watch::channel(1);
+        let mut dog = Watchdog::new(&Deadlines { lateness: Some(factor), ..short() });
+        let slowing = async {
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            factors.send_replace(3);
+        };
+        let ((took, _), ()) = tokio::join!(silent_for(&mut dog, Stage::Banner, 90), slowing);
+        assert!(took.as_millis() >= 270, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_is_cut_short_by_those_before_it_proves_nothing() {
+        let mut dog = Watchdog::new(&short());
+        let slowly = async {
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            Ok(())
+        };
+        dog.guard(Stage::Auth, Duration::from_millis(100), slowly).await.unwrap();
+        let slowly = async {
+            tokio::time::sleep(Duration::from_millis(80)).await;
+            Ok(())
+        };
+        dog.guard(Stage::Shell, Duration::from_millis(100), slowly).await.unwrap();
+        let (took, class) = silent_for(&mut dog, Stage::Shell, 100).await;
+        assert_eq!(class, FailureClass::Interrupted, "after {took:?}");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_turn_is_not_the_host_s_time() {
+        let mut dog = Watchdog::new(&short());
+        dog.wait_for_turn(tokio::time::sleep(Duration::from_millis(600))).await;
+        let (took, class) = silent_for(&mut dog, Stage::Shell, 100).await;
+        assert!(took.as_millis() >= 100, "{took:?}");
+        assert_eq!(class, FailureClass::Retryable);
+    }
+
+    #[test]
+    fn f01_a_known_host_is_given_as_long_as_its_login_took_within_bounds() {
+        let tcp =
+            |ms| Deadlines::default().of_known_host(Duration::from_millis(ms)).tcp.as_millis();
+        assert_eq!((tcp(40), tcp(3_000), tcp(16_000)), (2_000, 3_000, 10_000));
+    }
 }

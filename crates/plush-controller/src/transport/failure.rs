@@ -54,6 +54,8 @@ impl fmt::Display for Stage {
 pub enum FailureClass {
     /// The server sheds load: try again, with fewer handshakes in flight.
     PushedBack,
+    /// The host had let us in and was cut off, or had been too slow to be judged: try again, with less at once.
+    Interrupted,
     /// The network or the host may recover: try again later.
     Retryable,
     /// Trying again changes nothing, and may lock an account.
@@ -84,6 +86,10 @@ impl ConnectFailure {
 
     pub(crate) fn retryable(stage: Stage, cause: impl Into<String>) -> Self {
         Self::new(stage, FailureClass::Retryable, cause)
+    }
+
+    pub(crate) fn interrupted(stage: Stage, cause: impl Into<String>) -> Self {
+        Self::new(stage, FailureClass::Interrupted, cause)
     }
 
     pub(crate) fn pushed_back(cause: impl Into<String>) -> Self {

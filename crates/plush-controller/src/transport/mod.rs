@@ -36,7 +36,7 @@ pub use self::doctor::{DoctorReport, examine};
 pub use self::failure::{ConnectFailure, FailureClass, Stage};
 pub use self::known_hosts::{KeyName, KnownHosts, Offer, OfferedKey, Refusal};
 pub use self::link::{AgentOrigin, Aside, Client, Link, LinkAccount, Reader, Writer};
-pub use self::pacer::Pacer;
+pub use self::pacer::{Pacer, Tries};
 pub use self::plan::{Preference, Ssh, SshOptions};
 pub use self::ssh_config::{AddressFamily, HostSettings, LocalUser, SshConfig};
 pub use self::tainted::escape;

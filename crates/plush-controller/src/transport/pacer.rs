@@ -28,6 +28,15 @@ enum Message {
     Happened(PacingEvent),
 }
 
+/// Who tries again when a host cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tries {
+    /// The pacer, for as long as its limits say.
+    Patient,
+    /// The caller, who judges the host by each attempt that fails.
+    Once,
+}
+
 enum Turn {
     Go,
     GiveUp { attempts: u32 },
@@ -48,7 +57,7 @@ impl Pacer {
         ssh: &Ssh,
         route: &Route,
         bootstrap: &Bootstrap,
-        deadlines: &Deadlines,
+        (deadlines, tries): (&Deadlines, Tries),
         touched: &watch::Sender<bool>,
     ) -> Result<Link, ConnectFailure> {
         let Route::Ssh(address) = route else {
@@ -72,6 +81,11 @@ impl Pacer {
                 Ok(link) => {
                     place.ended(Verdict::Connected);
                     return Ok(link);
+                }
+                Err(failure)
+                    if failure.class == FailureClass::Retryable && tries == Tries::Once =>
+                {
+                    return Err(failure);
                 }
                 Err(failure) => {
                     place.ended(verdict(failure.class));
@@ -175,6 +189,7 @@ async fn own(mut pacing: Pacing, mut messages: mpsc::UnboundedReceiver<Message>)
 fn verdict(class: FailureClass) -> Verdict {
     match class {
         FailureClass::PushedBack => Verdict::PushedBack,
+        FailureClass::Interrupted => Verdict::Interrupted,
         FailureClass::Retryable => Verdict::Retryable,
         FailureClass::Permanent => Verdict::Permanent,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plush_controller::transport::{Deadlines, Limits, Pacer, Preference, connect};
+use plush_controller::transport::{Deadlines, Limits, Pacer, Preference, Tries, connect};
 
 use tokio::sync::watch;
 
@@ -22,7 +22,15 @@ async fn f33_two_hundred_hosts_behind_one_default_sshd_all_connect() {
             let (ssh, pacer) = (Arc::clone(&ssh), pacer.clone());
             tokio::spawn(async move {
                 let (route, touched) = (route(&format!("host{n}")), watch::channel(false).0);
-                pacer.connect(&ssh, &route, &bootstrap(), &Deadlines::default(), &touched).await
+                pacer
+                    .connect(
+                        &ssh,
+                        &route,
+                        &bootstrap(),
+                        (&Deadlines::default(), Tries::Patient),
+                        &touched,
+                    )
+                    .await
             })
         })
         .collect();

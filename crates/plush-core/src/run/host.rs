@@ -19,9 +19,10 @@ const BAD_LINKS_MAX: u32 = 12;
 const RETRY_MAX_MS: Millis = 16_000;
 /// A host that never answered is given up after so many attempts.
 const FIRST_ATTEMPTS: u32 = 4;
-/// A host that had answered is dead after so long without it, or so many times the silence that is tolerated of its
-/// link, and no sooner than after this many attempts.
+/// A host that had answered is dead after so long without it, and so many times what is tolerated of its link beyond the
+/// least, and no sooner than after this many attempts. Sooner where another host can step in: there waiting costs work.
 const DEAD_MS: Millis = 30_000;
+const REPLACED_MS: Millis = 12_000;
 const DEAD_LIMITS: Millis = 4;
 const DEAD_ATTEMPTS: u32 = 3;
 
@@ -122,6 +123,15 @@ pub(super) enum Patience {
     GiveUp,
 }
 
+/// For what a host that is silent is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Nobody else can do its work: a partition of half a minute is outlasted.
+    Itself,
+    /// Another host is to step in as soon as it is certain.
+    Replacement,
+}
+
 /// Whether a host may be called dead now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdicts {
@@ -203,9 +213,11 @@ impl HostRun {
     pub fn connect_failed(
         &mut self,
         failure: &ConnectFailure,
+        awaited: Awaited,
         verdicts: Verdicts,
         now: Millis,
     ) -> Patience {
+        let long = self.dead_ms(awaited);
         let attempt = match (self.link, self.suspicion) {
             (Link::Connecting { attempt } | Link::Unwanted { attempt }, _) => attempt,
             (Link::Up, Some(Suspicion { race: Race::Running { attempt }, .. })) => attempt,
@@ -215,12 +227,17 @@ impl HostRun {
         let patience = match self.silent_since() {
             None if failure.retry && attempt < FIRST_ATTEMPTS => Patience::TryAgain,
             None => Patience::GiveUp,
-            Some(since) if attempt >= DEAD_ATTEMPTS && self.is_dead(now - since, verdicts) => {
+            Some(since) if attempt >= DEAD_ATTEMPTS && is_dead(now - since, long, verdicts) => {
                 Patience::GiveUp
             }
             Some(_) => Patience::TryAgain,
         };
         let until = now + self.pause(attempt);
+        // Enough have failed: one more is to fail or succeed as soon as the silence has been long enough.
+        let until = match self.silent_since().map(|since| since + long) {
+            Some(due) if attempt >= DEAD_ATTEMPTS && due > now => until.min(due),
+            Some(_) | None => until,
+        };
         match (&mut self.suspicion, patience) {
             (Some(suspicion), Patience::TryAgain) if self.link == Link::Up => {
                 suspicion.race = Race::Waiting { until, attempt };
@@ -231,11 +248,13 @@ impl HostRun {
         patience
     }
 
-    fn is_dead(&self, silent_ms: Millis, verdicts: Verdicts) -> bool {
-        let long = DEAD_MS.max(DEAD_LIMITS * self.limit_ms);
-        match verdicts {
-            Verdicts::Given => silent_ms >= long,
-            Verdicts::Frozen { beyond_ms } => beyond_ms.is_some_and(|ms| silent_ms >= long.max(ms)),
+    /// How long a host is waited for. Its link's own slowness counts, since attempts at a slow link take longer.
+    fn dead_ms(&self, awaited: Awaited) -> Millis {
+        match awaited {
+            Awaited::Itself => DEAD_MS.max(DEAD_LIMITS * self.limit_ms),
+            Awaited::Replacement => {
+                REPLACED_MS + DEAD_LIMITS * self.limit_ms.saturating_sub(LEAST_LIMIT_MS)
+            }
         }
     }
 
@@ -269,8 +288,8 @@ impl HostRun {
     }
 
     /// In words, after how much silence and how many attempts it was given up.
-    pub fn last_word(&self) -> String {
-        let seconds = DEAD_MS.max(DEAD_LIMITS * self.limit_ms) / 1000;
+    pub fn last_word(&self, awaited: Awaited) -> String {
+        let seconds = self.dead_ms(awaited) / 1000;
         format!(
             "dead: not heard for {seconds} s, and {DEAD_ATTEMPTS} attempts or more failed, the last while "
         )
@@ -546,5 +565,12 @@ impl HostRun {
     fn pause(&self, attempt: u32) -> Millis {
         let base = RETRY_MIN_MS.saturating_mul(1 << attempt.min(6)).min(RETRY_MAX_MS);
         base / 2 + u64::from(self.id.0).wrapping_mul(7_919) % (base / 2)
+    }
+}
+
+fn is_dead(silent_ms: Millis, long_ms: Millis, verdicts: Verdicts) -> bool {
+    match verdicts {
+        Verdicts::Given => silent_ms >= long_ms,
+        Verdicts::Frozen { beyond_ms } => beyond_ms.is_some_and(|ms| silent_ms >= long_ms.max(ms)),
     }
 }

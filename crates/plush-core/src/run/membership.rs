@@ -1,13 +1,13 @@
 //! Who takes part: spares step in, members leave, clusters keep their minimum.
 //! Not the links of hosts: see `host`.
 
-use super::host::Ending;
+use super::host::{Awaited, Ending};
 use super::member::Stage;
 use super::task::TaskRun;
 use super::{Run, Stopping};
 use crate::Millis;
 use crate::barrier::Entrant;
-use crate::plan::HostId;
+use crate::plan::{HostId, Replace};
 use plush_protocol::Tainted;
 
 /// A host that was given up is looked for so often, unless its cluster says otherwise.
@@ -45,6 +45,17 @@ impl Run {
     /// A task of the run was started on that host: its place is not given to another before recovery is asked for.
     pub(super) fn has_begun(&self, host: HostId) -> bool {
         self.tasks.iter().any(|t| t.host == host)
+    }
+
+    /// What is waited for while a host is silent.
+    pub(super) fn awaited(&self, host: HostId) -> Awaited {
+        let Some((cluster, _)) = self.places[host.index()] else { return Awaited::Itself };
+        let is_replaced = self.has_candidate(cluster)
+            && (!self.has_begun(host) || self.plan.clusters[cluster].kept.replace != Replace::Never);
+        match is_replaced && self.stopping.is_none() {
+            true => Awaited::Replacement,
+            false => Awaited::Itself,
+        }
     }
 
     pub(super) fn take_over(&mut self, cluster: usize, place: usize, spare: HostId) {

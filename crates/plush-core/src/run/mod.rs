@@ -275,7 +275,7 @@ impl Run {
     }
 
     fn connect_failed(&mut self, host: HostId, failure: ConnectFailure) {
-        let (now, verdicts) = (self.now, self.verdicts());
+        let (now, verdicts, awaited) = (self.now, self.verdicts(), self.awaited(host));
         let host_run = &mut self.hosts[host.index()];
         if host_run.ending == Ending::Cleaned {
             // It is clean, and nobody need go there again.
@@ -287,8 +287,8 @@ impl Run {
             self.hosts[host.index()].go_away(now, look_at);
             return;
         }
-        let silent = host_run.silent_since().map(|_| host_run.last_word());
-        match host_run.connect_failed(&failure, verdicts, now) {
+        let silent = host_run.silent_since().map(|_| host_run.last_word(awaited));
+        match host_run.connect_failed(&failure, awaited, verdicts, now) {
             Patience::TryAgain => {}
             Patience::GiveUp => {
                 let silent = silent.unwrap_or_default();

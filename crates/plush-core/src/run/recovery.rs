@@ -82,7 +82,7 @@ impl Run {
         plan.kept.surely_out_ms(longest_grace_ms(plan)).unwrap_or(Millis::MAX / 2)
     }
 
-    fn has_candidate(&self, cluster: usize) -> bool {
+    pub(super) fn has_candidate(&self, cluster: usize) -> bool {
         let fit = |h: &HostId| self.hosts[h.index()].trouble.is_none();
         let is_new = |name: &str| self.plan.hosts.iter().all(|h| h.name != name);
         self.clusters[cluster].spares.iter().any(fit)

@@ -769,6 +769,56 @@ fn a_host_is_dead_after_thirty_seconds_and_three_attempts_and_its_silent_link_is
     );
 }
 
+/// A cluster of three at work, and a fourth host that can step in.
+fn with_a_spare() -> Tale {
+    let mut wanted = cluster(3, vec![runs("w", &[])]);
+    wanted.num_hosts.spare = 1;
+    let mut tale = Tale::of(wanted, 4);
+    (0..3).for_each(|host| tale.connect(host));
+    (0..3).for_each(|host| drop(tale.prepare(host)));
+    tale
+}
+
+/// From the power's going until the verdict, each attempt taking so long: the host was heard last then.
+fn dies_after(tale: &mut Tale, limit_ms: Millis, attempt_ms: Millis) -> Millis {
+    let gone = tale.now;
+    tale.wait(limit_ms);
+    tale.tell(suspected(0, limit_ms, limit_ms));
+    let mut asked = 1;
+    while tale.contact(0) != Contact::Dead {
+        tale.wait(attempt_ms);
+        tale.refuse(0, true);
+        asked += 1;
+        let wanted = |tale: &Tale| connecting(&tale.said).iter().filter(|h| **h == 0).count();
+        let before = wanted(tale);
+        while tale.contact(0) != Contact::Dead && wanted(tale) == before {
+            tale.wait(50);
+        }
+        assert!(asked < 100, "it is given up at last");
+    }
+    tale.now - gone
+}
+
+#[test]
+fn f01_a_host_for_which_another_can_step_in_is_dead_fourteen_seconds_after_its_power_went() {
+    for attempt_ms in [1, 500, 2_000] {
+        let after = dies_after(&mut with_a_spare(), 5_000, attempt_ms);
+        assert!((12_000..=14_000).contains(&after), "{attempt_ms} ms: {after} ms");
+    }
+}
+
+#[test]
+fn f37_a_host_that_nobody_can_replace_outlasts_half_a_minute() {
+    let after = dies_after(&mut Tale::at_work(4), 5_000, 2_000);
+    assert!(after >= 30_000, "{after} ms");
+}
+
+#[test]
+fn f40_a_slow_link_is_waited_for_longer_though_another_host_can_step_in() {
+    let after = dies_after(&mut with_a_spare(), 16_000, 10_000);
+    assert!(after >= 12_000 + 4 * 11_000, "{after} ms");
+}
+
 #[test]
 fn two_failed_attempts_are_not_enough_to_call_a_host_dead() {
     let mut tale = Tale::at_work(4);
