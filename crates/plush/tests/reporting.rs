@@ -136,7 +136,8 @@ fn f54_a_damaged_journal_is_named_and_not_drawn() {
     let bench = met();
     let journal = bench.run_dir("met").join("journal.sqlite");
     let connection = rusqlite::Connection::open(&journal).unwrap();
-    let change = "update journal set event = replace(event, 'local03', 'local04') where number > 9";
+    let change = "update journal set event = replace(event, 'local03', 'local04') \
+         where number = (select max(number) from journal where event like '%local03%')";
     assert!(connection.execute(change, []).unwrap() > 0);
     drop(connection);
     for command in ["barriers", "report"] {

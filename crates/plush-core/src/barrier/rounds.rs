@@ -17,7 +17,7 @@ pub struct Rounds {
     policy: BarrierPolicy,
     /// Live members and the generation that each enters next.
     members: BTreeMap<Entrant, u32>,
-    /// Kept in full, oldest first, without holes: the last of them, and older ones in which somebody waits or is.
+    /// Kept in full, oldest first: the last of them, and older ones that have not opened or in which somebody waits or is.
     rounds: VecDeque<Round>,
     /// Those who came to a generation that is not kept any more, and are told at once.
     stragglers: Vec<(u32, Entrant)>,
@@ -33,8 +33,8 @@ pub struct Round {
 }
 
 impl Rounds {
-    /// So many generations are kept in full; older ones only while somebody waits in them or is inside. A member is in
-    /// at most one, so there are never more than this and the number of members.
+    /// So many generations are kept in full; older ones only while somebody waits in them or is inside, or while they
+    /// have not opened. A member is in at most one, and one that fails before the opening leaves at most one behind.
     pub const KEPT: usize = 16;
 
     /// A barrier in its first generation, at which nobody is expected yet.
@@ -80,19 +80,20 @@ impl Rounds {
         }
         self.leave(entrant, None, now);
         self.members.insert(entrant, next + 1);
-        if next < self.oldest() {
-            self.stragglers.push((next, entrant));
-            return Some(next);
+        match self.round_mut(next) {
+            Some(round) => round.barrier.enter(entrant, now),
+            None => self.stragglers.push((next, entrant)),
         }
-        self.round_mut(next).barrier.enter(entrant, now);
         Some(next)
     }
 
     /// `entrant` is through in the generation named, or in the one that it is in.
     pub fn leave(&mut self, entrant: Entrant, generation: Option<u32>, now: Millis) {
         let Some(current) = self.stands_in(entrant, Stand::Released) else { return };
-        if generation.is_none_or(|named| named == current) {
-            self.round_mut(current).barrier.leave(entrant, now);
+        if generation.is_none_or(|named| named == current)
+            && let Some(round) = self.round_mut(current)
+        {
+            round.barrier.leave(entrant, now);
         }
     }
 
@@ -159,8 +160,7 @@ impl Rounds {
 
     /// A generation, if it is still kept.
     pub fn round(&self, generation: u32) -> Option<&Barrier> {
-        let place = generation.checked_sub(self.oldest())?;
-        self.rounds.get(place as usize).map(|r| &r.barrier)
+        self.place_of(generation).map(|place| &self.rounds[place].barrier)
     }
 
     /// What became of each member in a generation, if it is still kept.
@@ -178,8 +178,8 @@ impl Rounds {
         self.members.keys().copied()
     }
 
-    fn oldest(&self) -> u32 {
-        self.rounds.front().expect("one generation is always kept").generation
+    fn place_of(&self, generation: u32) -> Option<usize> {
+        self.rounds.binary_search_by_key(&generation, |r| r.generation).ok()
     }
 
     fn newest(&self) -> u32 {
@@ -193,9 +193,9 @@ impl Rounds {
         (passage.stand == stand).then_some(last)
     }
 
-    /// A generation that is kept, or the one after the newest, at which everybody is expected who enters it next or
-    /// has an earlier one before it.
-    fn round_mut(&mut self, generation: u32) -> &mut Round {
+    /// A generation, if it is still kept, or the one after the newest, at which everybody is expected who enters it next
+    /// or has an earlier one before it.
+    fn round_mut(&mut self, generation: u32) -> Option<&mut Round> {
         if generation > self.newest() {
             let mut barrier = Barrier::new(self.policy.clone());
             let takes_part = |(entrant, next): (&Entrant, &u32)| {
@@ -205,22 +205,26 @@ impl Rounds {
             self.members.iter().filter_map(takes_part).for_each(|e| barrier.expect(e));
             self.rounds.push_back(Round { generation, barrier });
         }
-        let place = generation - self.oldest();
-        &mut self.rounds[place as usize]
+        let place = self.place_of(generation)?;
+        Some(&mut self.rounds[place])
     }
 
     fn unopened_mut(&mut self) -> Option<&mut Round> {
         self.rounds.iter_mut().find(|r| r.barrier.opening().is_none())
     }
 
-    /// Drops the oldest generations beyond the number kept, as far as nobody waits in them or is inside.
+    /// Drops generations beyond the number kept, if they have opened and nobody waits in them or is inside.
     fn forget(&mut self) {
-        while self.rounds.len() > Self::KEPT {
-            let oldest = &self.rounds[0].barrier;
-            if oldest.waiting() > 0 || oldest.inside() > 0 || oldest.opening().is_none() {
-                return;
-            }
-            self.rounds.pop_front();
+        let old = self.rounds.len().saturating_sub(Self::KEPT);
+        if old == 0 {
+            return;
         }
+        let mut place = 0;
+        self.rounds.retain(|Round { barrier, .. }| {
+            place += 1;
+            let is_over =
+                barrier.opening().is_some() && barrier.waiting() == 0 && barrier.inside() == 0;
+            place > old || !is_over
+        });
     }
 }
