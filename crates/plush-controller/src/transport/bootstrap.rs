@@ -451,7 +451,8 @@ async fn read_some(
     reader: &mut (impl AsyncRead + Unpin),
     into: &mut Vec<u8>,
 ) -> std::io::Result<usize> {
-    let mut chunk = [0; 16 * 1024];
+    // On the heap: what is held while waiting is copied with every future that waits.
+    let mut chunk = vec![0; 16 * 1024];
     let count = reader.read(&mut chunk).await?;
     into.extend_from_slice(&chunk[..count]);
     Ok(count)
