@@ -121,8 +121,9 @@ impl Watchdog {
         let result = self.in_time(limit.min(left), step).await;
         let waited = before.elapsed();
         match result {
-            // It had let us in, slowly, and was not given the time that this stage is due: nothing is proved.
-            None if stage == Stage::Shell && left < limit => {
+            // It had let us in, slowly, and was not given the time that this stage is due: nothing is proved. Where the
+            // stage is due the whole time, it is not known that we were let in.
+            None if stage == Stage::Shell && left < limit && limit < self.total => {
                 Err(ConnectFailure { class: FailureClass::Interrupted, ..silent(stage, waited) })
             }
             None => Err(silent(stage, waited)),
