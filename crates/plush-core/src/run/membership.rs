@@ -51,7 +51,8 @@ impl Run {
     pub(super) fn awaited(&self, host: HostId) -> Awaited {
         let Some((cluster, _)) = self.places[host.index()] else { return Awaited::Itself };
         let is_replaced = self.has_candidate(cluster)
-            && (!self.has_begun(host) || self.plan.clusters[cluster].kept.replace != Replace::Never);
+            && (!self.has_begun(host)
+                || self.plan.clusters[cluster].kept.replace != Replace::Never);
         match is_replaced && self.stopping.is_none() {
             true => Awaited::Replacement,
             false => Awaited::Itself,

@@ -22,23 +22,20 @@ impl Checks {
         self.demand(later, "wake-later (agent)", at, || format!("{host:?}: {wake:?} at {clock}"));
     }
 
-    /// A start reached a host: whoever bears a rank keeps it alone.
+    /// A start reached a host: whoever bears a rank, in words, keeps it alone.
     pub fn forked(
         &mut self,
         at: Millis,
         host: HostId,
         key: TaskKey,
-        words: &[String],
-        cluster: &str,
-        process: &str,
+        seat: String,
         serves: impl Fn(HostId) -> bool,
     ) {
-        let Some(rank) = words.get(6) else { return };
-        let seat = (format!("{cluster}/{process}"), rank.clone());
-        let holder = self.ranks.insert(seat, host).unwrap_or(host);
+        let holder = self.ranks.get(&seat).copied().unwrap_or(host);
         self.demand(holder == host || !serves(holder), "ranks (one bearer)", at, || {
-            format!("{key:?}: rank {rank} of {cluster}/{process} is {holder:?}'s and {host:?}'s")
+            format!("{key:?}: {seat} is {holder:?}'s and {host:?}'s")
         });
+        self.ranks.insert(seat, host);
     }
 
     /// P1, P2, P5: a program begins.

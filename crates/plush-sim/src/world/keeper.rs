@@ -59,7 +59,10 @@ impl World {
                     | HostState::Stopping
             )
         };
-        self.checks.forked(self.now, host, key, words, &spec.cluster, &spec.name, serves);
+        if let Some(rank) = words.get(6) {
+            let seat = format!("rank {rank} of {}/{}", spec.cluster, spec.name);
+            self.checks.forked(self.now, host, key, seat, serves);
+        }
         there.processes.insert(key, process);
         there.disk.specs.insert(key, (spec.clone(), there.boot, clock));
         if !there.cannot_write() {
