@@ -22,18 +22,19 @@ impl Checks {
         self.demand(later, "wake-later (agent)", at, || format!("{host:?}: {wake:?} at {clock}"));
     }
 
-    /// A start reached a host: whoever bears a rank, in words, keeps it alone.
+    /// A start reached a host: whoever bears a process's rank keeps it alone.
     pub fn forked(
         &mut self,
         at: Millis,
         host: HostId,
         key: TaskKey,
-        seat: String,
+        seat: (String, String),
         serves: impl Fn(HostId) -> bool,
     ) {
         let holder = self.ranks.get(&seat).copied().unwrap_or(host);
         self.demand(holder == host || !serves(holder), "ranks (one bearer)", at, || {
-            format!("{key:?}: {seat} is {holder:?}'s and {host:?}'s")
+            let (process, rank) = &seat;
+            format!("{key:?}: rank {rank} of {process} is {holder:?}'s and {host:?}'s")
         });
         self.ranks.insert(seat, host);
     }

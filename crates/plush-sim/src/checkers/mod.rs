@@ -47,7 +47,7 @@ pub(crate) struct Checks {
     /// By barrier and generation, as it was seen last.
     barriers: BTreeMap<(String, u32), Seen>,
     /// Who bears a rank of a cluster.
-    ranks: BTreeMap<String, HostId>,
+    ranks: BTreeMap<(String, String), HostId>,
     /// The newest report of each session.
     sent: BTreeMap<(HostId, u64), u64>,
     sessions: BTreeMap<HostId, u64>,

@@ -60,7 +60,7 @@ impl World {
             )
         };
         if let Some(rank) = words.get(6) {
-            let seat = format!("rank {rank} of {}/{}", spec.cluster, spec.name);
+            let seat = (format!("{}/{}", spec.cluster, spec.name), rank.clone());
             self.checks.forked(self.now, host, key, seat, serves);
         }
         there.processes.insert(key, process);
