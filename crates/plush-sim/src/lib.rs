@@ -101,6 +101,19 @@ pub struct Story {
     pub outcome: Outcome,
     /// When, in virtual milliseconds.
     pub ended_at: Millis,
+    /// How the programs were let go that came to the barrier of the application in its first round.
+    pub released: Option<Released>,
+}
+
+/// How programs were let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// How many.
+    pub programs: usize,
+    /// From the last program that asked to the last that heard its answer, in virtual milliseconds.
+    pub took_ms: Millis,
+    /// The longest way to a host and back.
+    pub round_trip_ms: Millis,
 }
 
 /// A play in which a rule was broken.
@@ -151,6 +164,7 @@ pub fn simulate(play: &Play) -> Result<Story, Box<Failure>> {
             records: world.controller.journal.records.len(),
             outcome: outcome.expect("a world ends with its run"),
             ended_at: world.finished_at.expect("a world ends with its run"),
+            released: world.released(),
         })
     }));
     let breach = match played {

@@ -1,8 +1,13 @@
 //! What is run: projects of one to three clusters with barriers, spares and reactions, made from a seed.
 //! Not what goes wrong meanwhile: that is `faults`.
 //!
-//! A process is `sim MS OUT ERR FAIL IGNORE RANK COUNT`: how long it runs, how much it writes, how often of a hundred it fails,
-//! whether it ignores the first signal, and who it believes to be.
+//! A process is `sim MS OUT ERR FAIL IGNORE RANK COUNT [ROUNDS MANNER INSIDE_MS]`: how long it runs, how much it writes,
+//! how often of a hundred it fails, whether it ignores the first signal, who it believes to be; then how often it comes
+//! to the barrier of the programs, how it behaves there, and how long it stays inside.
+
+mod rendezvous;
+
+pub use rendezvous::RENDEZVOUS;
 
 use crate::random::Chance;
 use plush_core::plan::{self, Keep, Offer, PlannedHost, Route, RunPlan, Settings};
@@ -25,14 +30,22 @@ pub enum Scene {
     Drawn,
     /// Every host works, meets the others at a barrier, and works on.
     Meeting,
+    /// On every host a program works and comes to a barrier of the application, for one round or more.
+    Rendezvous,
+    /// One cluster, in which all programs come to a barrier once and are let go together.
+    OneRendezvous,
 }
 
 /// A plan for `hosts` hosts.
 pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
+    // What came later draws from a stream of its own, so that seeds go on meaning what they meant.
+    let mut extra = Chance::new(chance.clone().draw() ^ 0xbee5);
     let clusters = if hosts < 10 { 1 } else { chance.between(1, 3) as usize };
+    let clusters = if scene == Scene::OneRendezvous { 1 } else { clusters };
     let share = hosts / clusters;
-    let specs: Vec<Cluster> =
+    let mut specs: Vec<Cluster> =
         (0..clusters).map(|n| cluster(chance, n, share as u32, scene)).collect();
+    let rendezvous = rendezvous::add(&mut extra, &mut specs, scene);
     let offer = |n: usize| Offer {
         hosts: (0..share).map(|h| planned_host(n, h)).collect(),
         ..Offer::default()
@@ -44,8 +57,9 @@ pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
         stop_after_ms: Some(Some(*chance.pick(&[15, 40, 100, 300]) * 1_000)),
         strict: chance.percent(10),
     };
-    plan::assign(&project(chance, specs), offers, settings)
-        .expect("the simulator's descriptions can be planned")
+    let mut project = project(chance, specs);
+    project.barriers.extend(rendezvous);
+    plan::assign(&project, offers, settings).expect("the simulator's descriptions can be planned")
 }
 
 fn planned_host(cluster: usize, number: usize) -> PlannedHost {
@@ -197,7 +211,12 @@ fn reaction(chance: &mut Chance) -> Option<Reaction> {
 fn steps(chance: &mut Chance, scene: Scene) -> Vec<Step> {
     let work = process(chance, "work", On::All);
     let drawn = chance.between(0, 4);
-    match if scene == Scene::Meeting { 1 } else { drawn } {
+    let shape = match scene {
+        Scene::Drawn => drawn,
+        Scene::Meeting => 1,
+        Scene::Rendezvous | Scene::OneRendezvous => 0,
+    };
+    match shape {
         0 => vec![step("work", &[], work)],
         1 => vec![
             step("work", &[], work),

@@ -56,6 +56,8 @@ fn one_seed() {
         crash: text("CRASH").map(|text| numbers(&text)).map(|at| (at[0], at[1])),
         scene: match text("SCENE").as_deref() {
             Some("Meeting") => Scene::Meeting,
+            Some("Rendezvous") => Scene::Rendezvous,
+            Some("OneRendezvous") => Scene::OneRendezvous,
             _ => Scene::Drawn,
         },
         sabotage: text("SABOTAGE").map_or(Sabotage::None, |text| {
@@ -108,6 +110,38 @@ fn f50_the_controller_may_die_at_every_record_of_a_troubled_run() {
         }
         troubled
     });
+}
+
+/// F50, F56, for a barrier of the application: programs of two hosts come to it in rounds, and the controller dies at each
+/// record of its journal. Nobody is let go twice, nobody is stranded.
+#[test]
+fn f56_the_controller_may_die_at_every_record_while_programs_are_at_a_barrier() {
+    check_all(1..25, |seed| {
+        let quiet =
+            Play { faults: Some(FaultSet::NONE), scene: Scene::Rendezvous, ..Play::new(seed, 3) };
+        for record in 0..check(&quiet).records {
+            check(&Play { crash: Some((record, record % 4)), ..quiet.clone() });
+        }
+        quiet
+    });
+}
+
+/// F76, F77, F78: programs at a barrier of the application, whatever goes wrong.
+#[test]
+fn f78_programs_at_a_barrier_are_let_go_once_whatever_goes_wrong() {
+    check_all(1..201, |seed| Play { scene: Scene::Rendezvous, ..Play::new(seed, 12) });
+}
+
+/// B10: a thousand programs are let go within one round trip and 50 ms of the last one's coming.
+#[test]
+fn a_barrier_of_a_thousand_agents_releases_within_a_round_trip_and_50_ms() {
+    let play =
+        Play { faults: Some(FaultSet::NONE), scene: Scene::OneRendezvous, ..Play::new(1, 1_000) };
+    let story = check(&play);
+    let released = story.released.expect("everybody was let go");
+    eprintln!("{released:?}");
+    assert!(released.programs >= 900, "{released:?}");
+    assert!(released.took_ms <= released.round_trip_ms + 50, "{released:?}");
 }
 
 #[test]

@@ -31,6 +31,19 @@ impl Run {
         }
     }
 
+    /// Every member's way through a barrier of the description, in each generation that is kept.
+    pub fn passages(&self, barrier: &str) -> impl Iterator<Item = (u32, HostId, Passage)> {
+        let known = self.plan.project.barriers.iter().zip(&self.barriers);
+        let named = known.filter(move |(spec, _)| spec.name.as_str() == barrier);
+        named.flat_map(|(_, gathering)| {
+            gathering.rounds().rounds().flat_map(move |round| {
+                round.barrier.history().filter_map(move |(who, passage)| {
+                    Some((round.generation, gathering.host_of(who)?, passage))
+                })
+            })
+        })
+    }
+
     /// The state of each host; cheap, so that it can be asked for after every event.
     pub fn host_states(&self) -> impl Iterator<Item = HostState> {
         self.hosts.iter().map(|host| self.state_of(host))

@@ -46,6 +46,7 @@ impl Checks {
         self.demand(!told || before == after, "J2", at, || {
             format!("the state after {} records differs", journal.records.len())
         });
+        self.visible_is_kept(at, after, |_| true);
     }
 
     /// J2: the replay of a record decided something else.

@@ -6,6 +6,7 @@ mod host;
 mod journal;
 mod lease;
 mod run;
+mod visits;
 
 use plush_core::Millis;
 use plush_core::plan::HostId;
@@ -73,6 +74,7 @@ pub(crate) struct Checks {
     restarts: u32,
     just_restarted: bool,
     idle_wakes: u32,
+    visits: visits::Visits,
 }
 
 impl Checks {

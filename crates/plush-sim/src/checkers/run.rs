@@ -6,7 +6,7 @@ use plush_core::Millis;
 use plush_core::plan::{HostId, PlannedCluster, RunPlan};
 use plush_core::run::{Effect, Event, Run};
 use plush_protocol::{BarrierView, Command, Exit, HostState, RunView, TaskKey, TaskView};
-use plush_spec::model::Release;
+use plush_spec::model::{Entry, Release};
 use std::collections::BTreeSet;
 
 /// A run that wakes up so often in a row for nothing is spinning.
@@ -39,8 +39,13 @@ impl Checks {
         self.taken_up(&record.events);
         let view = run.view();
         effects.iter().for_each(|effect| self.decided_effect(at, effect, run.plan(), &view));
+        self.after_meeting(at, run, effects);
+        self.excuse(&view);
         self.partitioned(at, &view);
         view.barriers.iter().for_each(|b| self.barrier(at, b, run.plan()));
+        if view.stopping.is_none() && run.outcome().is_none() {
+            view.barriers.iter().for_each(|b| self.opens(at, b, run.plan()));
+        }
         self.throttled(at, run, &view);
         self.meeting_throttled(at, run.plan(), &view);
         self.ends(at, &view);
@@ -99,16 +104,8 @@ impl Checks {
             }
             Effect::Connect { host, .. } => self.attempt(at, *host),
             Effect::Acknowledge { host, number } => self.acknowledges(at, *host, *number),
-            Effect::Send { host, command: Command::Start { spec, key }, .. } => {
+            Effect::Send { host, command: Command::Start { .. }, .. } => {
                 self.begun.insert(*host);
-                if spec.name == AFTER_MEETING {
-                    let meeting = view.barriers.iter().find(|b| b.name == MEETING);
-                    // Who steps in for another may wait in a later round while starts of the first are sent again.
-                    let open = meeting.is_some_and(|b| b.opened.is_some() || b.generation > 1);
-                    self.demand(open, "B3", at, || {
-                        format!("{key:?} starts before the barrier opened")
-                    });
-                }
             }
             Effect::Send { host, command: Command::CleanUp { .. }, .. } => {
                 self.cleaned_up(at, *host, plan);
@@ -119,6 +116,26 @@ impl Checks {
             | Effect::Collect { .. }
             | Effect::Disconnect { .. }
             | Effect::Finish { .. } => {}
+        }
+    }
+
+    /// B3: what comes after the meeting starts only on hosts that the meeting has let go.
+    fn after_meeting(&mut self, at: Millis, run: &Run, effects: &[Effect]) {
+        let mut starting = effects.iter().filter_map(|effect| match effect {
+            Effect::Send { host, command: Command::Start { spec, key }, .. }
+                if spec.name == AFTER_MEETING =>
+            {
+                Some((*host, *key))
+            }
+            _ => None,
+        });
+        let Some(first) = starting.next() else { return };
+        let passages = run.passages(MEETING).filter(|(.., p)| p.released_at.is_some());
+        let let_go: BTreeSet<HostId> = passages.map(|(_, host, _)| host).collect();
+        for (host, key) in std::iter::once(first).chain(starting) {
+            self.demand(let_go.contains(&host), "B3", at, || {
+                format!("{key:?} starts on {host:?}, which the meeting has not let go")
+            });
         }
     }
 
@@ -183,31 +200,28 @@ impl Checks {
         );
     }
 
+    /// B10: what is to open is open once it was decided.
+    fn opens(&mut self, at: Millis, barrier: &BarrierView, plan: &RunPlan) {
+        let Some(policy) = entry_of(barrier, plan) else { return };
+        let waits = barrier.opened.is_none() && barrier.entered > 0;
+        let is_due = ["all", "count", "percent", "timeout"]
+            .into_iter()
+            .find(|why| is_true(why, barrier, barrier.expected, policy));
+        self.demand(!waits || is_due.is_none(), "B10", at, || {
+            format!("{barrier:?} has not opened by {is_due:?} of {policy:?}")
+        });
+    }
+
     /// B5: the reason that is given for an opening is true.
     fn caused(&mut self, at: Millis, barrier: &BarrierView, plan: &RunPlan, before: &[String]) {
-        let named = plan.project.barriers.iter().find(|b| b.name.as_str() == barrier.name);
-        let ready = |c: &&PlannedCluster| format!("{}/ready", c.name()) == barrier.name;
-        let policy = match named {
-            Some(named) => &named.policy.entry,
-            None => match plan.clusters.iter().find(ready) {
-                Some(cluster) => &cluster.spec.ready.entry,
-                None => return,
-            },
-        };
+        let Some(policy) = entry_of(barrier, plan) else { return };
         // Who stepped in for another at the same instant was not expected when it opened.
         let fresh = barrier.missing.iter().filter(|name| !before.contains(name)).count();
         let expected = barrier.expected - fresh as u32;
-        let is_true = match barrier.opened.as_deref().unwrap_or_default() {
-            "all" => barrier.entered >= expected,
-            "count" => policy.count.is_some_and(|count| barrier.entered >= count),
-            "percent" => policy.percent.is_some_and(|share| {
-                f64::from(barrier.entered) + 1e-9 >= f64::from(expected) * share.percent / 100.0
-                    && barrier.waited_ms >= share.min_wait_ms
-            }),
-            "timeout" => policy.timeout_ms.is_some_and(|limit| barrier.waited_ms >= limit),
-            _ => true,
-        };
-        self.demand(is_true, "B5", at, || format!("{barrier:?} by {policy:?}"));
+        let why = barrier.opened.as_deref().unwrap_or_default();
+        self.demand(is_true(why, barrier, expected, policy), "B5", at, || {
+            format!("{barrier:?} by {policy:?}")
+        });
     }
 
     /// B6: no more are inside the meeting than it lets in; who is inside too long does not count any more.
@@ -290,5 +304,29 @@ impl Checks {
             }
             self.told.insert(key, now);
         }
+    }
+}
+
+/// When a barrier opens; `None` for one of which the view says nothing that could be judged.
+fn entry_of<'a>(barrier: &BarrierView, plan: &'a RunPlan) -> Option<&'a Entry> {
+    let named = plan.project.barriers.iter().find(|b| b.name.as_str() == barrier.name);
+    let ready = |c: &&PlannedCluster| format!("{}/ready", c.name()) == barrier.name;
+    named.map(|named| &named.policy.entry).or_else(|| {
+        let cluster = plan.clusters.iter().find(ready)?;
+        Some(&cluster.spec.ready.entry)
+    })
+}
+
+/// Whether a barrier may open for this reason, when so many are expected.
+fn is_true(why: &str, barrier: &BarrierView, expected: u32, policy: &Entry) -> bool {
+    match why {
+        "all" => barrier.entered >= expected,
+        "count" => policy.count.is_some_and(|count| barrier.entered >= count),
+        "percent" => policy.percent.is_some_and(|share| {
+            f64::from(barrier.entered) + 1e-9 >= f64::from(expected) * share.percent / 100.0
+                && barrier.waited_ms >= share.min_wait_ms
+        }),
+        "timeout" => policy.timeout_ms.is_some_and(|limit| barrier.waited_ms >= limit),
+        _ => true,
     }
 }

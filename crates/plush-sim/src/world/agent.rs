@@ -291,8 +291,7 @@ impl World {
             Effect::Start { key, spec } => self.fork(host, key, &spec),
             Effect::Signal { key, signal } => self.signal(host, key, signal),
             Effect::Stop { key, why } => self.stop_task(host, key, &why),
-            // No program of this world asks for anything.
-            Effect::AnswerProgram { .. } => {}
+            Effect::AnswerProgram { asker, outcome } => self.answer_program(host, asker, outcome),
             Effect::Conclude { key } => {
                 there.disk.concluded.insert(key);
             }
@@ -433,6 +432,7 @@ impl World {
         there.agent = None;
         there.agent_killed = true;
         there.harmed = true;
+        self.programs_lose_agent(host);
     }
 
     /// A keeper dies; the agent, if it lives, adopts the program.

@@ -1,6 +1,7 @@
 //! A host: its power, its disk, its processes.
 //! Not what its agent decides.
 
+use super::visits::Visitor;
 use crate::random::Chance;
 use plush_core::Millis;
 use plush_core::agent::{Agent, Ending, Launched, Lease};
@@ -145,6 +146,8 @@ pub(crate) struct Process {
     pub grace_ms: Millis,
     /// When it was to be killed, by the host's clock.
     pub killed_at: Option<Millis>,
+    /// What it still has to do at a barrier.
+    pub visitor: Option<Visitor>,
 }
 
 /// How far a task's process is.

@@ -5,6 +5,7 @@ use super::World;
 use super::agent::task_record;
 use super::host::{Process, ProcessStage, Record, Script};
 use super::queue::TaskStep;
+use super::visits::Visitor;
 use crate::faults::Sabotage;
 use plush_core::Millis;
 use plush_core::agent::{Blow, Ending, Event};
@@ -47,6 +48,7 @@ impl World {
             began_at: self.now,
             grace_ms: spec.stop.grace_ms,
             killed_at: None,
+            visitor: Visitor::read(words),
         };
         let run = &self.controller.run;
         let serves = |host: HostId| {
@@ -96,6 +98,9 @@ impl World {
             }
             TaskStep::Return | TaskStep::Struck => {}
             TaskStep::Buried => self.bury(host, key),
+            TaskStep::Visit => self.visit(host, key),
+            TaskStep::Reconnect { asker } => self.reconnect(host, key, asker),
+            TaskStep::Impatient { request } => self.hurry(host, key, request),
             TaskStep::KeeperWake => {
                 process.wake_set = None;
                 self.strike(host, key);
@@ -126,14 +131,15 @@ impl World {
         }
         process.stage = ProcessStage::Running;
         process.began_at = self.now;
-        let (script, kept) = (process.script, process.kept);
+        let (script, kept, visits) = (process.script, process.kept, process.visitor.is_some());
         let recorded = there.disk.records.get(&key).is_some_and(|file| file.is_durable());
         self.checks.executed(self.now, &self.hosts, host, key, recorded);
         for share in 1..=WRITES {
             let at = script.runs_ms * share / WRITES;
             self.task_later(host, at, key, TaskStep::Write { share });
         }
-        self.task_later(host, script.runs_ms, key, TaskStep::Return);
+        let then = if visits { TaskStep::Visit } else { TaskStep::Return };
+        self.task_later(host, script.runs_ms, key, then);
         let state = TaskState::Running { pid: key.task, since_us: None };
         self.tell_agent(host, Event::Task(task_record(key, state, !kept)));
         self.strike(host, key);
@@ -173,7 +179,10 @@ impl World {
             return;
         }
         process.stage = ProcessStage::Ended;
-        let leaves = process.script.escapes && self.sabotage == Sabotage::EndLeaderOnly;
+        self.visit_ends(host, key);
+        let there = &mut self.hosts[host.index()];
+        let escapes = there.processes.get(&key).is_some_and(|p| p.script.escapes);
+        let leaves = escapes && self.sabotage == Sabotage::EndLeaderOnly;
         there.strays += u32::from(leaves);
         if step == TaskStep::Return && !full {
             self.write_rest(host, key);

@@ -84,6 +84,11 @@ impl Link {
     }
 }
 
+/// The longest way over a link of this latency, if nothing is lost.
+pub(crate) fn longest_ms(latency_ms: Millis) -> Millis {
+    latency_ms + latency_ms / 4
+}
+
 impl World {
     pub(crate) fn send_to_agent(&mut self, link: u64, message: ToAgent) {
         let travel = self.travel(link);
@@ -125,7 +130,7 @@ impl World {
         let latency = there.latency_ms + self.hosts[there.host.index()].extra_latency_ms;
         let lost = self.with(FaultKind::Loss) && self.chance.percent(5);
         let resend = if lost { self.chance.between(RESEND_MS.0, RESEND_MS.1) } else { 0 };
-        self.now + latency + self.chance.between(0, latency / 4) + resend
+        self.now + latency + self.chance.between(0, longest_ms(latency) - latency) + resend
     }
 
     fn doubled(&mut self) -> bool {

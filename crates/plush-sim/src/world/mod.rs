@@ -9,6 +9,7 @@ mod keeper;
 mod link;
 mod output;
 mod queue;
+mod visits;
 mod watching;
 
 pub(crate) use controller::{Controller, CrashPoint};

@@ -75,6 +75,12 @@ pub(crate) enum TaskStep {
     Buried,
     /// The keeper looks at its clock.
     KeeperWake,
+    /// The program goes on with its visit to a barrier.
+    Visit,
+    /// The program's connection to its agent breaks.
+    Reconnect { asker: u64 },
+    /// The program does not want to wait for this any more.
+    Impatient { request: u64 },
 }
 
 /// Happenings by time; those of one time in the order in which they were added.
