@@ -8,6 +8,7 @@ pub mod barriers;
 pub mod checkers;
 pub mod faults;
 mod random;
+pub mod rehearsal;
 mod scenario;
 mod shrink;
 mod survey;

@@ -45,13 +45,20 @@ fn two_stories(play: Play) -> Box<Failure> {
     Box::new(Failure { play, breach })
 }
 
-type Told = (u64, Result<Story, Box<Failure>>);
+/// Does it for every seed; what came of it, by seed.
+pub(crate) fn spread<T: Send>(seeds: Range<u64>, tell: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let told = each(seeds, |seed| Ok::<T, ()>(tell(seed)));
+    told.into_iter().filter_map(|(_, told)| told.ok()).collect()
+}
 
 /// Does it for every seed until one fails; what came of it, by seed.
-fn each(seeds: Range<u64>, tell: impl Fn(u64) -> Result<Story, Box<Failure>> + Sync) -> Vec<Told> {
+fn each<T: Send, E: Send>(
+    seeds: Range<u64>,
+    tell: impl Fn(u64) -> Result<T, E> + Sync,
+) -> Vec<(u64, Result<T, E>)> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
-    let told: Mutex<Vec<Told>> = Mutex::new(Vec::new());
+    let told = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -69,7 +76,8 @@ fn each(seeds: Range<u64>, tell: impl Fn(u64) -> Result<Story, Box<Failure>> + S
             });
         }
     });
-    let mut told = told.into_inner().expect("nobody panics with the stories");
+    let mut told: Vec<(u64, Result<T, E>)> =
+        told.into_inner().expect("nobody panics with the stories");
     told.sort_by_key(|(seed, _)| *seed);
     told
 }

@@ -3,7 +3,7 @@
 
 use crate::commands::{
     attach, barriers, check, completions, config, controller, convert, doctor, hosts, logs, man,
-    plan, report, run, runs, status, stop, trust,
+    plan, rehearse, report, run, runs, status, stop, trust,
 };
 use crate::settings::Key;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -30,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   plush check app.yaml                 say what is wrong with a description
   plush plan app.yaml                  show what a run would do, and do nothing
+  plush rehearse app.yaml              play it with imaginary hosts that fail as real ones do
   plush run app.yaml                   run it and watch
   plush run app.yaml --detach          run it and leave
   plush attach last                    watch the newest run
@@ -79,6 +80,8 @@ pub enum Command {
     Run(run::Arguments),
     /// Show what a run would do, and do nothing
     Plan(plan::Arguments),
+    /// Play a run with imaginary hosts: when barriers would open, how many hosts would be replaced, how long it would take
+    Rehearse(rehearse::Arguments),
     /// Say everything that is wrong with descriptions
     Check(check::Arguments),
     /// Turn a description from XML into YAML or back
@@ -135,7 +138,8 @@ impl Cli {
             Command::Plan(arguments) => arguments.choice.settings(),
             Command::Doctor(arguments) => arguments.settings(),
             Command::Attach(arguments) | Command::Resume(arguments) => arguments.settings(),
-            Command::Check(_)
+            Command::Rehearse(_)
+            | Command::Check(_)
             | Command::Convert(_)
             | Command::Status(_)
             | Command::Stop(_)

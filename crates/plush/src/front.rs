@@ -12,6 +12,7 @@ use plush_controller::transport::{Deadlines, HostAddress, SshOptions};
 use plush_controller::{ControlOptions, ControllerError, HistoryReader, PlanProblem, RunDir};
 use plush_protocol::history::RunHistory;
 use plush_protocol::view::RunView;
+use plush_sim::rehearsal::{Rehearsal, Request};
 use std::path::Path;
 
 pub use plush_controller::transport::{
@@ -38,17 +39,43 @@ pub fn plan(
     let parsed = language::parse_with(&description.text, &description.name, None, variables);
     language::tell_problems(&parsed.problems, description, invocation.paint_err());
     let project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
-    plush_controller::plan(&project, &description.path, &description.text, options).map_err(
-        |problems| {
-            let (placed, others): (Vec<_>, Vec<_>) =
-                problems.iter().partition(|problem| problem.place.is_known());
-            let placed: Vec<_> = placed.into_iter().map(|p| as_problem(p, description)).collect();
-            language::tell_problems(&placed, description, invocation.paint_err());
-            others.into_iter().for_each(tell_unplaced);
-            let few = problems.iter().all(|problem| problem.too_few_hosts);
-            Trouble::Said(if few { ExitCode::TooFewHosts } else { ExitCode::Description })
-        },
-    )
+    plush_controller::plan(&project, &description.path, &description.text, options)
+        .map_err(|problems| unplannable(&problems, description, invocation))
+}
+
+/// Plans a rehearsal of a description; everything that stands in the way is told at once.
+pub fn rehearsal(
+    description: &Description,
+    variables: &[(String, String)],
+    request: Request,
+    invocation: &Invocation,
+) -> Result<Rehearsal, Trouble> {
+    let parsed = language::parse_with(&description.text, &description.name, None, variables);
+    language::tell_problems(&parsed.problems, description, invocation.paint_err());
+    let project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
+    let mut named = request.durations.named.iter().map(|(name, _)| name);
+    let processes = plush_sim::rehearsal::processes(&project);
+    if let Some(stranger) = named.find(|name| !processes.contains(name)) {
+        let what = format!("the description has no process `{}`", text::shown(stranger));
+        let known: Vec<String> = processes.iter().map(|name| text::shown(name)).collect();
+        return Err(Trouble::usage(what).next(format!("it has {}", known.join(", "))));
+    }
+    Rehearsal::new(&project, request)
+        .map_err(|problems| unplannable(&problems, description, invocation))
+}
+
+fn unplannable(
+    problems: &[PlanProblem],
+    description: &Description,
+    invocation: &Invocation,
+) -> Trouble {
+    let (placed, others): (Vec<_>, Vec<_>) =
+        problems.iter().partition(|problem| problem.place.is_known());
+    let placed: Vec<_> = placed.into_iter().map(|p| as_problem(p, description)).collect();
+    language::tell_problems(&placed, description, invocation.paint_err());
+    others.into_iter().for_each(tell_unplaced);
+    let few = problems.iter().all(|problem| problem.too_few_hosts);
+    Trouble::Said(if few { ExitCode::TooFewHosts } else { ExitCode::Description })
 }
 
 /// Makes the run's directory.

@@ -27,6 +27,9 @@ impl Checks {
         record: &crate::world::JournalRecord,
         effects: &[Effect],
     ) {
+        if self.unwatched {
+            return;
+        }
         let at = record.at;
         let wake = run.wake_at(at);
         self.demand(wake.is_none_or(|wake| wake > at), "wake-later", at, || format!("{wake:?}"));

@@ -32,7 +32,8 @@ impl World {
     }
 
     pub(crate) fn apply(&mut self, fault: Fault) {
-        if self.now >= HEALED_AT_MS && !matches!(fault, Fault::HealAll) {
+        let is_healed = self.healed_at > 0 && self.now >= self.healed_at;
+        if is_healed && !matches!(fault, Fault::HealAll) {
             return;
         }
         match fault {
@@ -54,13 +55,8 @@ impl World {
                 self.controller.crash = Some((record, CrashPoint::SyncFails));
             }
             Fault::OldController(host) => self.old_controller_knocks(host),
-            Fault::Stop if self.controller.alive && self.finished_at.is_none() => {
-                self.event(Event::StopAsked { why: "an operator".into() });
-            }
-            Fault::Signal if self.controller.alive && self.finished_at.is_none() => {
-                self.event(Event::SignalAsked { signal: 10 });
-            }
-            Fault::Stop | Fault::Signal => {}
+            Fault::Stop => self.operator_asks(Event::StopAsked { why: "an operator".into() }),
+            Fault::Signal => self.operator_asks(Event::SignalAsked { signal: 10 }),
             Fault::HealAll => self.heal_all(),
             Fault::Part { host, .. }
             | Fault::Slow(host)

@@ -297,7 +297,7 @@ impl World {
             }
             Effect::Probe { key, probe, time_limit_ms, .. } => {
                 let long = self.chance.between(1, time_limit_ms.max(2));
-                let passed = !self.chance.percent(20);
+                let passed = self.nature.probe_passes(&mut self.chance);
                 let life = there.agent.as_ref().expect("the agent has just decided").life;
                 self.on_host_later(host, long, OnHost::Probed { life, key, probe, passed });
             }
@@ -322,7 +322,7 @@ impl World {
         there.disk.making.insert(cluster.clone());
         let life = there.agent.as_ref().expect("the agent has just decided").life;
         let fails = there.prepare_fails || there.cannot_write();
-        let long = self.chance.between(20, 3_000);
+        let long = self.nature.prepare_ms(&mut self.chance);
         let report = match fails {
             true => Report::PrepareFailed {
                 cluster: cluster.clone(),

@@ -310,7 +310,7 @@ impl World {
             session,
             received,
             stop_after_ms: self.controller.run.plan().stop_after_ms(host),
-            host: self.controller.plan.host_name(host).to_owned(),
+            host: self.controller.run.plan().host_name(host).to_owned(),
         }
     }
 

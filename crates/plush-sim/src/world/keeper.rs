@@ -3,7 +3,7 @@
 
 use super::World;
 use super::agent::task_record;
-use super::host::{Process, ProcessStage, Record, Script};
+use super::host::{Process, ProcessStage, Record};
 use super::queue::TaskStep;
 use super::visits::Visitor;
 use crate::faults::Sabotage;
@@ -11,7 +11,7 @@ use plush_core::Millis;
 use plush_core::agent::{Blow, Ending, Event};
 use plush_core::plan::HostId;
 use plush_protocol::{
-    Cause, CauseKind, Exit, HostState, Program, StreamName, Tainted, TaskKey, TaskSpec, TaskState,
+    Cause, CauseKind, Exit, HostState, StreamName, Tainted, TaskKey, TaskSpec, TaskState,
 };
 
 /// Time that a host's disk needs for a record.
@@ -25,16 +25,12 @@ const FULL_AGAIN_MS: Millis = 500;
 
 impl World {
     pub(crate) fn fork(&mut self, host: HostId, key: TaskKey, spec: &TaskSpec) {
-        let lot = self.chance.draw();
-        let words: &[String] = match &spec.program {
-            Program::Argv(words) => words,
-            Program::Shell(_) => &[],
-        };
+        let mut script = self.nature.script(spec, &mut self.chance);
+        let words = self.nature.words(spec);
         let there = &mut self.hosts[host.index()];
         let clock = there.clock(self.now);
         let mut ending = Ending::new(spec.stop.clone(), spec.time_limit_ms, clock);
         ending.lease(there.disk.lease.as_ref().and_then(|(_, lease)| lease.deadline()));
-        let mut script = Script::read(words, lot);
         script.escapes |= there.programs_escape;
         if there.programs_flood {
             script.out_bytes += FLOOD_BYTES;

@@ -7,6 +7,7 @@ mod host;
 mod journal;
 mod keeper;
 mod link;
+mod nature;
 mod output;
 mod queue;
 mod visits;
@@ -22,6 +23,7 @@ use crate::checkers::{Breach, Checks};
 use crate::faults::{FaultKind, FaultSet, Sabotage, Strike};
 use crate::random::Chance;
 use link::Link;
+use nature::Nature;
 use plush_core::Millis;
 use plush_core::agent::Event;
 use plush_core::plan::{HostId, RunPlan};
@@ -50,6 +52,7 @@ pub(crate) struct World {
     /// What strikes, numbered.
     pub strikes: Vec<Strike>,
     pub sabotage: Sabotage,
+    pub nature: Nature,
     pub checks: Checks,
     /// When everything is healed.
     pub healed_at: Millis,
@@ -63,28 +66,43 @@ impl World {
     /// A world at its beginning; a controller has just been started.
     pub fn new(plan: RunPlan, mut chance: Chance, play: &Play) -> Self {
         let reserve = plan.clusters.iter().flat_map(|c| &c.reserve);
-        let hosts = plan.hosts.iter().chain(reserve).map(|_| Host::new(&mut chance));
-        let mut world = World {
+        let nature = Nature::Drawn;
+        let hosts = plan.hosts.iter().chain(reserve).map(|_| nature.host(&mut chance)).collect();
+        let wrong = (play.fault_set(), play.sabotage);
+        let controller = Controller::new(plan);
+        let mut world = World::of(controller, hosts, chance, nature, Checks::default(), wrong);
+        world.schedule_faults(play.only.as_deref());
+        world.begin_controller();
+        world.after(AUDIT_MS, Happening::Audit);
+        world
+    }
+
+    fn of(
+        controller: Controller,
+        hosts: Vec<Host>,
+        chance: Chance,
+        nature: Nature,
+        checks: Checks,
+        (faults, sabotage): (FaultSet, Sabotage),
+    ) -> Self {
+        World {
             now: 0,
             queue: Queue::default(),
-            hosts: hosts.collect(),
-            controller: Controller::new(plan),
+            hosts,
+            controller,
             chance,
             links: BTreeMap::new(),
-            faults: play.fault_set(),
+            faults,
             strikes: Vec::new(),
-            sabotage: play.sabotage,
-            checks: Checks::default(),
+            sabotage,
+            nature,
+            checks,
             healed_at: 0,
             finished_at: None,
             numbers: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             happenings: 0,
-        };
-        world.schedule_faults(play.only.as_deref());
-        world.begin_controller();
-        world.after(AUDIT_MS, Happening::Audit);
-        world
+        }
     }
 
     /// Lets happen what happens until the run is over and the hosts are quiet, or a rule is broken.
@@ -153,6 +171,7 @@ impl World {
             Happening::OnHost { host, boot, what } => self.on_host(host, boot, what),
             Happening::Fault(fault) => self.apply(fault),
             Happening::Audit => self.audit(),
+            Happening::Misfortune { host } => self.misfortune(host),
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Happening {
     Fault(Fault),
     /// Somebody looks at all hosts.
     Audit,
+    /// The link of a rehearsed host breaks.
+    Misfortune { host: HostId },
 }
 
 /// Something that happens on one host.

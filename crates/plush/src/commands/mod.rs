@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod logs;
 pub mod man;
 pub mod plan;
+pub mod rehearse;
 pub mod report;
 pub mod resume;
 pub mod run;
@@ -34,6 +35,7 @@ pub fn dispatch(command: Command, invocation: &Invocation) -> Result<ExitCode, T
     match command {
         Command::Run(arguments) => in_runtime(run::run(arguments, invocation)),
         Command::Plan(arguments) => plan::plan(&arguments, invocation),
+        Command::Rehearse(arguments) => rehearse::rehearse(&arguments, invocation),
         Command::Check(arguments) => check::check(&arguments, invocation),
         Command::Convert(arguments) => convert::convert(&arguments, invocation),
         Command::Status(arguments) => in_runtime(status::status(arguments, invocation)),

@@ -11,6 +11,7 @@ pub mod live;
 pub mod names;
 pub mod plan;
 pub mod progress;
+pub mod rehearsal;
 pub mod report;
 pub mod summary;
 pub mod table;
