@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod barriers;
+mod evidence;
 mod figure3;
 mod leaving;
 mod main_job;

@@ -176,6 +176,9 @@ impl Stage {
 impl Drop for Stage {
     /// Controllers outlive front ends: what a failed test has left is ended, by its number.
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            crate::evidence::show(self);
+        }
         let mark = self.home.path().to_str().unwrap().to_owned();
         for process in processes_naming(&mark) {
             // It may have ended meanwhile.

@@ -1,0 +1,60 @@
+//! What a test that failed leaves for whoever reads only its message: the ends of the logs, the journal's last events,
+//! who still runs where. Not a judgement: that was the test's.
+
+use crate::stage::Stage;
+use std::path::Path;
+
+/// Of each log, and of the journal.
+const LINES: usize = 25;
+/// An event may hold a whole script.
+const COLUMNS: usize = 300;
+
+/// Printed, so that it stands beside the message of the test.
+pub fn show(stage: &Stage) {
+    for run in stage.runs() {
+        end_of(&run.join("controller.log"));
+        end_of(&run.join("journal"));
+        show_files(&run);
+    }
+    for host in stage.lab.hosts() {
+        show_host(stage, &host.name);
+    }
+}
+
+fn end_of(log: &Path) {
+    let bytes = match std::fs::read(log) {
+        Ok(bytes) => bytes,
+        Err(error) => return eprintln!("== no {}: {error}", log.display()),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LINES);
+    eprintln!("== the end of {}, of {} lines", log.display(), lines.len());
+    for line in &lines[from..] {
+        eprintln!("{}", line.chars().take(COLUMNS).collect::<String>());
+    }
+}
+
+/// Sizes tell how far output has come.
+fn show_files(run: &Path) {
+    let Ok(hosts) = std::fs::read_dir(run.join("output")) else { return };
+    for file in hosts.flatten().filter_map(|host| std::fs::read_dir(host.path()).ok()).flatten() {
+        let Ok(file) = file else { continue };
+        let bytes = file.metadata().map(|found| found.len()).unwrap_or(0);
+        eprintln!("== {}: {bytes} bytes", file.path().display());
+    }
+}
+
+/// Our processes there, and what their agents wrote down.
+fn show_host(stage: &Stage, host: &str) {
+    let ours = stage.lab.processes(host).unwrap_or_default();
+    for process in ours.iter().filter(|process| process.command.contains("plush")) {
+        eprintln!("== on {host}: {process:?}");
+    }
+    let logs = "for log in $(find / -xdev -name agent.log 2>/dev/null); do echo \"$log\"; tail -n 15 \"$log\"; done";
+    match stage.lab.run_on(host, logs) {
+        Ok(said) if said.stdout.is_empty() => {}
+        Ok(said) => eprintln!("== on {host}: {}", String::from_utf8_lossy(&said.stdout)),
+        Err(error) => eprintln!("== {host} cannot be asked: {error}"),
+    }
+}
