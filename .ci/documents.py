@@ -80,6 +80,36 @@ def unlisted(folder, contents):
     return [f"{folder}/{contents}: does not list {page}" for page in sorted(pages - listed)]
 
 
+FAULT_TABLE = "docs/src/fault-table.md"
+FAULT_ROWS = range(1, 82)
+LEAST_ROWS_WITH_TESTS = 60
+
+
+def faults():
+    """What the table of faults gets wrong: a test that does not exist, a row twice or nowhere, too few with tests."""
+    with open(FAULT_TABLE, encoding="utf-8") as file:
+        rows = [line.split(" | ") for line in file.read().splitlines() if line.startswith("| F")]
+    sources = ""
+    for path in glob.glob("crates/*/src/**/*.rs", recursive=True) + glob.glob("crates/*/tests/**/*.rs", recursive=True):
+        with open(path, encoding="utf-8") as file:
+            sources += file.read()
+    known = set(re.findall(r"#\[(?:tokio::)?test[^\]]*\]\s*(?:async )?fn (\w+)\(", sources))
+    told = [int(number) for row in rows for number in re.findall(r"F(\d\d)", row[0])]
+    for number in FAULT_ROWS:
+        if told.count(number) != 1:
+            yield f"{FAULT_TABLE}: tells of F{number:02} {told.count(number)} times"
+    tested = [row for row in rows if len(row) == 4]
+    for row in tested:
+        names = SPAN.findall(row[3])
+        if not names:
+            yield f"{FAULT_TABLE}: {row[0][2:]} has no test"
+        for name in names:
+            if name not in known:
+                yield f"{FAULT_TABLE}: {row[0][2:]} names the test {name}, which does not exist"
+    if len(tested) < LEAST_ROWS_WITH_TESTS:
+        yield f"{FAULT_TABLE}: only {len(tested)} rows have tests"
+
+
 def main():
     told = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
@@ -89,6 +119,7 @@ def main():
     )
     pages = [page for page in told.stdout.split() if os.path.exists(page)]
     bad = [f"{page}: {problem}" for page in pages for problem in problems_of(page)]
+    bad += faults()
     bad += unlisted("docs/src", "SUMMARY.md") + unlisted("docs/decisions", "README.md")
     print("\n".join(bad) or f"{len(pages)} documents, every name in them exists")
     return 1 if bad else 0

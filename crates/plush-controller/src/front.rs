@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// A future that grows in a build without optimisation must not end a controller; only what is touched costs memory.
+const STACK_BYTES: usize = 8 << 20;
+
 /// How a run is asked for.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -376,6 +379,7 @@ pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, Con
     let (journal, records) = Journal::open(&run_dir.journal())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|e| ControllerError::io("start the event loop for", run_dir.path(), e))?;
     let directory = planned.description.0.parent().unwrap_or(Path::new("/")).to_owned();

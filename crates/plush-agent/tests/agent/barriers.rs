@@ -192,7 +192,7 @@ fn an_instant_is_waited_for() {
     client.until("a start", |memory| began(memory).is_some());
     let began = began(&client.memory).unwrap();
     assert!(began >= at_us, "the task is executed at the instant");
-    assert!(Duration::from_micros(began - at_us) < Duration::from_secs(2), "or soon after it");
+    assert!(Duration::from_micros(began - at_us) < Duration::from_secs(10), "or soon after it");
     assert_eq!(client.finished(key(1)), Exit::Code(0));
     client.clean_up(false);
     client.leave();

@@ -235,7 +235,8 @@ fn f62_a_bomb_that_nobody_could_outrun_is_ended_with_its_group() {
     client.stop(key(1));
     client.finished(key(1));
     let took = asked.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    eprintln!("the bomb was ended after {took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     client.clean_up(false);
     client.leave();
     assert_eq!(subtree.ours(), Vec::<PathBuf>::new(), "C2");

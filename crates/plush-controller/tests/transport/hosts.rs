@@ -90,7 +90,7 @@ async fn f16_a_start_up_file_that_hangs_or_exits_ends_in_time() {
         (Stage::Shell, FailureClass::Retryable),
         "{failure}"
     );
-    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(began.elapsed() < Duration::from_secs(15));
     let sshd = account("echo no more; exit 3");
     let failure = join(&sshd, &bootstrap()).await.unwrap_err();
     assert!(
@@ -161,7 +161,7 @@ async fn f14_without_any_directory_all_that_were_tried_are_named() {
         assert!(failure.cause.contains(dir), "{dir} is missing: {failure}");
     }
     assert!(failure.hint.contains("PLUSH_AGENT_DIR"));
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]

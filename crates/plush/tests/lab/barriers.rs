@@ -133,7 +133,7 @@ fn tasks_start_together_and_the_summary_says_how_well() {
     let spread_ms = (starts.iter().max().unwrap() - starts.iter().min().unwrap()) / 1_000_000;
     println!("seen by the programs: {spread_ms} ms; told: {together}");
     // The machine may be loaded; unsynchronised they would be apart by what preparing and sending costs, and more.
-    assert!(spread_ms < 1_000, "{starts:?}");
+    assert!(spread_ms < 3_000, "{starts:?}");
     let uncertainty = together["uncertainty_us"].as_u64().unwrap();
     assert!(uncertainty > 0 && uncertainty < 1_000_000, "{together}");
     stage.assert_nothing_left();

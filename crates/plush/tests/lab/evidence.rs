@@ -5,7 +5,7 @@ use crate::stage::Stage;
 use std::path::Path;
 
 /// Of each log, and of the journal.
-const LINES: usize = 25;
+const LINES: u32 = 25;
 /// An event may hold a whole script.
 const COLUMNS: usize = 300;
 
@@ -13,7 +13,7 @@ const COLUMNS: usize = 300;
 pub fn show(stage: &Stage) {
     for run in stage.runs() {
         end_of(&run.join("controller.log"));
-        end_of(&run.join("journal"));
+        show_journal(&run.join("journal.sqlite"));
         show_files(&run);
     }
     for host in stage.lab.hosts() {
@@ -28,10 +28,29 @@ fn end_of(log: &Path) {
     };
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(LINES);
+    let from = lines.len().saturating_sub(LINES as usize);
     eprintln!("== the end of {}, of {} lines", log.display(), lines.len());
     for line in &lines[from..] {
         eprintln!("{}", line.chars().take(COLUMNS).collect::<String>());
+    }
+}
+
+fn show_journal(journal: &Path) {
+    let read = || {
+        let connection = rusqlite::Connection::open(journal)?;
+        let mut newest =
+            connection.prepare("select at_ms || ' ' || event from journal where event is not null order by number desc limit ?1")?;
+        let events = newest.query_map([LINES], |row| row.get::<_, String>(0))?;
+        events.collect::<Result<Vec<String>, _>>()
+    };
+    match read() {
+        Err(error) => eprintln!("== no {}: {error}", journal.display()),
+        Ok(events) => {
+            eprintln!("== the end of {}", journal.display());
+            for event in events.iter().rev() {
+                eprintln!("{}", event.chars().take(COLUMNS).collect::<String>());
+            }
+        }
     }
 }
 
@@ -51,7 +70,7 @@ fn show_host(stage: &Stage, host: &str) {
     for process in ours.iter().filter(|process| process.command.contains("plush")) {
         eprintln!("== on {host}: {process:?}");
     }
-    let logs = "for log in $(find / -xdev -name agent.log 2>/dev/null); do echo \"$log\"; tail -n 15 \"$log\"; done";
+    let logs = "find / -xdev -path '*plush*' -name log -print -exec tail -n 15 {} ';' 2>/dev/null";
     match stage.lab.run_on(host, logs) {
         Ok(said) if said.stdout.is_empty() => {}
         Ok(said) => eprintln!("== on {host}: {}", String::from_utf8_lossy(&said.stdout)),

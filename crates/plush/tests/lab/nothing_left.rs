@@ -94,8 +94,10 @@ fn f60_a_process_that_ignores_sigterm_is_killed_after_its_grace() {
     let asked = Instant::now();
     running.signal(Signal::INT);
     running.end().expect(130);
-    // Grace and two seconds (P10), and what collecting and cleaning take.
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    // Grace and two seconds (P10), and what collecting and cleaning take; with the grace that is the default it would be
+    // ten seconds at least.
+    eprintln!("stopped after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     stage.assert_nothing_left();
 }
 
@@ -132,7 +134,7 @@ fn a_run_is_stopped_at_once_while_hosts_fetch() {
     let Some(mut stage) = Stage::with_hosts(3) else { return };
     // Whoever fetches from h003 gets nothing for a long time.
     let slow = "mkdir -p /srv/web/cgi-bin; cat > /srv/web/cgi-bin/p; chmod 755 /srv/web/cgi-bin/p";
-    stage.feed("h003", slow, b"#!/bin/sh\nexec sleep 7\n");
+    stage.feed("h003", slow, b"#!/bin/sh\nexec sleep 40\n");
     stage.lab.run_on("h003", "busybox httpd -p 8000 -h /srv/web").unwrap();
     stage.remember();
     let text = "project: p\nresources: [{type: ssh, hosts: \"h[001-002]\"}]\n\
@@ -145,7 +147,8 @@ fn a_run_is_stopped_at_once_while_hosts_fetch() {
     let asked = Instant::now();
     running.signal(Signal::TERM);
     let said = running.end().expect(130);
-    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}\n{}", asked.elapsed(), said.err);
+    eprintln!("stopped after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}\n{}", asked.elapsed(), said.err);
     stage.assert_nothing_left_on("h001");
     stage.assert_nothing_left_on("h002");
 }
@@ -160,8 +163,9 @@ fn a_run_that_is_stopped_does_not_wait_for_a_host_that_never_answered() {
     let asked = Instant::now();
     running.signal(Signal::TERM);
     // The attempt has not got through the login, so nothing of ours is there; its deadline is nine seconds.
-    running.end().expect(130);
+    let said = running.end().expect(130);
     eprintln!("stopped after {:?}", asked.elapsed());
-    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
+    assert!(said.out.contains("connect_dropped"), "{}", said.out);
+    assert!(!said.out.contains("connect_failed"), "its deadline was waited for: {}", said.out);
     stage.assert_nothing_left_on("h001");
 }
