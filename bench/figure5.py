@@ -110,7 +110,7 @@ def table(network, hosts, megabytes, curves):
     print(f"network `{network}`: uplink {uplink}; links of the hosts: median {median} Mbit/s, log-spread {spread}, delay {delays} ms")
     print(f"{megabytes} MB to {hosts} hosts, seconds until a share of them had it whole:")
     print(f"{'release':>10} {'10 %':>8} {'50 %':>8} {'80 %':>8} {'95 %':>8} {'all':>8} {'all, of the best fixed':>24}")
-    fixed = min(curves[p][-1] for p in curves if p.isdigit())
+    fixed = min((curves[p][-1] for p in curves if p.isdigit()), default=math.nan)
     for policy, times in curves.items():
         shares = " ".join(f"{at_share(times, s):8.1f}" for s in (0.1, 0.5, 0.8, 0.95, 1.0))
         print(f"{policy:>10} {shares} {times[-1] / fixed:24.2f}", flush=True)
@@ -148,19 +148,30 @@ def picture(path, title, curves):
         file.write("\n".join(parts) + "\n</svg>\n")
 
 
+def remembered(path, hosts, megabytes):
+    """Curves of earlier calls with the same hosts and file, so that a long sweep can be measured in pieces."""
+    try:
+        with open(path) as file:
+            before = json.load(file)
+    except FileNotFoundError:
+        return {}
+    return before["seconds"] if (before["hosts"], before["megabytes"]) == (hosts, megabytes) else {}
+
+
 def main(lab, work, hosts, megabytes, networks, policies, out):
-    """All policies on each network, interleaved by nothing: each run has the network for itself."""
+    """The policies on each network one after the other: each run has the network for itself."""
+    path = os.path.join(out, "figure5.json")
+    results = remembered(path, hosts, megabytes)
     address = serve(lab, megabytes)
-    results = {}
     for network in networks:
         shape(lab, hosts, network, seed=7)
-        curves = {}
+        curves = results.setdefault(network, {})
         for policy in policies:
             curves[policy] = measure(lab, work, hosts, address, policy)
             print(f"  {network}, {policy}: all after {curves[policy][-1]:.1f} s", flush=True)
+            with open(path, "w") as file:
+                json.dump({"hosts": hosts, "megabytes": megabytes, "seconds": results}, file)
+        curves = {policy: curves[policy] for policy in POLICIES if policy in curves}
         table(network, hosts, megabytes, curves)
-        results[network] = curves
         picture(os.path.join(out, f"figure5-{network}.svg"), f"{megabytes} MB to {hosts} hosts, network `{network}`", curves)
-    with open(os.path.join(out, "figure5.json"), "w") as file:
-        json.dump({"hosts": hosts, "megabytes": megabytes, "seconds": results}, file)
     print(f"pictures and figures: {out}")

@@ -14,7 +14,7 @@ pub struct Network {
     pub name: &'static str,
     /// The server at first.
     pub server: Server,
-    /// The server once half of the hosts are through.
+    /// The server from the moment on at which its whole uplink would have sent half of all that is fetched.
     pub later: Server,
     /// Median of the hosts' links in Mbit/s.
     pub link_mbit: f64,
@@ -29,6 +29,8 @@ pub struct Server {
     pub uplink_mbit: f64,
     /// With so many transfers at once it is half-way to its worst: timeouts, seeks, memory. The loss goes with the square.
     pub crowd: f64,
+    /// The share of its uplink that it still gets out under any crowd.
+    pub worst: f64,
 }
 
 /// How the links differ.
@@ -42,8 +44,6 @@ pub enum Links {
 
 /// The file in Mbit: 10 MB.
 const FILE_MBIT: f64 = 80.0;
-/// The share of its uplink that a server still gets out under any crowd.
-const WORST: f64 = 0.3;
 /// Median seconds that a host is inside without using the uplink: it connects before, and unpacks after.
 const OWN_S: f64 = 1.0;
 
@@ -53,8 +53,16 @@ pub fn serve(network: &Network, hosts: u32, release: Release, seed: u64) -> Vec<
     let fetchers = (0..hosts).map(|_| Fetcher::draw(network, &mut chance)).collect();
     let mut barrier = Barrier::new(BarrierPolicy { release, ..BarrierPolicy::default() });
     (0..hosts).for_each(|n| barrier.enter(Entrant(n), 0));
-    let mut world =
-        World { network, barrier, fetchers, now: 0.0, busy: Vec::new(), through: Vec::new() };
+    let changes_at = f64::from(hosts) * FILE_MBIT / network.server.uplink_mbit / 2.0;
+    let mut world = World {
+        network,
+        barrier,
+        fetchers,
+        changes_at,
+        now: 0.0,
+        busy: Vec::new(),
+        through: Vec::new(),
+    };
     world.admit();
     while world.through.len() < hosts as usize {
         world.step();
@@ -90,6 +98,8 @@ struct World<'a> {
     network: &'a Network,
     barrier: Barrier,
     fetchers: Vec<Fetcher>,
+    /// When the server becomes the later one.
+    changes_at: f64,
     now: f64,
     /// Who is inside, by the speed of the link.
     busy: Vec<usize>,
@@ -101,6 +111,7 @@ impl World<'_> {
     fn step(&mut self) {
         let rates = self.rates();
         let wake = self.barrier.wake_at().map_or(f64::INFINITY, |at| at as f64 / 1000.0);
+        let wake = if self.now < self.changes_at { wake.min(self.changes_at) } else { wake };
         let next = self.busy.iter().zip(&rates).map(|(who, rate)| {
             let fetcher = &self.fetchers[*who];
             match fetcher.own_until > self.now {
@@ -141,10 +152,10 @@ impl World<'_> {
     fn rates(&self) -> Vec<f64> {
         let fetches = |who: &usize| self.fetchers[*who].own_until <= self.now;
         let mut sharing = self.busy.iter().filter(|who| fetches(who)).count();
-        let is_later = self.through.len() * 2 >= self.fetchers.len();
+        let is_later = self.now >= self.changes_at;
         let server = if is_later { self.network.later } else { self.network.server };
         let calm = 1.0 / (1.0 + (sharing as f64 / server.crowd).powi(2));
-        let mut left = server.uplink_mbit * (WORST + (1.0 - WORST) * calm);
+        let mut left = server.uplink_mbit * (server.worst + (1.0 - server.worst) * calm);
         let rate = |who: &usize| {
             if !fetches(who) {
                 return 0.0;
