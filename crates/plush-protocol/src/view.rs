@@ -208,6 +208,12 @@ pub struct BarrierView {
     pub released: u32,
     /// Why it opened, once it has: `all`, ...
     pub opened: Option<String>,
+    /// The same in words with its numbers, once it has opened.
+    #[serde(default)]
+    pub because: Option<String>,
+    /// When it opened, in ms since the run began.
+    #[serde(default)]
+    pub opened_at_ms: Option<u64>,
     /// Time from the first entry to the opening, or until now.
     pub waited_ms: u64,
     /// Who is missing: at most [`BarrierView::MISSING_SHOWN`] names.

@@ -213,7 +213,7 @@ fn cluster(cluster: &Cluster) -> Node {
     map.names("software", &cluster.software);
     map.list("resources", cluster.resources.iter().map(resource));
     map.dict("env", env(&cluster.env));
-    map.record("prepare", policy(&cluster.prepare));
+    map.record("prepare", policy_but(&cluster.prepare, Release::of_preparation(&cluster.software)));
     map.record("ready", policy(&cluster.ready));
     map.names("after", &cluster.after);
     map.list("execution", steps(&cluster.execution).into_iter());
@@ -310,9 +310,14 @@ fn barrier(barrier: &Barrier) -> Node {
 }
 
 fn policy(policy: &BarrierPolicy) -> Map {
+    policy_but(policy, Release::All)
+}
+
+/// A policy where this release goes without saying.
+fn policy_but(policy: &BarrierPolicy, usual: Release) -> Map {
     let mut map = Map::new();
     map.record("entry", entry(&policy.entry));
-    if policy.release != Release::All {
+    if policy.release != usual {
         map.put_node("release", release(&policy.release));
     }
     let late = match policy.late {

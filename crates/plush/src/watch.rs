@@ -5,6 +5,7 @@ use crate::handle::Handle;
 use crate::interrupts::{Answer, Interrupts, Patience, Press};
 use crate::render::contact::Contacts;
 use crate::render::live::Live;
+use crate::render::openings::{Opening, Openings};
 use crate::render::progress::{self, Plain};
 use crate::render::{json, names, summary};
 use crate::screen::{Line, Say, Screen};
@@ -121,6 +122,7 @@ struct Watcher<'a> {
     viewed: Instant,
     plain: Plain,
     contacts: Contacts,
+    openings: Openings,
     terminal: bool,
     says: VecDeque<Say>,
 }
@@ -136,6 +138,7 @@ impl<'a> Watcher<'a> {
             viewed: Instant::now(),
             plain: Plain::default(),
             contacts: Contacts::default(),
+            openings: Openings::default(),
             terminal: io::stderr().is_terminal(),
             says: VecDeque::new(),
         }
@@ -176,8 +179,15 @@ impl<'a> Watcher<'a> {
         match reply {
             OperatorReply::View(view) => {
                 let news = self.contacts.news(&view);
-                if self.manner.progress == Progress::Shown && !news.is_empty() {
-                    self.note(&news.join("\n"));
+                let openings = self.openings.news(&view);
+                if self.manner.progress == Progress::Shown {
+                    let worth = openings.iter().filter(|o| o.is_worth_a_line());
+                    let lines: Vec<String> =
+                        news.into_iter().chain(worth.map(Opening::line)).collect();
+                    lines.iter().for_each(|line| self.note(line));
+                }
+                if matches!(self.manner.show, Show::Events) {
+                    openings.iter().for_each(|opening| self.result(Some(json::line(opening))));
                 }
                 self.view = Some(*view);
                 self.viewed = Instant::now();

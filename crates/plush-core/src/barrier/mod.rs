@@ -3,12 +3,13 @@
 //!
 //! Entry and release are separate machines (`entry`, `release`); this one keeps the members' states between them.
 //! A member only moves forward: expected, waiting, then released, failed or withdrawn (B4). [`Rounds`] is the
-//! same barrier again and again. What one call costs does not grow with the number of members, but for their
-//! logarithm: those who wait and those who are inside stand in queues.
+//! same barrier again and again. What one call costs does not grow with the number of members: they are found by
+//! their numbers, and those who wait and those who are inside stand in queues.
 
 mod entry;
 mod history;
 mod knee;
+mod members;
 mod opening;
 mod release;
 mod rounds;
@@ -19,11 +20,11 @@ pub use rounds::{Round, Rounds};
 
 use crate::Millis;
 use entry::Census;
+use members::Members;
 use plush_spec::model::{BarrierPolicy, Late};
 use release::{Departure, End, Pace, Room};
 use serde::{Deserialize, Serialize};
-use std::collections::btree_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 /// Who enters a barrier: a number that its owner chooses (a host's, in a run).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,9 +34,7 @@ pub struct Entrant(pub u32);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Barrier {
     policy: BarrierPolicy,
-    members: BTreeMap<Entrant, Passage>,
-    /// Members that stand at [`Stand::Expected`].
-    missing: BTreeSet<Entrant>,
+    members: Members,
     census: Census,
     opened: Option<Opened>,
     question: Question,
@@ -81,8 +80,7 @@ impl Barrier {
         Barrier {
             pace: Pace::new(&policy.release),
             policy,
-            members: BTreeMap::new(),
-            missing: BTreeSet::new(),
+            members: Members::default(),
             census: Census::default(),
             opened: None,
             question: Question::None,
@@ -98,9 +96,7 @@ impl Barrier {
 
     /// `entrant` is going to come. Saying it twice changes nothing.
     pub fn expect(&mut self, entrant: Entrant) {
-        if let Slot::Vacant(slot) = self.members.entry(entrant) {
-            slot.insert(Passage::expected());
-            self.missing.insert(entrant);
+        if self.members.add(entrant) {
             self.census.expected += 1;
             if self.opened.is_some() && self.policy.late == Late::Replace {
                 self.replacements.insert(entrant);
@@ -110,19 +106,18 @@ impl Barrier {
 
     /// `entrant` has come. Entering twice, or after a failure, changes nothing (B2, B4).
     pub fn enter(&mut self, entrant: Entrant, now: Millis) {
-        let known = self.members.contains_key(&entrant);
+        let known = self.members.get(entrant).is_some();
         self.expect(entrant);
         if !known {
             // Whom nobody announced is no replacement for anybody.
             self.replacements.remove(&entrant);
         }
-        let passage = self.members.get_mut(&entrant).expect("the entrant was just expected");
+        let passage = self.members.get_mut(entrant).expect("the entrant was just expected");
         if passage.stand != Stand::Expected {
             return;
         }
         passage.stand = Stand::Waiting;
         passage.entered_at = Some(now);
-        self.missing.remove(&entrant);
         self.census.enter(&self.policy.entry, now);
         let admitted = match self.policy.late {
             Late::Admit => true,
@@ -139,10 +134,9 @@ impl Barrier {
 
     /// `entrant` will not come, or has died inside: it leaves the count at once and its place is free.
     pub fn fail(&mut self, entrant: Entrant, now: Millis) {
-        let Some(passage) = self.members.get_mut(&entrant) else { return };
+        let Some(passage) = self.members.get_mut(entrant) else { return };
         match passage.stand {
             Stand::Expected => {
-                self.missing.remove(&entrant);
                 self.census.expected -= 1;
             }
             Stand::Waiting => {
@@ -162,7 +156,7 @@ impl Barrier {
 
     /// `entrant` is through; where places inside are limited, one is free. A second or a late leave frees nothing.
     pub fn leave(&mut self, entrant: Entrant, now: Millis) {
-        if self.members.get(&entrant).is_some_and(|p| p.stand == Stand::Released) {
+        if self.members.stands_at(entrant, Stand::Released) {
             self.depart(entrant, End::Through, now);
         }
     }
@@ -183,7 +177,7 @@ impl Barrier {
             verdicts.push(Verdict::Release(entrant));
         }
         while let Some(entrant) = self.late.pop_front() {
-            let passage = self.members.get_mut(&entrant).expect("late-comers are members");
+            let passage = self.members.get_mut(entrant).expect("late-comers are members");
             passage.stand = Stand::Withdrawn;
             passage.left_at = Some(now);
             verdicts.push(Verdict::TooLate(entrant));
@@ -246,12 +240,12 @@ impl Barrier {
 
     /// What became of each member, and when.
     pub fn history(&self) -> impl Iterator<Item = (Entrant, Passage)> {
-        self.members.iter().map(|(entrant, passage)| (*entrant, *passage))
+        self.members.iter().map(|(entrant, passage)| (entrant, *passage))
     }
 
     /// What became of one member.
     pub fn passage(&self, entrant: Entrant) -> Option<Passage> {
-        self.members.get(&entrant).copied()
+        self.members.get(entrant).copied()
     }
 
     /// When the first entrant came.
@@ -286,12 +280,13 @@ impl Barrier {
 
     /// Members that are still expected.
     pub fn missing(&self) -> impl Iterator<Item = Entrant> {
-        self.missing.iter().copied()
+        let expected = |(_, passage): &(Entrant, &Passage)| passage.stand == Stand::Expected;
+        self.members.iter().filter(expected).map(|(entrant, _)| entrant)
     }
 
     /// It was let go.
     pub fn has_let_go(&self, entrant: Entrant) -> bool {
-        self.members.get(&entrant).is_some_and(|p| p.released_at.is_some())
+        self.members.get(entrant).is_some_and(|p| p.released_at.is_some())
     }
 
     /// Opens by its own rules, after its callback had its time.
@@ -330,12 +325,12 @@ impl Barrier {
     /// The next in the queue who still waits.
     fn next_waiting(&mut self) -> Option<Entrant> {
         let members = &self.members;
-        let waits = |e: &Entrant| members.get(e).is_some_and(|p| p.stand == Stand::Waiting);
+        let waits = |e: &Entrant| members.stands_at(*e, Stand::Waiting);
         std::iter::from_fn(|| self.queue.pop_front()).find(waits)
     }
 
     fn let_go(&mut self, entrant: Entrant, now: Millis) {
-        let passage = self.members.get_mut(&entrant).expect("those who wait are members");
+        let passage = self.members.get_mut(entrant).expect("those who wait are members");
         passage.stand = Stand::Released;
         passage.released_at = Some(now);
         self.let_in.push_back((now, entrant));
@@ -346,7 +341,7 @@ impl Barrier {
 
     /// One that is inside is so no more.
     fn depart(&mut self, entrant: Entrant, end: End, now: Millis) {
-        let passage = self.members.get_mut(&entrant).expect("those inside are members");
+        let passage = self.members.get_mut(entrant).expect("those inside are members");
         let released_at = passage.released_at.expect("those inside were let go");
         passage.stand = Stand::Left;
         passage.left_at = Some(now);
@@ -354,7 +349,7 @@ impl Barrier {
         self.pace.left(now, Departure { end, inside_ms, of: self.inside });
         self.inside -= 1;
         let members = &self.members;
-        let gone = |e: &Entrant| members.get(e).is_none_or(|p| p.stand != Stand::Released);
+        let gone = |e: &Entrant| !members.stands_at(*e, Stand::Released);
         while self.let_in.front().is_some_and(|(_, e)| gone(e)) {
             self.let_in.pop_front();
         }

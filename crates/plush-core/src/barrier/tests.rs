@@ -308,3 +308,36 @@ fn a_straggler_far_behind_is_told_at_once() {
 }
 
 mod invariants;
+
+/// What it costs, in nanoseconds, that one of so many members comes, waits, is let go and leaves.
+fn entry_ns(members: u32, release: &Release) -> u128 {
+    let policy = BarrierPolicy { release: release.clone(), ..BarrierPolicy::default() };
+    let mut barrier = Barrier::new(policy);
+    (0..members).for_each(|n| barrier.expect(Entrant(n)));
+    let began = std::time::Instant::now();
+    let mut inside = Vec::new();
+    for n in 0..members {
+        barrier.enter(Entrant(n), 0);
+        inside.extend(barrier.decide(0));
+    }
+    let mut now = 0;
+    while let Some(Verdict::Release(who) | Verdict::TooLate(who)) = inside.pop() {
+        now += 1;
+        barrier.leave(who, now);
+        inside.extend(barrier.decide(now));
+    }
+    assert_eq!(barrier.released(), members, "everybody gets through");
+    began.elapsed().as_nanos() / u128::from(members)
+}
+
+#[test]
+fn the_cost_of_an_entry_does_not_grow_with_the_number_of_members() {
+    // The least of several rounds is what it costs when nobody else has the processor. What is left of a factor is the
+    // processor's cache; work that grew with the members would be a hundred times as much.
+    for release in [Release::Inside { max: 10, timeout_ms: Some(1_000_000) }, Release::ADAPTIVE] {
+        let least = |members| (0..10).map(|_| entry_ns(members, &release)).min().unwrap();
+        let (few, many) = (least(100), least(10_000));
+        eprintln!("{release:?}: {few} ns with 100 members, {many} ns with 10,000");
+        assert!(many < 10 * few.max(20), "{few} ns with 100 members, {many} ns with 10,000");
+    }
+}

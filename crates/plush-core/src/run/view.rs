@@ -276,6 +276,8 @@ fn barrier(
         expected: machine.expected(),
         released: machine.released(),
         opened: machine.opening().map(|(_, why)| why.word().to_owned()),
+        because: machine.opening().map(|(_, why)| why.to_string()),
+        opened_at_ms: machine.opening().map(|(at, _)| at),
         waited_ms: machine.first_entry().map_or(0, |first| until.saturating_sub(first)),
         missing: missing.map(|host| run.plan.host_name(host).to_owned()).collect(),
         generation: 1,

@@ -134,9 +134,19 @@ impl Lower<'_, '_> {
     }
 
     pub(super) fn barrier_policy(&mut self, node: &Node, at: &Span) -> BarrierPolicy {
+        self.barrier_policy_or(node, at, Release::All)
+    }
+
+    /// The same, where a release that is not said means another one.
+    pub(super) fn barrier_policy_or(
+        &mut self,
+        node: &Node,
+        at: &Span,
+        usual: Release,
+    ) -> BarrierPolicy {
         BarrierPolicy {
             entry: node.get("entry").map_or_else(Entry::default, |n| self.entry(n)),
-            release: node.get("release").map_or(Release::All, |n| self.release(n)),
+            release: node.get("release").map_or(usual, |n| self.release(n)),
             late: match self.text(node, "late").as_deref() {
                 Some("drop") => Late::Drop,
                 Some("replace") => Late::Replace,

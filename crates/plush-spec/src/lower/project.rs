@@ -5,7 +5,7 @@ use super::{Lower, full};
 use crate::model::Action;
 use crate::model::{
     Application, Barrier, BarrierPolicy, Callback, Cluster, Command, EnvVar, FailurePolicy, Hosts,
-    Installer, Name, NumHosts, Package, PackageKind, Place, Process, Project, Requirement,
+    Installer, Name, NumHosts, Package, PackageKind, Place, Process, Project, Release, Requirement,
     Resource, Software, Step, Template, Variable, Wanted,
 };
 use crate::source::Span;
@@ -274,6 +274,8 @@ impl Lower<'_, '_> {
             }
             execution.extend(self.run_step(run, &name));
         }
+        let software = self.references(node, "software");
+        let usual = Release::of_preparation(&software);
         Some(Cluster {
             place: self.place(&entry.key_span),
             configuration: self.name_at(node, "configuration"),
@@ -281,11 +283,11 @@ impl Lower<'_, '_> {
             requirement: node
                 .get("requirement")
                 .map_or_else(Requirement::default, |n| self.requirement(n)),
-            software: self.references(node, "software"),
+            software,
             resources: own,
             env,
-            prepare: self.policy_at(node, "prepare"),
-            ready: self.policy_at(node, "ready"),
+            prepare: self.policy_at(node, "prepare", usual),
+            ready: self.policy_at(node, "ready", Release::All),
             after: self.references(node, "after"),
             execution,
             on_failure: self.on_failure(node),
@@ -302,8 +304,11 @@ impl Lower<'_, '_> {
         })
     }
 
-    fn policy_at(&mut self, node: &Node, key: &str) -> BarrierPolicy {
-        node.get(key).map_or_else(BarrierPolicy::default, |n| self.barrier_policy(n, &n.span))
+    fn policy_at(&mut self, node: &Node, key: &str, usual: Release) -> BarrierPolicy {
+        match node.get(key) {
+            Some(said) => self.barrier_policy_or(said, &said.span, usual),
+            None => BarrierPolicy { release: usual, ..BarrierPolicy::default() },
+        }
     }
 
     fn run_step(&mut self, run: &Node, name: &Name) -> Option<Step> {
@@ -351,16 +356,18 @@ impl Lower<'_, '_> {
         let reference =
             |s: &Software| crate::model::Reference { name: s.name.clone(), place: s.place };
         let step = root.get("run").and_then(|run| self.run_step(run, name));
+        let software: Vec<_> = software.iter().map(reference).collect();
+        let release = Release::of_preparation(&software);
         Some(Cluster {
             name: name.clone(),
             place,
             configuration: None,
             num_hosts,
             requirement: Requirement::default(),
-            software: software.iter().map(reference).collect(),
+            software,
             resources: Vec::new(),
             env: Vec::<EnvVar>::new(),
-            prepare: BarrierPolicy::default(),
+            prepare: BarrierPolicy { release, ..BarrierPolicy::default() },
             ready: BarrierPolicy::default(),
             after: Vec::new(),
             execution: step.into_iter().collect(),

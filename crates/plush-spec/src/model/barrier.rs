@@ -123,6 +123,21 @@ pub enum Release {
     },
 }
 
+impl Release {
+    /// What `adaptive` alone means.
+    pub const ADAPTIVE: Release = Release::Adaptive {
+        rule: AdaptiveRule::Throughput,
+        start: AdaptiveRule::Throughput.start(),
+        timeout_ms: None,
+    };
+
+    /// That of the phase `prepare` where none is said: hosts fetch software from few places, so not all at once; where
+    /// there is none, nothing is shared.
+    pub fn of_preparation(software: &[Reference]) -> Release {
+        if software.is_empty() { Release::All } else { Release::ADAPTIVE }
+    }
+}
+
 /// The rule of an adaptive release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum AdaptiveRule {

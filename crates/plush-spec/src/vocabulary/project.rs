@@ -176,9 +176,11 @@ pub(crate) static CLUSTER: Record = Record {
         )
         .task()
         .example("{LANG: C}"),
-        Field::record("prepare", &BARRIER, "The barrier around the preparation of software.")
-            .example("{release: adaptive}"),
+        Field::record("prepare", &BARRIER, "The barrier around the preparation of software. Hosts begin as they come unless `entry` says when; its `release` is `adaptive` where none is said, and `all` in a cluster without software.")
+            .default("{release: adaptive}")
+            .example("{release: {inside: 20}}"),
         Field::record("ready", &BARRIER, "The barrier before the processes start.")
+            .default("all, let go at once")
             .example("{entry: {percent: 90}}"),
         Field::list(
             "after",

@@ -9,6 +9,7 @@ pub mod fold;
 pub mod json;
 pub mod live;
 pub mod names;
+pub mod openings;
 pub mod plan;
 pub mod progress;
 pub mod rehearsal;

@@ -159,6 +159,8 @@ fn barrier(entered: u32, missing: &[&str]) -> BarrierView {
         expected: entered + missing.len() as u32,
         released: entered,
         opened: Some(if missing.is_empty() { "all" } else { "percent" }.into()),
+        because: None,
+        opened_at_ms: None,
         waited_ms: 2_450,
         missing: missing.iter().map(|name| (*name).to_owned()).collect(),
         generation: 1,

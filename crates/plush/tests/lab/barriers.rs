@@ -99,7 +99,7 @@ fn a_killed_agent_holds_nobody_up_and_lets_nobody_go_twice() {
 }
 
 #[test]
-fn f78_nobody_waits_for_a_host_that_died() {
+fn nobody_waits_for_a_program_that_was_killed() {
     let Some(stage) = Stage::with_hosts(3) else { return };
     stage.file("slow.yaml", SLOW);
     let mut running = stage.begin("slow.yaml", &["--events"]);
@@ -114,6 +114,46 @@ fn f78_nobody_waits_for_a_host_that_died() {
     running.end();
     check_rounds(&stage.runs()[0], 6, &ALL[..2]);
     stage.assert_nothing_left();
+}
+
+/// One place inside, which the first host takes and does not give back.
+const ONE_PLACE: &str = r#"
+project: place
+resources: [{type: ssh, hosts: "h[001-003]"}]
+clusters:
+  c:
+    num_hosts: {wanted: 3, min: 2}
+    execution:
+      - process: pass
+        run: |
+          test "$PLUSH_HOST" = h001 || plush-agent barrier enter first || exit $?
+          plush-agent barrier enter place || exit $?
+          echo inside
+          if test "$PLUSH_HOST" = h001; then plush-agent barrier enter first; sleep 100000; fi
+          sleep 1
+          plush-agent barrier leave place
+          echo through
+barriers:
+  first: {}
+  place: {entry: {count: 1}, release: {inside: 1}}
+"#;
+
+#[test]
+fn f78_a_host_that_dies_inside_gives_its_place_back() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("place.yaml", ONE_PLACE);
+    let mut running = stage.begin("place.yaml", &["--events"]);
+    // Everybody is at `first`, so the first host is inside `place`.
+    running.wait_for("\"barrier\":\"first\",\"generation\":1,\"policy\":\"all\"");
+    stage.lab.power_off("h001").unwrap();
+    let said = running.end();
+    for host in ["h002", "h003"] {
+        let output = String::from_utf8(said.output(host, "pass.1.out")).unwrap();
+        assert_eq!(output, "inside\nthrough\n", "{host}");
+        stage.assert_nothing_left_on(host);
+    }
+    let output = String::from_utf8(said.output("h001", "pass.1.out")).unwrap();
+    assert_eq!(output, "inside\n");
 }
 
 #[test]
