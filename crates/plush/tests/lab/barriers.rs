@@ -4,6 +4,7 @@
 use crate::stage::Stage;
 use std::path::Path;
 use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The hosts of one lab share this machine's clock, so that their words can be compared.
 fn moments(run: &Path, host: &str, process: &str) -> Vec<(u32, String, u128)> {
@@ -128,11 +129,11 @@ clusters:
         run: |
           test "$PLUSH_HOST" = h001 || plush-agent barrier enter first || exit $?
           plush-agent barrier enter place || exit $?
-          echo inside
+          echo "1 inside $(date +%s%N)"
           if test "$PLUSH_HOST" = h001; then plush-agent barrier enter first; sleep 100000; fi
           sleep 1
+          echo "1 through $(date +%s%N)"
           plush-agent barrier leave place
-          echo through
 barriers:
   first: {}
   place: {entry: {count: 1}, release: {inside: 1}}
@@ -146,14 +147,21 @@ fn f78_a_host_that_dies_inside_gives_its_place_back() {
     // Everybody is at `first`, so the first host is inside `place`.
     running.wait_for("\"barrier\":\"first\",\"generation\":1,\"policy\":\"all\"");
     stage.lab.power_off("h001").unwrap();
-    let said = running.end();
+    let off = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    running.end();
+    let run = &stage.runs()[0];
+    let mut stays: Vec<(u128, u128)> = Vec::new();
     for host in ["h002", "h003"] {
-        let output = String::from_utf8(said.output(host, "pass.1.out")).unwrap();
-        assert_eq!(output, "inside\nthrough\n", "{host}");
+        let told = moments(run, host, "pass");
+        let words: Vec<&str> = told.iter().map(|(_, word, _)| word.as_str()).collect();
+        assert_eq!(words, ["inside", "through"], "{host}");
+        stays.push((told[0].2, told[1].2));
         stage.assert_nothing_left_on(host);
     }
-    let output = String::from_utf8(said.output("h001", "pass.1.out")).unwrap();
-    assert_eq!(output, "inside\n");
+    stays.sort_unstable();
+    assert!(off < stays[0].0, "the place was the dead host's until then");
+    assert!(stays[0].1 <= stays[1].0, "one place is for one at a time: {stays:?}");
+    eprintln!("from power-off to the next one inside: {} ms", (stays[0].0 - off) / 1_000_000);
 }
 
 #[test]
