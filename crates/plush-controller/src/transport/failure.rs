@@ -54,7 +54,7 @@ impl fmt::Display for Stage {
 pub enum FailureClass {
     /// The server sheds load: try again, with fewer handshakes in flight.
     PushedBack,
-    /// The host had let us in and was cut off, or had been too slow to be judged: try again, with less at once.
+    /// The host had let us in and was cut off: try again, with less at once.
     Interrupted,
     /// The network or the host may recover: try again later.
     Retryable,
