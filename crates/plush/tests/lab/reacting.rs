@@ -98,3 +98,133 @@ fn f72_a_crash_loop_fails_after_its_budget_with_one_line_about_it() {
         .for_each(|n| assert_eq!(said.output("h001", &format!("crash.{n}.out")), b"once more\n"));
     stage.assert_nothing_left();
 }
+
+/// How often a measurement is repeated; what is promised is measured with `PLUSH_TRIALS=20`.
+fn trials(least: u16) -> u16 {
+    std::env::var("PLUSH_TRIALS").map_or(least, |text| text.parse().unwrap())
+}
+
+fn seconds_now() -> f64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64()
+}
+
+/// Says what was measured, and returns the longest.
+fn longest(what: &str, mut took: Vec<f64>) -> f64 {
+    took.sort_by(f64::total_cmp);
+    let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
+    eprintln!("{what}, {} times: median {median:.3} s, longest {longest:.3} s", took.len());
+    longest
+}
+
+const MOVED: &str = r#"
+project: moved
+resources: [{type: ssh, hosts: "h[001-LAST]"}]
+software:
+  tool: {type: tar, package: {type: push, path: tool.tar}}
+clusters:
+  c:
+    num_hosts: WANTED
+    software: [tool]
+    execution:
+      - process: beacon
+        run: |
+          ./tool
+          exec sleep 100000
+"#;
+
+/// A stage with so many hosts that have the software of [`MOVED`] and the agent in their caches.
+fn stage_with_caches(hosts: u16) -> Option<Stage> {
+    let mut stage = Stage::with_hosts(hosts)?;
+    let pack = "head -c 1000000 /dev/urandom > data; printf '#!/bin/sh\\ndate +%%s.%%N\\n' > tool; chmod 755 tool; \
+                tar cf tool.tar tool data";
+    let packed = std::process::Command::new("/bin/sh")
+        .args(["-c", pack])
+        .current_dir(stage.home.path())
+        .status();
+    assert!(packed.unwrap().success());
+    let text = MOVED.replace("LAST", &format!("{hosts:03}"));
+    let warm = text.replace("WANTED", "all").replace("exec sleep 100000", "true");
+    stage.file("warm.yaml", warm);
+    stage.run("warm.yaml", &["--keep", "cache"]).expect(0);
+    stage.remember();
+    stage.file(
+        "moved.yaml",
+        text.replace("WANTED", &format!("{{wanted: 2, spare: {}}}", hosts / 2)),
+    );
+    Some(stage)
+}
+
+/// Hosts lose their power one after the other; half of those that step in are spares, half are on offer only.
+#[test]
+fn f01_a_host_without_power_is_replaced_in_time() {
+    let trials = trials(2);
+    let Some(stage) = stage_with_caches(2 + trials) else { return };
+    stage.begin("moved.yaml", &["--detach", "--keep", "cache"]).end().expect(0);
+    let serving = |status: &Value| -> Vec<String> {
+        let tasks = status["tasks"].as_array().unwrap().iter().filter(|t| t["state"] == "running");
+        tasks.map(|t| t["host"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut hosts = serving(&until(&stage, "two beacons", |s| serving(s).len() == 2));
+    let mut took = Vec::new();
+    for _ in 0..trials {
+        let lost = hosts.remove(0);
+        let began = seconds_now();
+        stage.lab.power_off(&lost).unwrap();
+        let is_new = |host: &String| *host != lost && !hosts.contains(host);
+        let status = until(&stage, "a replacement", |s| serving(s).iter().any(is_new));
+        let new = serving(&status).into_iter().find(is_new).unwrap();
+        let path = stage.runs().pop().unwrap().join("output").join(&new).join("beacon.1.out");
+        let text = || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'));
+        until(&stage, "its first line", |_| text().is_some());
+        took.push(text().unwrap().trim().parse::<f64>().unwrap() - began);
+        hosts.push(new);
+    }
+    let longest = longest("from power-off to the replacement's first line", took);
+    // 20 s are promised; a machine that does something else as well is given more.
+    assert!(longest < 90.0);
+    stage.call(&["stop", "last"]).expect(0);
+    until(&stage, "the end", |s| !s["outcome"].is_null());
+    hosts.iter().for_each(|host| stage.assert_nothing_left_on(host));
+}
+
+const CRASHING: &str = r#"
+project: crashing
+resources: [{type: ssh, hosts: h001}]
+clusters:
+  c:
+    num_hosts: 1
+    execution:
+      - process: beacon
+        run: |
+          date +%s.%N >> /tmp/began
+          exec sleep 100000
+        restart: {backoff: 1 ms .. 2 ms}
+"#;
+
+#[test]
+fn a_task_that_crashes_runs_again_in_time() {
+    let Some(stage) = Stage::with_hosts(1) else { return };
+    let run = |text: &str| {
+        let output = stage.lab.run_on("h001", text).unwrap();
+        assert!(output.status.success(), "{text}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.parse().unwrap()).collect::<Vec<f64>>()
+    };
+    stage.file("crashing.yaml", CRASHING);
+    stage.begin("crashing.yaml", &["--detach"]).end().expect(0);
+    until(&stage, "a beacon", |s| !running(s, "h001").is_empty());
+    let mut took = Vec::new();
+    for n in 1..=usize::from(trials(3)) {
+        // The program is another one once `sleep` is there.
+        let crash = "until p=$(pgrep -fx '[s]leep 100000'); do :; done; date +%s.%N; kill -9 $p";
+        let at = run(crash)[0];
+        let again = format!("until [ $(wc -l < /tmp/began) -gt {n} ]; do :; done; cat /tmp/began");
+        took.push(run(&again)[n] - at);
+    }
+    let longest = longest("from the crash of a task to its restart", took);
+    assert!(longest < 10.0, "half a second is promised, and a loaded machine is given more");
+    stage.call(&["stop", "last"]).expect(0);
+    until(&stage, "the end", |s| !s["outcome"].is_null());
+    run("rm /tmp/began");
+    stage.assert_nothing_left();
+}
