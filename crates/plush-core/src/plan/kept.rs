@@ -18,6 +18,8 @@ pub struct Kept {
     pub on_failure: FailurePolicy,
     /// When a lost host's place is given to another.
     pub replace: Replace,
+    /// The same, if a program says that it is to be.
+    pub if_replaced: Replace,
 }
 
 /// When a lost host's place is given to another.
@@ -30,6 +32,16 @@ pub enum Replace {
     After(u64),
     /// When its lease is surely out: nothing runs there any more, whatever its clock says.
     AfterLease,
+}
+
+impl Replace {
+    /// How long after the last word, where that is a number.
+    pub fn after_ms(self) -> u64 {
+        match self {
+            Replace::After(ms) => ms,
+            Replace::Never | Replace::AfterLease => 0,
+        }
+    }
 }
 
 /// How far a host's clock may be off: one part in so many.
@@ -56,6 +68,7 @@ impl Kept {
         Kept {
             stop_after_ms: asked.unwrap_or(of_class),
             replace: replace(&service, on_failure.host.as_ref(), cluster.num_hosts.spare),
+            if_replaced: if_replaced(&service),
             on_failure,
             service,
         }
@@ -112,18 +125,28 @@ fn problem(cluster: &Cluster, what: &str, place: Place, hint: &str) -> PlanProbl
 fn replace(service: &Service, on_host: Option<&Reaction>, spare: u32) -> Replace {
     let wanted = match (on_host, service.class) {
         (Some(Reaction::Replace), _) => true,
-        (Some(_), _) | (None, ServiceClass::Attached) => false,
-        (None, ServiceClass::Batch) => spare > 0,
-        (None, ServiceClass::Service | ServiceClass::Exclusive) => true,
+        (Some(Reaction::Continue | Reaction::Restart | Reaction::Drop | Reaction::Fail), _) => {
+            false
+        }
+        // A program that gives no answer leaves the default.
+        (Some(Reaction::Call(_)) | None, ServiceClass::Attached) => false,
+        (Some(Reaction::Call(_)) | None, ServiceClass::Batch) => spare > 0,
+        (Some(Reaction::Call(_)) | None, ServiceClass::Service | ServiceClass::Exclusive) => true,
     };
+    match wanted {
+        false => Replace::Never,
+        true => if_replaced(service),
+    }
+}
+
+fn if_replaced(service: &Service) -> Replace {
     let of_class = match service.class {
         ServiceClass::Service => 60_000,
         ServiceClass::Batch | ServiceClass::Attached | ServiceClass::Exclusive => 0,
     };
-    match (wanted, service.class) {
-        (false, _) => Replace::Never,
-        (true, ServiceClass::Exclusive) => Replace::AfterLease,
-        (true, ServiceClass::Batch | ServiceClass::Attached | ServiceClass::Service) => {
+    match service.class {
+        ServiceClass::Exclusive => Replace::AfterLease,
+        ServiceClass::Batch | ServiceClass::Attached | ServiceClass::Service => {
             Replace::After(service.replace_after_ms.unwrap_or(of_class))
         }
     }

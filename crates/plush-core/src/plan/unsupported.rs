@@ -2,9 +2,7 @@
 //! Not what is wrong with a description: that is the parser's.
 
 use super::PlanProblem;
-use plush_spec::model::{
-    Action, Cluster, HookPlace, Installer, Place, Process, Project, Reaction, Stdin,
-};
+use plush_spec::model::{Action, Cluster, HookPlace, Installer, Place, Process, Project, Stdin};
 
 /// Everything in the application's clusters that would have to be passed over.
 pub fn unsupported(project: &Project) -> Vec<PlanProblem> {
@@ -43,13 +41,6 @@ impl Found {
         self.when(spread, "placement spread by a fact", cluster.place);
         let update = service.is_some_and(|s| s.update.is_some());
         self.when(update, "rolling update", cluster.place);
-        let failure = &cluster.on_failure;
-        for reaction in [&failure.process, &failure.host, &failure.cluster, &failure.application]
-            .into_iter()
-            .flatten()
-        {
-            self.reaction(reaction, cluster.place);
-        }
         for step in &cluster.execution {
             match &step.action {
                 Action::Process(process) => self.process(process),
@@ -69,22 +60,5 @@ impl Found {
             "standard input from the operator",
             process.place,
         );
-        if let Some(reaction) = &process.on_failure {
-            self.reaction(reaction, process.place);
-        }
-    }
-
-    fn reaction(&mut self, reaction: &Reaction, place: Place) {
-        let beyond = match reaction {
-            Reaction::Continue
-            | Reaction::Restart
-            | Reaction::Replace
-            | Reaction::Drop
-            | Reaction::Fail => None,
-            Reaction::Call(_) => Some("call on failure"),
-        };
-        if let Some(what) = beyond {
-            self.when(true, what, place);
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::member::Stage;
 use super::overruling::WhichBarrier;
-use super::{Effect, Run};
+use super::{Effect, Run, reacting};
 use crate::Millis;
 use crate::plan::HostId;
 use plush_protocol::{Answer, Command, Outcome, Question, Tainted};
@@ -52,6 +52,14 @@ pub(super) enum Subject {
     Told,
     /// A barrier would open.
     Barrier(WhichBarrier, u32),
+    /// An incarnation of a task failed.
+    Process { task: usize, incarnation: u32 },
+    /// A host was lost.
+    Host(HostId),
+    /// A cluster has too few hosts.
+    Cluster(usize),
+    /// The application would fail for it.
+    Application(usize),
 }
 
 /// What a program decided.
@@ -133,24 +141,43 @@ impl Run {
         process: &str,
         cause: &Tainted,
     ) {
-        let happening = Happening::new("process_failed")
+        let happening = self.about_failed_process(host, cluster, process, cause);
+        self.tell(&happening);
+    }
+
+    pub(super) fn about_failed_process(
+        &self,
+        host: HostId,
+        cluster: usize,
+        process: &str,
+        cause: &Tainted,
+    ) -> Happening {
+        Happening::new("process_failed")
             .with("host", self.plan.host_name(host))
             .with("cluster", self.plan.clusters[cluster].name())
             .with("process", process)
             .with("cause", cause.to_string())
-            .on([host]);
-        self.tell(&happening);
+            .on([host])
     }
 
     pub(super) fn tell_of_lost_host(&mut self, host: HostId, operation: &str, cause: &Tainted) {
+        let happening = self.about_lost_host(host, operation, cause);
+        self.tell(&happening);
+    }
+
+    pub(super) fn about_lost_host(
+        &self,
+        host: HostId,
+        operation: &str,
+        cause: &Tainted,
+    ) -> Happening {
         let cluster = self.places[host.index()].map(|(c, _)| self.plan.clusters[c].name());
         let happening = Happening::new("host_lost")
             .with("host", self.plan.host_name(host))
             .with("cluster", cluster)
             .with("operation", operation)
             .with("cause", cause.to_string());
-        let neighbours = self.neighbours(host);
-        self.tell(&happening.on(neighbours));
+        happening.on(self.neighbours(host))
     }
 
     pub(super) fn tell_of_replacement(&mut self, cluster: usize, lost: HostId, host: HostId) {
@@ -163,7 +190,7 @@ impl Run {
     }
 
     /// The other members of a host's cluster that take part.
-    fn neighbours(&self, host: HostId) -> Vec<HostId> {
+    pub(super) fn neighbours(&self, host: HostId) -> Vec<HostId> {
         let Some((cluster, _)) = self.places[host.index()] else { return Vec::new() };
         let members = self.clusters[cluster].members.iter();
         let others = members.filter(|m| m.host != host && !matches!(m.stage, Stage::Out(_)));
@@ -202,6 +229,8 @@ impl Run {
         let words = match open.subject {
             Subject::Told => &[],
             Subject::Barrier(..) => Run::barrier_words(),
+            Subject::Process { .. } | Subject::Host(_) => reacting::words(&open.subject),
+            Subject::Cluster(_) | Subject::Application(_) => reacting::words(&open.subject),
         };
         let decision = match (&open.subject, answer) {
             (Subject::Told, Answer::Said(_)) => return,
@@ -216,10 +245,18 @@ impl Run {
             Subject::Barrier(which, generation) => {
                 self.overrule((which, generation), decision.ok().as_ref());
             }
+            Subject::Process { task, incarnation } => {
+                self.process_decided(task, incarnation, decision.ok());
+            }
+            Subject::Host(host) => self.host_decided(host, decision.ok().as_ref()),
+            Subject::Cluster(cluster) => self.cluster_decided(cluster, decision.ok().as_ref()),
+            Subject::Application(cluster) => {
+                self.application_decided(cluster, decision.ok().as_ref());
+            }
         }
     }
 
-    fn callback_failed(&mut self, hook: &Hook, host: Option<HostId>, why: &str) {
+    pub(super) fn callback_failed(&mut self, hook: &Hook, host: Option<HostId>, why: &str) {
         let program = hook.argv.first().map_or("", String::as_str);
         let hint = "the default holds; what programs get and answer is in the guide, `Callbacks`";
         let cause = Tainted::new(format!("{program}: {why}"));
@@ -258,6 +295,11 @@ impl Run {
 }
 
 impl Asking {
+    /// Nobody is asked about failures any more: what is said about them changes nothing.
+    pub fn forget_failures(&mut self) {
+        self.open.retain(|_, open| matches!(open.subject, Subject::Told | Subject::Barrier(..)));
+    }
+
     pub fn is_new_question(&mut self, question: (WhichBarrier, u32, Millis)) -> bool {
         self.asked.insert(question)
     }

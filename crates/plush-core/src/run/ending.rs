@@ -2,7 +2,7 @@
 //! Not how files travel or are removed.
 
 use super::host::{Ending, HostRun, Link};
-use super::member::{ClusterRun, Stage};
+use super::member::{ClusterRun, Stage, Vacancy};
 use super::task::{Stand, TaskRun};
 use super::{Effect, Run, Stopping};
 use crate::Millis;
@@ -52,6 +52,7 @@ impl Run {
     /// Ends what runs and begins nothing more.
     pub(super) fn wind_down(&mut self) {
         self.close_barriers();
+        self.end_questions();
         for place in 0..self.places.len() {
             let Some((cluster, place)) = self.places[place] else { continue };
             self.wind_down_member(cluster, place);
@@ -78,7 +79,7 @@ impl Run {
             }
             Stage::Joining | Stage::Queued | Stage::Prepared => member.stage = Stage::Finished,
             Stage::Executing(_) => member.skip_rest(),
-            Stage::Out(_) => member.vacant_at = None,
+            Stage::Out(_) => member.vacancy = Vacancy::None,
             Stage::Finished => {}
         }
     }

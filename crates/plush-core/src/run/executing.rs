@@ -2,13 +2,13 @@
 //! Not the tasks themselves: see `task`.
 
 use super::member::{Stage, StepStand};
-use super::task::{Due, DueBy, Stand, TaskRun};
-use super::{Run, Stopping, member, render};
+use super::task::{Due, DueBy, Sequel, Stand, TaskRun};
+use super::{Run, member, render};
 use crate::Millis;
 use crate::barrier::{Entrant, Verdict};
 use crate::plan::HostId;
-use plush_protocol::{Command, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState};
-use plush_spec::model::{Action, Name, Reaction};
+use plush_protocol::{Command, TaskKey, TaskRecord, TaskSpec, TaskState};
+use plush_spec::model::{Action, Name};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
@@ -28,8 +28,7 @@ impl Run {
             return;
         }
         let failed = task.success() == Some(false);
-        let (cluster, step, text) = (task.cluster, task.step, task.failure());
-        let process = task.process.clone();
+        let (cluster, text, process) = (task.cluster, task.failure(), task.process.clone());
         if failed {
             let operation = match record.state {
                 TaskState::NotStarted(_) => "start",
@@ -38,48 +37,30 @@ impl Run {
             self.problem(Some(host), operation, text.clone(), None);
             self.tell_of_failed_process(host, cluster, &process, &text);
         }
-        self.step_over(host, cluster, step, failed, &text);
+        self.step_over(record.key.task as usize, failed);
     }
 
     /// A task came to its end: its step is done, or the reaction to its failure is carried out.
-    pub(super) fn step_over(
-        &mut self,
-        host: HostId,
-        cluster: usize,
-        step: usize,
-        failed: bool,
-        text: &Tainted,
-    ) {
-        let Some((_, place)) = self.places[host.index()] else { return };
-        let spec = &self.plan.clusters[cluster].spec;
-        let general = &self.plan.clusters[cluster].kept.on_failure.process;
-        let own = match &spec.execution[step].action {
-            Action::Process(process) => process.on_failure.as_ref(),
-            Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
-        };
-        let reaction = own.or(general.as_ref()).cloned();
-        let member = &mut self.clusters[cluster].members[place];
-        if let Stage::Executing(stands) = &mut member.stage {
-            stands[step] = StepStand::Done;
-        }
-        self.leave_barriers_of_task(host, cluster, step);
-        if !failed {
+    pub(super) fn step_over(&mut self, number: usize, failed: bool) {
+        let task = &self.tasks[number];
+        let (host, cluster, step) = (task.host, task.cluster, task.step);
+        if self.places[host.index()].is_none() {
             return;
         }
-        match reaction {
-            Some(Reaction::Continue) => {}
-            Some(Reaction::Drop) => self.leave(host, "run", text.clone(), None),
-            Some(Reaction::Fail) => {
-                let why = format!("{text} on {}", self.plan.host_name(host));
-                self.stopping.get_or_insert(Stopping::ProcessFailed(why));
-            }
-            Some(Reaction::Replace) => self.replace_after_failure(host, text.clone()),
-            // What follows a failed process on a host is not begun there; the others go on. One that is restarted has
-            // used up its budget.
-            None | Some(Reaction::Restart | Reaction::Call(_)) => {
-                self.clusters[cluster].members[place].skip_rest();
-                self.leave_named_barriers(host, "a process before it failed");
-            }
+        self.leave_barriers_of_task(host, cluster, step);
+        match failed {
+            true => self.react_to_process(number),
+            false => self.end_step(number),
+        }
+    }
+
+    /// The step of a task is done.
+    pub(super) fn end_step(&mut self, number: usize) {
+        let task = &self.tasks[number];
+        let (step, place) = (task.step, self.places[task.host.index()]);
+        let Some((cluster, place)) = place else { return };
+        if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
+            stands[step] = StepStand::Done;
         }
     }
 
@@ -214,7 +195,10 @@ impl Run {
             }
             Err(cause) => {
                 self.never_started(number, cause);
-                StepStand::Done
+                match self.tasks[number].sequel {
+                    Sequel::None => StepStand::Done,
+                    Sequel::Asked | Sequel::Again(_) => StepStand::Task(number),
+                }
             }
         }
     }

@@ -21,6 +21,7 @@ pub(super) struct ClusterRun {
     pub prepare: Barrier,
     /// Holds prepared hosts until enough of them are there.
     pub ready: Barrier,
+    pub shortage: Shortage,
 }
 
 /// One place of a cluster.
@@ -33,8 +34,30 @@ pub(super) struct Member {
     pub stage: Stage,
     /// The instant at which what it begins next is to begin.
     pub due: Option<Due>,
-    /// It is out, and from then on another host may step in.
-    pub vacant_at: Option<Millis>,
+    /// It is out: whether another host may step in.
+    pub vacancy: Vacancy,
+}
+
+/// Whether another host may step in for a member that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Vacancy {
+    /// None may; the member is not out, or it is for good.
+    None,
+    /// A program is asked; from then on, if it says so.
+    Asked { at: Millis },
+    /// From then on.
+    From(Millis),
+}
+
+/// Whether a cluster has too few hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Shortage {
+    /// It has enough.
+    None,
+    /// It has not, and a program is asked.
+    Asked,
+    /// It goes on with so many: a program said so.
+    Accepted(u32),
 }
 
 /// How far a member is.
@@ -82,13 +105,14 @@ impl ClusterRun {
                     rank: None,
                     stage: Stage::Joining,
                     due: None,
-                    vacant_at: None,
+                    vacancy: Vacancy::None,
                 })
                 .collect(),
             next_rank: 0,
             spares: plan.spares.iter().copied().collect(),
             prepare: Barrier::new(at_once_unless_said(plan.spec.prepare.clone())),
             ready: Barrier::new(plan.spec.ready.clone()),
+            shortage: Shortage::None,
         };
         for host in &plan.members {
             cluster.expect(*host);
@@ -109,7 +133,7 @@ impl ClusterRun {
 
     /// Members that take part, and places that another host will take.
     pub fn hoped_for(&self) -> u32 {
-        let vacant = self.members.iter().filter(|m| m.vacant_at.is_some()).count();
+        let vacant = self.members.iter().filter(|m| m.vacancy != Vacancy::None).count();
         self.live() + u32::try_from(vacant).expect("members are counted in 32 bits")
     }
 
@@ -122,7 +146,7 @@ impl ClusterRun {
     pub fn through(&self) -> usize {
         let is_through = |m: &&Member| match m.stage {
             Stage::Finished => true,
-            Stage::Out(_) => m.vacant_at.is_none(),
+            Stage::Out(_) => m.vacancy == Vacancy::None,
             Stage::Joining
             | Stage::Queued
             | Stage::Preparing { .. }

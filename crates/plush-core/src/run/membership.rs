@@ -2,7 +2,7 @@
 //! Not the links of hosts: see `host`.
 
 use super::host::{Awaited, Ending};
-use super::member::Stage;
+use super::member::{Shortage, Stage, Vacancy};
 use super::task::TaskRun;
 use super::{Run, Stopping};
 use crate::Millis;
@@ -27,16 +27,17 @@ impl Run {
         for number in 0..self.clusters.len() {
             for place in 0..self.clusters[number].members.len() {
                 let member = &self.clusters[number].members[place];
-                let is_due = match member.vacant_at {
-                    Some(at) => at <= self.now,
-                    None => !self.has_begun(member.host),
+                let is_due = match member.vacancy {
+                    Vacancy::From(at) => at <= self.now,
+                    Vacancy::Asked { .. } => false,
+                    Vacancy::None => !self.has_begun(member.host),
                 };
                 if !matches!(member.stage, Stage::Out(_)) || !is_due {
                     continue;
                 }
                 match self.next_candidate(number) {
                     Some(host) => self.take_over(number, place, host),
-                    None => self.clusters[number].members[place].vacant_at = None,
+                    None => self.clusters[number].members[place].vacancy = Vacancy::None,
                 }
             }
         }
@@ -63,7 +64,7 @@ impl Run {
         let member = &mut self.clusters[cluster].members[place];
         let old = std::mem::replace(&mut member.host, spare);
         member.stage = Stage::Joining;
-        member.vacant_at = None;
+        member.vacancy = Vacancy::None;
         self.supersede(old);
         self.hosts[old.index()].former = self.places[old.index()].take();
         self.places[spare.index()] = Some((cluster, place));
@@ -76,10 +77,10 @@ impl Run {
     pub(super) fn check_numbers(&mut self) {
         for number in 0..self.clusters.len() {
             let (live, min) = (self.clusters[number].hoped_for(), self.plan.clusters[number].min);
-            if live < min && self.stopping.is_none() && self.ends_with(number) {
-                let name = self.plan.clusters[number].name();
-                let why = format!("cluster `{name}` has {live} hosts left and needs {min}");
-                self.stopping = Some(Stopping::TooFewHosts(why));
+            if live >= min {
+                self.clusters[number].shortage = Shortage::None;
+            } else if self.stopping.is_none() {
+                self.react_to_shortage(number, live);
             }
         }
         if let Some(Stopping::TooFewHosts(why)) = &self.stopping

@@ -16,6 +16,7 @@ mod membership;
 mod network;
 mod overruling;
 mod preparing;
+mod reacting;
 mod reconciling;
 mod recovery;
 mod render;
@@ -197,6 +198,7 @@ impl Run {
         }
         self.tell_of_start();
         self.receive_returned(&mut effects);
+        self.begin_again();
         self.move_members();
         self.ask_about_barriers();
         self.finish_hosts(&mut effects);
@@ -225,6 +227,7 @@ impl Run {
             .chain(barriers)
             .chain(limits)
             .chain(vacancies)
+            .chain(self.again_at())
             .chain(self.asking.wake_at())
             .map(|at| at.max(now + 1))
             .min()

@@ -150,7 +150,7 @@ impl Run {
         self.tell(&happening);
     }
 
-    fn is_reachable(&self, host: HostId) -> bool {
+    pub(super) fn is_reachable(&self, host: HostId) -> bool {
         self.hosts[host.index()].is_up()
     }
 

@@ -78,9 +78,9 @@ impl Run {
             let was_over = task.is_over();
             task.lose();
             if !was_over {
-                let (cluster, step, text) = (task.cluster, task.step, task.failure());
-                self.problem(Some(host), "run", text.clone(), None);
-                self.step_over(host, cluster, step, true, &text);
+                let text = task.failure();
+                self.problem(Some(host), "run", text, None);
+                self.step_over(number, true);
             }
         }
     }
@@ -141,10 +141,10 @@ impl Run {
     /// A task that cannot even be described to its host has failed like one that could not be started there.
     pub(super) fn never_started(&mut self, number: usize, cause: Cause) {
         let task = &mut self.tasks[number];
-        let (host, cluster, step, text) = (task.host, task.cluster, task.step, cause.text.clone());
+        let (host, text) = (task.host, cause.text.clone());
         task.stand = Stand::NotStarted(cause);
-        self.problem(Some(host), "start", text.clone(), None);
-        self.step_over(host, cluster, step, true, &text);
+        self.problem(Some(host), "start", text, None);
+        self.step_over(number, true);
     }
 
     pub(super) fn start_command(&self, number: usize) -> Result<Command, Cause> {

@@ -2,7 +2,7 @@
 //! Not the verdict that it is lost, and not restarts: those are `host`'s and the agents'.
 
 use super::host::{Ending, HostRun};
-use super::member::{Stage, StepStand};
+use super::member::{Stage, StepStand, Vacancy};
 use super::task::TaskRun;
 use super::{Effect, Run, Stopping};
 use crate::Millis;
@@ -34,23 +34,45 @@ impl Run {
             return;
         }
         let kept = &self.plan.clusters[cluster].kept;
-        match settled(kept.on_failure.host.as_ref()) {
+        let at = match kept.if_replaced {
+            Replace::Never | Replace::After(_) => {
+                self.now.max(since.saturating_add(kept.if_replaced.after_ms()))
+            }
+            // Until now it was spoken to, and may have heard it.
+            Replace::AfterLease => self.now.saturating_add(self.surely_out_ms(cluster)),
+        };
+        let reaction = kept.on_failure.host.clone();
+        if matches!(reaction, Some(Reaction::Call(_)) | Some(Reaction::Replace) | None)
+            && self.absent.len() < ABSENT_MAX
+        {
+            self.absent.push(Absence { host, cluster, place, stands });
+        }
+        self.clusters[cluster].members[place].vacancy = Vacancy::Asked { at };
+        match reaction {
+            Some(Reaction::Call(hook)) if self.ask_about_host(host, &hook) => {}
+            reaction => self.settle_host(host, reaction),
+        }
+    }
+
+    /// What becomes of the place of a host that is lost, once that is decided.
+    pub(super) fn settle_host(&mut self, host: HostId, reaction: Option<Reaction>) {
+        let Some((cluster, place)) = self.places[host.index()] else { return };
+        let member = &mut self.clusters[cluster].members[place];
+        // It may be back, or its place another's.
+        let Vacancy::Asked { at } = member.vacancy else { return };
+        member.vacancy = Vacancy::None;
+        let by_itself = self.plan.clusters[cluster].kept.replace != Replace::Never;
+        match reaction {
+            Some(Reaction::Replace) => self.vacate(cluster, place, at.max(self.now)),
+            None | Some(Reaction::Call(_)) if by_itself => {
+                self.vacate(cluster, place, at.max(self.now));
+            }
             Some(Reaction::Fail) => {
                 let why = format!("{} was lost", self.plan.host_name(host));
                 self.stopping.get_or_insert(Stopping::HostLost(why));
             }
-            Some(Reaction::Continue | Reaction::Drop | Reaction::Restart | Reaction::Call(_)) => {}
-            Some(Reaction::Replace) | None => {
-                let at = match kept.replace {
-                    Replace::Never => return,
-                    Replace::After(ms) => self.now.max(since.saturating_add(ms)),
-                    // Until now it was spoken to, and may have heard it.
-                    Replace::AfterLease => self.now.saturating_add(self.surely_out_ms(cluster)),
-                };
-                self.vacate(cluster, place, at);
-                if self.absent.len() < ABSENT_MAX {
-                    self.absent.push(Absence { host, cluster, place, stands });
-                }
+            None
+            | Some(Reaction::Continue | Reaction::Drop | Reaction::Restart | Reaction::Call(_)) => {
             }
         }
     }
@@ -72,7 +94,7 @@ impl Run {
     /// The place of a member that is out is free for another host from then on, if there can be one.
     fn vacate(&mut self, cluster: usize, place: usize, at: Millis) {
         if self.has_candidate(cluster) {
-            self.clusters[cluster].members[place].vacant_at = Some(at);
+            self.clusters[cluster].members[place].vacancy = Vacancy::From(at);
         }
     }
 
@@ -114,7 +136,11 @@ impl Run {
     /// When a place that is free may be given away.
     pub(super) fn vacancy_at(&self) -> Option<Millis> {
         let members = self.clusters.iter().flat_map(|c| &c.members);
-        members.filter_map(|m| m.vacant_at).filter(|at| *at > self.now).min()
+        let at = |vacancy| match vacancy {
+            Vacancy::From(at) => Some(at),
+            Vacancy::None | Vacancy::Asked { .. } => None,
+        };
+        members.filter_map(|m| at(m.vacancy)).filter(|at| *at > self.now).min()
     }
 
     /// What the host that held a place has done there does not count any more.
@@ -150,7 +176,7 @@ impl Run {
         }
         let member = &self.clusters[absence.cluster].members[absence.place];
         if member.host == absence.host {
-            return member.vacant_at.is_some();
+            return member.vacancy != Vacancy::None;
         }
         let kept = &self.plan.clusters[absence.cluster].kept;
         if kept.replace == Replace::AfterLease {
@@ -174,15 +200,24 @@ impl Run {
         let member = &mut self.clusters[cluster].members[place];
         let new = std::mem::replace(&mut member.host, host);
         member.stage = Stage::Executing(stands);
-        member.vacant_at = None;
+        member.vacancy = Vacancy::None;
         if new != host {
             self.retire(new);
         }
         self.places[host.index()] = Some((cluster, place));
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::find_again);
-        let host = &mut self.hosts[host.index()];
-        host.ending = Ending::Serving;
-        host.trouble = None;
+        let host_run = &mut self.hosts[host.index()];
+        host_run.ending = Ending::Serving;
+        host_run.trouble = None;
+        // A program that was being asked about a failure there is asked anew.
+        let is_left = |t: &TaskRun| t.host == host && t.success() == Some(false);
+        let numbers = 0..self.tasks.len();
+        let left: Vec<usize> = numbers.filter(|n| is_left(&self.tasks[*n])).collect();
+        for number in left {
+            if self.is_unfinished(number) {
+                self.step_over(number, true);
+            }
+        }
     }
 
     /// A host that has stepped in is not wanted any more: the one before it is back.
@@ -218,25 +253,10 @@ impl Run {
         });
     }
 
-    /// A cluster has fewer hosts than it needs: whether the run ends for it.
-    pub(super) fn ends_with(&mut self, cluster: usize) -> bool {
-        let kept = &self.plan.clusters[cluster].kept;
-        let on_application = settled(kept.on_failure.application.as_ref());
-        match settled(kept.on_failure.cluster.as_ref()) {
-            Some(Reaction::Continue) => false,
-            Some(Reaction::Drop) => {
-                self.drop_cluster(cluster);
-                false
-            }
-            Some(Reaction::Fail | Reaction::Replace | Reaction::Restart | Reaction::Call(_))
-            | None => !matches!(on_application, Some(Reaction::Continue | Reaction::Drop)),
-        }
-    }
-
-    fn drop_cluster(&mut self, cluster: usize) {
+    pub(super) fn drop_cluster(&mut self, cluster: usize) {
         for place in 0..self.clusters[cluster].members.len() {
             let member = &mut self.clusters[cluster].members[place];
-            member.vacant_at = None;
+            member.vacancy = Vacancy::None;
             if matches!(member.stage, Stage::Out(_) | Stage::Finished) {
                 continue;
             }
@@ -245,11 +265,6 @@ impl Run {
             self.leave(host, "keep enough hosts", why, None);
         }
     }
-}
-
-/// A reaction as it holds without anybody being asked: who is called answers with one of the others.
-fn settled(reaction: Option<&Reaction>) -> Option<&Reaction> {
-    reaction.filter(|r| !matches!(r, Reaction::Call(_)))
 }
 
 fn longest_grace_ms(cluster: &PlannedCluster) -> u64 {

@@ -33,6 +33,10 @@ pub(super) struct TaskRun {
     pub is_superseded: bool,
     /// Since when its newest incarnation runs.
     pub running_since: Option<Millis>,
+    /// It failed, and its step is not over.
+    pub sequel: Sequel,
+    /// How often in a row it was begun again since a program said so.
+    again_in_row: u32,
     /// Streams of incarnations that have ended and that are not yet stored here in full.
     streams_due: BTreeSet<(u32, StreamName)>,
     /// Streams that were stored in full before their incarnation was known to have ended.
@@ -43,6 +47,22 @@ pub(super) struct TaskRun {
     before_loss: Option<Stand>,
     success_codes: Vec<i32>,
 }
+
+/// What is still to come of a task that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Sequel {
+    /// Nothing: its step is over, or it has not failed.
+    None,
+    /// A program is asked.
+    Asked,
+    /// It is begun again then.
+    Again(Millis),
+}
+
+/// A task that a program has begun again and again is begun so long after its end at most, and an incarnation that has
+/// lived for so long ends the row; the first wait that is not none is the other.
+const AGAIN_MAX_MS: Millis = 60_000;
+const AGAIN_MIN_MS: Millis = 1_000;
 
 /// An instant at which tasks of many hosts begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +120,8 @@ impl TaskRun {
             health: None,
             is_superseded: false,
             running_since: None,
+            sequel: Sequel::None,
+            again_in_row: 0,
             streams_due: BTreeSet::new(),
             early: BTreeSet::new(),
             awaited: 0,
@@ -174,9 +196,31 @@ impl TaskRun {
         self.streams_due.remove(&(incarnation, stream));
     }
 
+    /// A program wants it to begin again: after that long, or at once the first time and later each time in a row.
+    pub fn will_begin_again(&mut self, wait_ms: Option<Millis>, now: Millis) {
+        if matches!(self.stand, Stand::Ended { ran_ms, .. } if ran_ms >= AGAIN_MAX_MS) {
+            self.again_in_row = 0;
+        }
+        let doublings = self.again_in_row.checked_sub(1);
+        let own = doublings.map_or(0, |n| (AGAIN_MIN_MS << n.min(16)).min(AGAIN_MAX_MS));
+        self.again_in_row = self.again_in_row.saturating_add(1);
+        self.sequel = Sequel::Again(now.saturating_add(wait_ms.unwrap_or(own)));
+    }
+
+    /// It is begun again, as the next incarnation.
+    pub fn begin_again(&mut self) {
+        self.key.incarnation += 1;
+        self.stand = Stand::Starting;
+        self.sequel = Sequel::None;
+        self.stop_sent = false;
+        (self.due, self.executed_us, self.running_since) = (None, None, None);
+        (self.guarantee, self.health) = (None, None);
+    }
+
     /// Its host is gone: what is not known now will never be.
     pub fn lose(&mut self) {
         self.streams_due.clear();
+        self.sequel = Sequel::None;
         match &self.stand {
             Stand::Starting | Stand::Running | Stand::Again => {
                 self.before_loss = Some(std::mem::replace(&mut self.stand, Stand::Lost));
@@ -297,6 +341,9 @@ impl TaskRun {
 
     /// Its state in one word.
     pub fn word(&self) -> &'static str {
+        if let Sequel::Again(_) = self.sequel {
+            return "restarting";
+        }
         match self.stand {
             Stand::Starting => "starting",
             Stand::Running => "running",

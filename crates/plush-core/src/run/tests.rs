@@ -16,6 +16,7 @@ use plush_spec::model::{
 mod barriers;
 mod callbacks;
 mod links;
+mod reacting;
 mod recovery;
 
 const SESSION: u64 = 100;

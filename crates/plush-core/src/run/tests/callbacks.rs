@@ -4,11 +4,11 @@ use super::*;
 use plush_protocol::{Answer, Question};
 use plush_spec::model::{Callback, Hook, HookPlace};
 
-fn hook(at: HookPlace) -> Hook {
+pub(super) fn hook(at: HookPlace) -> Hook {
     Hook { argv: vec!["./ask".into()], at, time_limit_ms: 5_000, place: Place::default() }
 }
 
-fn asks(effects: &[Effect]) -> Vec<Question> {
+pub(super) fn asks(effects: &[Effect]) -> Vec<Question> {
     let local = effects.iter().filter_map(|e| match e {
         Effect::Ask { question } => Some(question.clone()),
         Effect::Send { command: Command::Ask(question), .. } => Some(question.clone()),
@@ -17,7 +17,7 @@ fn asks(effects: &[Effect]) -> Vec<Question> {
     local.collect()
 }
 
-fn kinds(questions: &[Question]) -> Vec<String> {
+pub(super) fn kinds(questions: &[Question]) -> Vec<String> {
     let kind = |q: &Question| {
         let event: serde_json::Value = serde_json::from_str(&q.event).unwrap();
         event["event"].as_str().unwrap().to_owned()
@@ -38,11 +38,11 @@ fn at_the_barrier(at: HookPlace) -> (Tale, Question) {
     (tale, questions[0].clone())
 }
 
-fn say(tale: &mut Tale, question: &Question, answer: Answer) -> Vec<Effect> {
+pub(super) fn say(tale: &mut Tale, question: &Question, answer: Answer) -> Vec<Effect> {
     tale.tell(Event::Answered { question: question.number, answer })
 }
 
-fn said(text: &str) -> Answer {
+pub(super) fn said(text: &str) -> Answer {
     Answer::Said(Tainted::new(text))
 }
 

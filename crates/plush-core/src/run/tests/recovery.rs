@@ -27,7 +27,7 @@ fn of_class(class: ServiceClass, on_return: OnReturn) -> impl Fn(&mut Cluster) {
 
 impl Tale {
     /// The link to a host breaks and does not come back until it is given up.
-    fn lose_host(&mut self, host: u32) -> Vec<Effect> {
+    pub(super) fn lose_host(&mut self, host: u32) -> Vec<Effect> {
         let mut said = self.lose_link(host);
         for _ in 0..3 {
             said.extend(self.refuse(host, true));
@@ -45,7 +45,7 @@ impl Tale {
         self.prepare(host)
     }
 
-    fn returns(&mut self, host: u32) -> Vec<Effect> {
+    pub(super) fn returns(&mut self, host: u32) -> Vec<Effect> {
         let mut said = self.wait(30_000);
         assert_eq!(connecting(&said), [host]);
         said.extend(self.hello(host, SESSION, 99));
