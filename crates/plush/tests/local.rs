@@ -72,6 +72,77 @@ fn the_example_of_callbacks_is_told() {
 }
 
 #[test]
+fn the_example_of_deciding_tries_again_until_its_program_is_content() {
+    let bench = Bench::new();
+    let said = bench.run(&["run", &example("deciding.yaml"), "--json", "--trust"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let tasks = view["view"]["tasks"].as_array().unwrap();
+    let work = tasks.iter().filter(|t| t["process"] == "work");
+    let incarnations: Vec<&Value> = work.map(|t| &t["incarnation"]).collect();
+    assert_eq!(incarnations, [3, 3], "{}", said.err);
+    let output = bench.run_dir(view["run"].as_str().unwrap()).join("output/local1");
+    for n in 1..=3 {
+        let text = std::fs::read_to_string(output.join(format!("work.{n}.out"))).unwrap();
+        assert_eq!(text, format!("try {n} on local1\n"));
+    }
+    assert!(output.join("report.1.out").exists(), "what follows it has run");
+}
+
+#[test]
+fn a_program_on_a_host_decides_there_and_needs_no_trust() {
+    let bench = Bench::new();
+    let text = |decision: &str| {
+        format!(
+            "project: p\nresources: [{{type: local, hosts: l1}}]\nclusters:\n  c:\n    num_hosts: 1\n    \
+             on_failure: {{process: {{call: {{at: host, command: [/bin/sh, -c, 'echo \"{{\\\"decision\\\": \
+             \\\"{decision}\\\"}}\"']}}}}}}\n    execution:\n      - process: a\n        run: exit 3\n      \
+             - process: b\n        run: echo after\n"
+        )
+    };
+    for (decision, processes) in [("continue", 2), ("skip", 1), ("drop", 1)] {
+        bench.file("app.yaml", text(decision));
+        let said = bench.run(&["run", "app.yaml", "--json"]);
+        let view: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(view["view"]["tasks"].as_array().unwrap().len(), processes, "{decision}");
+        assert_eq!(said.code, Some(1), "{decision}: {}", said.err);
+    }
+}
+
+#[test]
+fn f81_a_program_that_cannot_decide_about_a_failure_leaves_the_default() {
+    let bench = Bench::new();
+    script(&bench, "hang.sh", "#!/bin/sh\nsleep 600 & sleep 600\n");
+    script(&bench, "die.sh", "#!/bin/sh\necho no luck >&2\nexit 9\n");
+    script(&bench, "rubbish.sh", "#!/bin/sh\nhead -c 100000 /dev/urandom\n");
+    script(&bench, "dance.sh", "#!/bin/sh\necho '{\"decision\": \"dance\"}'\n");
+    for (program, complaint) in [
+        ("hang.sh", "within 300 ms"),
+        ("die.sh", "no luck"),
+        ("rubbish.sh", "not an answer"),
+        ("dance.sh", "`dance` is no decision here"),
+        ("absent.sh", "cannot be started"),
+    ] {
+        bench.file(
+            "app.yaml",
+            format!(
+                "project: p\nresources: [{{type: local, hosts: l1}}]\nclusters:\n  c:\n    num_hosts: 1\n    \
+                 on_failure: {{process: {{call: {{command: [./{program}], time_limit: 300 ms}}}}}}\n    \
+                 execution:\n      - process: a\n        run: exit 3\n      - process: b\n        run: echo after\n"
+            ),
+        );
+        let said = bench.run(&["run", "app.yaml", "--json", "--trust"]);
+        assert_eq!(said.code, Some(1), "{program}: {}", said.err);
+        let view: Value = serde_json::from_str(&said.out).unwrap();
+        let causes = view["view"]["problems"].to_string();
+        // Under load even a program that would answer may not get as far as that in its time.
+        let is_said = causes.contains(complaint) || causes.contains("within 300 ms");
+        assert!(is_said, "{program}: {causes}");
+        assert_eq!(view["view"]["tasks"].as_array().unwrap().len(), 1, "{program}: {causes}");
+    }
+}
+
+#[test]
 fn f81_a_callback_that_hangs_dies_or_prints_rubbish_costs_a_line() {
     let bench = Bench::new();
     script(&bench, "hang.sh", "#!/bin/sh\nsleep 600 & sleep 600\n");

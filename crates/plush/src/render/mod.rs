@@ -16,6 +16,7 @@ pub mod rehearsal;
 pub mod report;
 pub mod summary;
 pub mod table;
+pub mod tasks;
 pub mod text;
 pub mod words;
 

@@ -48,6 +48,17 @@ fn task(host: &str, exit: Exit, success: bool) -> TaskView {
     }
 }
 
+/// A task that runs.
+pub fn running_task(host: &str) -> TaskView {
+    TaskView {
+        state: "running".into(),
+        exit: None,
+        success: None,
+        ran_ms: None,
+        ..task(host, Exit::Code(0), true)
+    }
+}
+
 fn problem(host: &str, operation: &str, cause: &str, hint: Option<&str>) -> Problem {
     Problem {
         at_ms: 1_000,

@@ -3,7 +3,7 @@
 
 use crate::colour::Paint;
 use crate::duration;
-use crate::render::{names, progress, table, text, words};
+use crate::render::{names, progress, table, tasks, text, words};
 use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView, TogetherView};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,6 +19,7 @@ pub fn summary(view: &RunView, run_dir: &Path, paint: Paint) -> String {
     let mut page = headline(view, paint);
     page.push_str(&clusters(&view.clusters));
     page.push_str(&barriers(&view.barriers));
+    page.push_str(&section("tasks", tasks::rows(view)));
     page.push_str(&failures(view, paint));
     page.push_str(&files(run_dir));
     page
