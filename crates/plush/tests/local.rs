@@ -100,7 +100,7 @@ fn a_program_on_a_host_decides_there_and_needs_no_trust() {
              - process: b\n        run: echo after\n"
         )
     };
-    for (decision, processes) in [("continue", 2), ("skip", 1), ("drop", 1)] {
+    for (decision, processes) in [("continue", 2), ("skip", 1), ("fail", 1)] {
         bench.file("app.yaml", text(decision));
         let said = bench.run(&["run", "app.yaml", "--json"]);
         let view: Value = serde_json::from_str(&said.out).unwrap();
