@@ -18,8 +18,8 @@ use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
 use plush_core::run::Event;
 use plush_protocol::{
-    Command, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
-    ToAgent, ToController,
+    Command, OutputAck, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord,
+    TaskState, ToAgent, ToController,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -433,6 +433,15 @@ impl HostLink {
             }
             if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {
                 self.output.ended(record.key, out_bytes, err_bytes);
+                if self.output.is_stored(record.key) {
+                    // An agent that is new does not know it.
+                    let both = [(StreamName::Out, out_bytes), (StreamName::Err, err_bytes)];
+                    for (stream, bytes) in both {
+                        let key = record.key;
+                        let ack = OutputAck { key, stream, received: bytes, durable: bytes };
+                        wire.send(&ToAgent::OutputAck(ack));
+                    }
+                }
             }
         }
         Ok(())
@@ -474,7 +483,19 @@ impl HostLink {
             self.lines.end(key, stream, process);
             self.say(Event::OutputStored { key, stream, gap_bytes }).await;
         }
+        self.forget_followed();
         Ok(())
+    }
+
+    /// Incarnations that are stored and that another has followed need not be known by name any more.
+    fn forget_followed(&mut self) {
+        let mut newest = BTreeMap::new();
+        for key in self.processes.keys() {
+            newest.insert(key.task, key.incarnation);
+        }
+        let output = &self.output;
+        self.processes
+            .retain(|key, _| newest[&key.task] == key.incarnation || !output.is_stored(*key));
     }
 
     fn collect_failed(&self, why: &str) -> Event {

@@ -4,7 +4,7 @@
 use crate::error::ControllerError;
 use crate::run_dir::{create_private, file_name};
 use plush_protocol::{OutputAck, OutputGap, OutputPart, StreamName, TaskKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -18,7 +18,19 @@ const SYNC_BYTES: u64 = 8 << 20;
 pub struct HostOutput {
     directory: PathBuf,
     streams: BTreeMap<(TaskKey, StreamName), Stream>,
-    files: BTreeMap<String, TaskKey>,
+    /// The first task of each process has its plain name.
+    names: BTreeMap<String, u32>,
+    /// Incarnations whose files are complete, durable and closed, by task.
+    stored: BTreeMap<u32, Incarnations>,
+}
+
+/// A set of incarnations, small where none is missing.
+#[derive(Default)]
+struct Incarnations {
+    /// All up to this one.
+    upto: u32,
+    /// And these.
+    others: BTreeSet<u32>,
 }
 
 struct Stream {
@@ -54,7 +66,12 @@ pub enum Stored {
 impl HostOutput {
     /// Output goes below `directory`.
     pub fn new(directory: PathBuf) -> Self {
-        HostOutput { directory, streams: BTreeMap::new(), files: BTreeMap::new() }
+        HostOutput {
+            directory,
+            streams: BTreeMap::new(),
+            names: BTreeMap::new(),
+            stored: BTreeMap::new(),
+        }
     }
 
     /// A task is going to write; what an earlier controller received is kept.
@@ -62,7 +79,7 @@ impl HostOutput {
     /// # Errors
     /// The files cannot be made.
     pub fn expect(&mut self, key: TaskKey, process: &str) -> Result<(), ControllerError> {
-        if self.streams.contains_key(&(key, StreamName::Out)) {
+        if self.streams.contains_key(&(key, StreamName::Out)) || self.is_stored(key) {
             return Ok(());
         }
         create_private(&self.directory)
@@ -80,12 +97,29 @@ impl HostOutput {
 
     /// `PROCESS.INCARNATION`, with the task's number where two tasks of the host have the same process.
     fn name_for(&mut self, key: TaskKey, process: &str) -> String {
-        let plain = format!("{}.{}", file_name(process), key.incarnation);
-        let owner = *self.files.entry(plain.clone()).or_insert(key);
-        if owner == key {
-            plain
-        } else {
-            format!("{}~{}.{}", file_name(process), key.task, key.incarnation)
+        let name = file_name(process);
+        let owner = *self.names.entry(name.clone()).or_insert(key.task);
+        match owner == key.task {
+            true => format!("{name}.{}", key.incarnation),
+            false => format!("{name}~{}.{}", key.task, key.incarnation),
+        }
+    }
+
+    /// All output of an incarnation is here for good, and its files are closed.
+    pub fn is_stored(&self, key: TaskKey) -> bool {
+        self.stored.get(&key.task).is_some_and(|of_task| of_task.contains(key.incarnation))
+    }
+
+    /// Closes the files of incarnations both of whose streams are complete: a task that is restarted for months has
+    /// thousands.
+    fn close(&mut self, keys: impl Iterator<Item = TaskKey>) {
+        for key in keys {
+            let both = [(key, StreamName::Out), (key, StreamName::Err)];
+            let is_done = |name| self.streams.get(name).is_some_and(|s| s.said_complete);
+            if both.iter().all(is_done) {
+                both.iter().for_each(|name| drop(self.streams.remove(name)));
+                self.stored.entry(key.task).or_default().insert(key.incarnation);
+            }
         }
     }
 
@@ -94,7 +128,10 @@ impl HostOutput {
     /// # Errors
     /// The file cannot be written.
     pub fn store(&mut self, part: &OutputPart) -> Result<Option<Stored>, ControllerError> {
-        let Some(stream) = self.streams.get_mut(&(part.key, part.stream)) else { return Ok(None) };
+        let Some(stream) = self.streams.get_mut(&(part.key, part.stream)) else {
+            // It was on its way when the stream was complete.
+            return Ok(self.is_stored(part.key).then_some(Stored::Nothing));
+        };
         if part.offset > stream.received {
             return Ok(None);
         }
@@ -185,7 +222,21 @@ impl HostOutput {
                 done.push((*key, *name, stream.gap_bytes));
             }
         }
+        self.close(done.iter().map(|(key, ..)| *key));
         done
+    }
+}
+
+impl Incarnations {
+    fn contains(&self, incarnation: u32) -> bool {
+        incarnation <= self.upto || self.others.contains(&incarnation)
+    }
+
+    fn insert(&mut self, incarnation: u32) {
+        self.others.insert(incarnation);
+        while self.others.remove(&(self.upto + 1)) {
+            self.upto += 1;
+        }
     }
 }
 
@@ -279,6 +330,23 @@ mod tests {
         assert_eq!((due.len(), due[0].upto), (1, 3));
         output.synced(due[0].stream, due[0].upto);
         assert_eq!(output.completed(), [(KEY, StreamName::Out, 0)]);
+        assert_eq!(output.completed(), []);
+    }
+
+    #[test]
+    fn the_files_of_ten_thousand_incarnations_are_not_open_and_none_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = HostOutput::new(dir.path().join("h"));
+        for incarnation in 1..=10_000 {
+            let key = TaskKey { task: 0, incarnation };
+            output.expect(key, "hello").unwrap();
+            output.ended(key, 0, 0);
+            assert_eq!(output.completed().len(), 2);
+            output.expect(key, "hello").unwrap();
+            assert!(output.streams.is_empty() && output.stored[&0].others.is_empty());
+        }
+        let late = OutputPart { key: KEY, stream: StreamName::Out, offset: 0, bytes: vec![] };
+        assert_eq!(output.store(&late).unwrap(), Some(Stored::Nothing));
         assert_eq!(output.completed(), []);
     }
 

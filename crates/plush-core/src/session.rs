@@ -31,8 +31,7 @@ impl<T: Clone> Outbox<T> {
 
     /// The other end has everything up to `number`. Numbers that were never sent are ignored: a hostile peer's word.
     pub fn acknowledge(&mut self, number: u64) {
-        let newest = self.acknowledged + self.waiting.len() as u64;
-        if number <= self.acknowledged || number > newest {
+        if number <= self.acknowledged || number > self.newest() {
             return;
         }
         let count = usize::try_from(number - self.acknowledged).expect("not more than are waiting");
@@ -72,6 +71,16 @@ impl<T: Clone> Outbox<T> {
                 *message = other;
             }
         }
+    }
+
+    /// The number of the newest message.
+    pub fn newest(&self) -> u64 {
+        self.acknowledged + self.waiting.len() as u64
+    }
+
+    /// The number up to which the other end has everything.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
     /// Everything that was pushed has been acknowledged.

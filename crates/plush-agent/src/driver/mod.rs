@@ -30,6 +30,7 @@ use environment::Environment;
 use happened::Happened;
 use held::Held;
 use link::{BATCH_BYTES, Link};
+use output::Outgoing;
 use pieces::{Piece, Pieces};
 use plush_core::agent::{Agent, AskerId, CleanUpSpec, Effect, Event, Greeting, LinkId};
 use plush_protocol::{
@@ -396,6 +397,7 @@ impl Driver {
                 }
             }
             Effect::Conclude { key } => self.conclude(key),
+            Effect::Forget { key } => self.forget(key),
             Effect::Probe { key, probe, check, time_limit_ms, cluster } => {
                 let limit = Duration::from_millis(time_limit_ms);
                 let directory = self.base.clusters().join(cluster);
@@ -565,6 +567,22 @@ impl Driver {
         if let Some(offset) = stream.acknowledged(ack) {
             held.tell(&ToKeeper::Durable { stream: ack.stream, offset });
         }
+        self.tell_if_stored(ack.key);
+    }
+
+    fn tell_if_stored(&mut self, key: TaskKey) {
+        if self.tasks.get(&key).is_some_and(|held| held.streams.iter().all(Outgoing::is_stored)) {
+            self.core.absorb(Event::Stored { key });
+        }
+    }
+
+    /// Its processes have ended: others of the same task have followed.
+    fn forget(&mut self, key: TaskKey) {
+        if let Some(held) = self.tasks.remove(&key)
+            && let Err(e) = std::fs::remove_dir_all(&held.directory)
+        {
+            log!("remove what is left of {key:?}: {e}");
+        }
     }
 
     fn start(&mut self, key: TaskKey, spec: TaskSpec) {
@@ -687,6 +705,7 @@ impl Driver {
             degraded,
             ..TaskRecord::new(key, state)
         }));
+        self.tell_if_stored(key);
     }
 
     fn reap(&mut self) {
@@ -745,6 +764,7 @@ fn is_said(effect: &Effect) -> bool {
         | Effect::Stop { .. }
         | Effect::AnswerProgram { .. }
         | Effect::Conclude { .. }
+        | Effect::Forget { .. }
         | Effect::Probe { .. }
         | Effect::Remove(_)
         | Effect::Ask(_)

@@ -80,6 +80,13 @@ impl Outgoing {
         })
     }
 
+    /// It has ended, and the controller that is connected has all of it for good.
+    pub fn is_stored(&self) -> bool {
+        self.extent.closed
+            && self.received == Some(self.extent.written)
+            && self.durable == self.extent.written
+    }
+
     /// The next message of this stream, if there is something to send and the window allows it.
     pub fn next(&mut self) -> Option<ToController> {
         let limit = self.received?.saturating_add(OUTPUT_WINDOW_BYTES).min(self.extent.written);

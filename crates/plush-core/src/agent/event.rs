@@ -92,6 +92,11 @@ pub enum Event {
     },
     /// A task changed: it runs, never ran, ended, or lost its keeper.
     Task(TaskRecord),
+    /// All output of an incarnation that has ended is durable at the controller.
+    Stored {
+        /// The incarnation.
+        key: TaskKey,
+    },
     /// What [`Effect::Probe`] asked for was answered.
     Probed {
         /// The incarnation.
@@ -259,6 +264,11 @@ pub enum Effect {
     /// Write down durably that no incarnation follows this one, before that is said to anybody.
     Conclude {
         /// The last incarnation.
+        key: TaskKey,
+    },
+    /// Remove what is left on this host of an incarnation: others have followed, and the controller has all of it.
+    Forget {
+        /// Which.
         key: TaskKey,
     },
     /// Ask a question about a task's health; ends with [`Event::Probed`].

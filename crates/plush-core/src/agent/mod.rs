@@ -141,6 +141,7 @@ impl Agent {
                 }
             }
             Event::Task(record) => self.tasks.changed(record),
+            Event::Stored { key } => self.tasks.stored(key, self.outbox.newest()),
             Event::Probed { key, probe, passed } => self.tasks.probed(key, probe, passed),
             Event::Preparing(report) | Event::Noted(report) => self.outbox.push(report),
             Event::Answered { question, answer } => {
@@ -173,6 +174,7 @@ impl Agent {
         self.decide_greetings(&mut effects);
         let mut reports = Vec::new();
         self.tasks.decide(now, &mut effects, &mut reports);
+        self.tasks.decide_forgetting(self.outbox.acknowledged(), &mut effects);
         self.clusters.decide(&mut effects);
         effects.extend(self.questions.decide());
         self.barriers.decide(now, &mut effects);
@@ -274,6 +276,7 @@ impl Agent {
     fn open_session(&mut self) {
         self.inbox = Inbox::default();
         self.outbox = Outbox::default();
+        self.tasks.session_opened();
         self.outbox.push(Report::Inventory {
             tasks: self.tasks.records(),
             prepared: self.clusters.prepared(),

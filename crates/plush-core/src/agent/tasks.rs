@@ -11,7 +11,14 @@ use plush_protocol::{
     Unhealthy,
 };
 
-/// Every key that this agent has ever heard of.
+/// So many of a task's newest incarnations are remembered whatever the controller has; more where the budget of its
+/// restarts counts more, since an agent that is started again counts what it finds.
+const REMEMBERED: usize = 16;
+const REMEMBERED_MAX: usize = 1_000;
+/// So many reports have to be acknowledged after the controller has said that it has the output of an incarnation.
+const REPORTS_AFTER: u64 = 8;
+
+/// The keys that this agent has heard of, but for incarnations that others have followed long ago.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tasks {
     tasks: Ordered<TaskKey, Task>,
@@ -20,6 +27,8 @@ pub(super) struct Tasks {
     changes: Vec<TaskRecord>,
     /// Incarnations after which none follows, not written down yet.
     concluded: Vec<TaskKey>,
+    /// Incarnations whose output the controller has, and the newest report of this session when it said so.
+    stored: Ordered<TaskKey, u64>,
     signals: Vec<(TaskKey, i32)>,
 }
 
@@ -202,6 +211,41 @@ impl Tasks {
         self.decide_probes(now, effects);
         let signals = self.signals.drain(..);
         effects.extend(signals.map(|(key, signal)| Effect::Signal { key, signal }));
+    }
+
+    /// The controller has all output of an incarnation; `newest` is the newest report that there is.
+    pub fn stored(&mut self, key: TaskKey, newest: u64) {
+        if self.tasks.get(&key).is_some_and(|task| has_ended(&task.record.state)) {
+            self.stored.entry(key).or_insert(newest);
+        }
+    }
+
+    /// Another controller, or one that was started again, may have written less down than the one before said.
+    pub fn session_opened(&mut self) {
+        self.stored.clear();
+    }
+
+    /// Forgets incarnations that others have followed: their output is durable at the controller, and since it said so it
+    /// has written down a later report, so that it has written down that too.
+    pub fn decide_forgetting(&mut self, acknowledged: u64, effects: &mut Vec<Effect>) {
+        let is_known = |(_, newest): &(&TaskKey, &u64)| **newest + REPORTS_AFTER <= acknowledged;
+        let known: Vec<TaskKey> =
+            self.stored.iter().filter(is_known).map(|(key, _)| *key).collect();
+        for key in known {
+            let after = TaskKey { incarnation: key.incarnation + 1, ..key };
+            let last = TaskKey { incarnation: u32::MAX, ..key };
+            if self.tasks.range(after..=last).count() >= self.remembered(key) {
+                self.stored.remove(&key);
+                self.tasks.remove(&key);
+                effects.push(Effect::Forget { key });
+            }
+        }
+    }
+
+    fn remembered(&self, key: TaskKey) -> usize {
+        let rule = self.courses.get(&key.task).and_then(|course| course.spec.restart.as_ref());
+        let counted = rule.and_then(|rule| rule.max).map_or(0, |max| max as usize);
+        counted.clamp(REMEMBERED, REMEMBERED_MAX)
     }
 
     pub fn wake_at(&self) -> Option<Millis> {

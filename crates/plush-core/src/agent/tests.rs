@@ -512,6 +512,41 @@ fn a_task_that_fails_is_started_again_as_a_new_incarnation_without_a_controller(
 }
 
 #[test]
+fn incarnations_that_were_followed_long_ago_are_forgotten_once_the_controller_has_them_for_good() {
+    let mut agent = connected();
+    let mut spec = restarting();
+    let rule = RestartRule { max: None, backoff_max_ms: 1, ..spec.restart.unwrap() };
+    spec.restart = Some(rule);
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec });
+    let mut forgotten = Vec::new();
+    for n in 1..=100 {
+        let now = 1_000 + u64::from(n) * 10;
+        let mut effects = says(&mut agent, now, n, TaskState::Running { pid: 5, since_us: None });
+        effects.extend(says(&mut agent, now + 1, n, exited(1)));
+        agent.absorb(Event::Stored { key: incarnation(n) });
+        // The controller is away in the middle.
+        let numbers = effects.iter().filter_map(|e| match e {
+            Effect::Send { number, .. } => Some(*number),
+            _ => None,
+        });
+        if let Some(number) = numbers.max().filter(|_| !(40..60).contains(&n)) {
+            agent.absorb(Event::Acknowledged { link: 1, number });
+        }
+        effects.extend(agent.decide(now + 5));
+        let gone = effects.iter().filter_map(|e| match e {
+            Effect::Forget { key } => Some(key.incarnation),
+            _ => None,
+        });
+        forgotten.extend(gone);
+        assert!(agent.task(incarnation(n)).is_some());
+    }
+    let expected: Vec<u32> = (1..=*forgotten.last().unwrap()).collect();
+    assert_eq!(forgotten, expected);
+    assert!((80..=86).contains(&forgotten.len()), "{}", forgotten.len());
+    assert!(agent.view().tasks.len() <= 20);
+}
+
+#[test]
 fn an_end_that_is_followed_says_so_and_the_last_one_does_not() {
     let mut agent = connected();
     let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });

@@ -295,6 +295,8 @@ impl World {
             Effect::Conclude { key } => {
                 there.disk.concluded.insert(key);
             }
+            // In this world no stream is ever said to be stored.
+            Effect::Forget { key } => unreachable!("{key:?} was never said to be stored"),
             Effect::Probe { key, probe, time_limit_ms, .. } => {
                 let long = self.chance.between(1, time_limit_ms.max(2));
                 let passed = self.nature.probe_passes(&mut self.chance);
