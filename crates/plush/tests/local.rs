@@ -4,8 +4,11 @@
 mod bench;
 
 use bench::{Bench, Said};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 
@@ -140,6 +143,62 @@ fn f81_a_program_that_cannot_decide_about_a_failure_leaves_the_default() {
         assert!(is_said, "{program}: {causes}");
         assert_eq!(view["view"]["tasks"].as_array().unwrap().len(), 1, "{program}: {causes}");
     }
+}
+
+/// The newest run's file, once it holds this.
+fn wait_for_output(bench: &Bench, file: &str, what: &str) {
+    let runs = bench.home.path().join(".local/state/plush/runs");
+    let limit = Instant::now() + Duration::from_secs(60);
+    let holds = || {
+        let run = std::fs::read_dir(&runs).ok()?.next()?.ok()?;
+        let text = std::fs::read_to_string(run.path().join("output").join(file)).ok()?;
+        text.contains(what).then_some(())
+    };
+    while holds().is_none() {
+        assert!(Instant::now() < limit, "{file} never held {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The agent (`serve`) or the keeper (`keep`) of the one host of this bench.
+fn on_host(bench: &Bench, role: &str) -> Pid {
+    let is_it = |pid: &i32| {
+        let directory = PathBuf::from(format!("/proc/{pid}"));
+        let line = std::fs::read(directory.join("cmdline")).unwrap_or_default();
+        let here = std::fs::read_link(directory.join("cwd")).unwrap_or_default();
+        here.starts_with(bench.home.path())
+            && line.split(|b| *b == 0).nth(1) == Some(role.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Pid::from_raw(pids.find(is_it).unwrap()).unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn f06_an_end_that_nobody_saw_is_ambiguous_and_nothing_is_started_twice() {
+    let bench = Bench::new();
+    let text =
+        "project: p\nresources: [{type: local, hosts: l1}]\nrun: echo begun; exec sleep 1000\n";
+    bench.file("app.yaml", text);
+    let mut command = bench.plush(&["run", "app.yaml", "--json"]);
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_output(&bench, "l1/p.1.out", "begun\n");
+    let (agent, keeper) = (on_host(&bench, "serve"), on_host(&bench, "keep"));
+    // They die together: an agent that sees its keeper die gives the task another.
+    for (pid, signal) in [(agent, Signal::STOP), (keeper, Signal::KILL), (agent, Signal::KILL)] {
+        kill_process(pid, signal).unwrap();
+    }
+    let said = Said::of(running.wait_with_output().unwrap());
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let task = &view["view"]["tasks"][0];
+    assert_eq!((&task["state"], &task["incarnation"]), (&"ambiguous".into(), &1.into()));
+    assert!(said.err.contains("nobody saw how `p` ended"), "{}", said.err);
+    let run = bench.run_dir(view["run"].as_str().unwrap());
+    assert_eq!(std::fs::read_to_string(run.join("output/l1/p.1.out")).unwrap(), "begun\n");
+    let status = bench.run(&["status", "last"]).out;
+    assert!(status.contains("1 ambiguous (l1)"), "{status}");
 }
 
 #[test]

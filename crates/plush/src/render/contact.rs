@@ -3,7 +3,7 @@
 
 use crate::duration;
 use crate::render::{names, text};
-use plush_protocol::view::{Contact, Notice, RunView};
+use plush_protocol::view::{Contact, HostState, HostView, Notice, RunView};
 
 /// Folded hosts of one line are cut beyond so many characters.
 const HOSTS_WIDTH: usize = 100;
@@ -29,7 +29,7 @@ impl Contacts {
         self.hosts.resize(view.hosts.len(), (Contact::None, 0));
         let mut groups: Vec<(News, Vec<&str>)> = Vec::new();
         for (host, before) in view.hosts.iter().zip(&mut self.hosts) {
-            let news = news(*before, host.contact, &host.doubt.to_string(), view.elapsed_ms);
+            let news = news(*before, host, view.elapsed_ms);
             if before.0 != host.contact {
                 *before = (host.contact, view.elapsed_ms);
             }
@@ -54,19 +54,36 @@ impl Contacts {
     }
 }
 
-fn news(before: (Contact, u64), now: Contact, doubt: &str, now_ms: u64) -> Option<News> {
-    let (what, why) = match (before.0, now) {
+fn news(before: (Contact, u64), host: &HostView, now_ms: u64) -> Option<News> {
+    let doubt = host.doubt.to_string();
+    let away = duration::show_ms(now_ms.saturating_sub(before.1) / 1000 * 1000);
+    let (what, why) = match (before.0, host.contact) {
         (was, now) if was == now => return None,
         (_, Contact::Suspect) => ("suspect: ", format!("{doubt}; another connection is tried")),
         // Its own word says that it is dead.
-        (_, Contact::Dead) => ("", doubt.to_owned()),
-        (Contact::Suspect, Contact::Heard) => {
-            let away = now_ms.saturating_sub(before.1) / 1000 * 1000;
-            ("back", format!(", after {} under suspicion", duration::show_ms(away)))
+        (_, Contact::Dead) => ("", doubt),
+        (Contact::Suspect, Contact::Heard) => ("back", format!(", after {away} under suspicion")),
+        (Contact::Dead, Contact::Heard) => {
+            ("back", format!(", {away} after it was given up: {}", sequel(host.state)))
         }
         (Contact::None | Contact::Heard | Contact::Suspect | Contact::Dead, _) => return None,
     };
     Some(News { what, why })
+}
+
+/// What becomes of a host that was given up and is back.
+fn sequel(state: HostState) -> &'static str {
+    match state {
+        HostState::Collecting | HostState::Cleaning | HostState::Done | HostState::Failed => {
+            "its part in the run is over, and it is cleaned up"
+        }
+        HostState::Connecting
+        | HostState::Preparing
+        | HostState::Ready
+        | HostState::Running
+        | HostState::Stopping
+        | HostState::Spare => "it goes on",
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +117,11 @@ mod tests {
                 format!("plush: {second} (1) dead: gone")
             ]
         );
+        view.elapsed_ms += 40_000;
+        (view.hosts[4].contact, view.hosts[4].state) = (Contact::Heard, HostState::Cleaning);
+        let after =
+            "40.0 s after it was given up: its part in the run is over, and it is cleaned up";
+        assert_eq!(contacts.news(&view), [format!("plush: {second} (1) back, {after}")]);
     }
 
     #[test]

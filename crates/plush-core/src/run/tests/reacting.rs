@@ -155,7 +155,7 @@ fn a_program_on_a_host_is_asked_about_its_own_process() {
 #[test]
 fn a_new_controller_asks_again_about_a_failure() {
     let (mut tale, question) = failed();
-    assert_eq!(asks(&tale.tell(Event::Restarted)), [question.clone()]);
+    assert_eq!(asks(&tale.tell(Event::Restarted)), [question]);
 }
 
 #[test]

@@ -208,6 +208,21 @@ fn a_process_that_failed_for_good_may_cost_its_host_its_place() {
 }
 
 #[test]
+fn f06_an_end_that_nobody_saw_is_ambiguous_and_a_failure_like_any_other() {
+    let mut tale = Tale::prepared(cluster(1, vec![runs("w", &[]), runs("v", &["w"])]), 1);
+    let said = tale.exit(0, 0, Exit::Lost);
+    assert_eq!(starts(&said), [], "neither it nor what follows it");
+    let view = tale.run.view();
+    assert_eq!((view.tasks[0].state.as_str(), view.tasks[0].success), ("ambiguous", Some(false)));
+    assert_eq!(view.problems[0].cause.raw(), "nobody saw how `w` ended");
+    let goes_on = |cluster: &mut Cluster| {
+        cluster.execution.push(runs("v", &["w"]));
+        cluster.on_failure.process = Some(Reaction::Continue);
+    };
+    assert_eq!(starts(&serving(1, 0, goes_on).exit(0, 0, Exit::Lost)), [(0, 1)]);
+}
+
+#[test]
 fn an_incarnation_that_is_followed_is_no_end_and_all_output_is_waited_for() {
     let mut tale = serving(1, 0, on_host(Reaction::Drop));
     let mut first = exited(0, Exit::Code(1));
