@@ -174,8 +174,8 @@ fn on_host(bench: &Bench, role: &str) -> Pid {
     Pid::from_raw(pids.find(is_it).unwrap()).unwrap()
 }
 
-#[test]
 #[cfg(target_os = "linux")]
+#[test]
 fn f06_an_end_that_nobody_saw_is_ambiguous_and_nothing_is_started_twice() {
     let bench = Bench::new();
     let text =

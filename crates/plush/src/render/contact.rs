@@ -109,7 +109,7 @@ mod tests {
         view.elapsed_ms += 7_300;
         view.hosts[3].contact = Contact::Heard;
         (view.hosts[4].contact, view.hosts[4].doubt) = (Contact::Dead, Tainted::new("dead: gone"));
-        let (first, second) = (&view.hosts[3].name, &view.hosts[4].name);
+        let (first, second) = (view.hosts[3].name.clone(), view.hosts[4].name.clone());
         assert_eq!(
             contacts.news(&view),
             [
