@@ -119,8 +119,7 @@ mod tests {
         );
         view.elapsed_ms += 40_000;
         (view.hosts[4].contact, view.hosts[4].state) = (Contact::Heard, HostState::Cleaning);
-        let after =
-            "40.0 s after it was given up: its part in the run is over, and it is cleaned up";
+        let after = "40 s after it was given up: its part in the run is over, and it is cleaned up";
         assert_eq!(contacts.news(&view), [format!("plush: {second} (1) back, {after}")]);
     }
 
