@@ -17,6 +17,11 @@ const RANG_LATE: Duration = Duration::from_millis(250);
 /// The most by which our own lateness multiplies a limit.
 const MOST_FACTOR: u32 = 8;
 
+/// Round trips from the connection to the first word of the script, and some to spare: a slow link has them on top.
+const ROUND_TRIPS: u32 = 12;
+/// A link is not believed to be slower than this.
+const SLOWEST: Duration = Duration::from_secs(3);
+
 /// How long each stage may take. A stage also ends when the whole has taken too long.
 #[derive(Clone, Debug)]
 pub struct Deadlines {
@@ -119,7 +124,8 @@ impl Watchdog {
             Stage::Shell => limit.saturating_sub(self.entered.elapsed() / self.factor),
             _ => {
                 let counted = self.began.elapsed().saturating_sub(self.uncounted);
-                self.total.saturating_sub(counted / self.factor)
+                let total = self.total + ROUND_TRIPS * self.round_trip();
+                total.saturating_sub(counted / self.factor)
             }
         };
         let before = Instant::now();
@@ -175,6 +181,16 @@ impl Watchdog {
                 return None;
             }
         }
+    }
+
+    /// What both the connection and the server's first word took, each of them a round trip: a server that accepts at
+    /// once and speaks late is slow itself, and gets nothing for it.
+    fn round_trip(&self) -> Duration {
+        let took = |stage| {
+            let all = self.passed.iter().filter(|(passed, _)| *passed == stage);
+            all.map(|(_, took)| *took).min().unwrap_or_default()
+        };
+        took(Stage::Tcp).min(took(Stage::Banner)).min(SLOWEST)
     }
 
     fn notice_lateness(&mut self) {
@@ -246,25 +262,48 @@ mod tests {
     #[tokio::test]
     async fn a_controller_that_becomes_late_gives_the_stage_more_time() {
         let (factors, factor) = watch::channel(1);
-        let mut dog = Watchdog::new(&Deadlines { lateness: Some(factor), ..short() });
+        let mut dog = Watchdog::new(&Deadlines { lateness: Some(factor), ..Deadlines::default() });
         let slowing = async {
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             factors.send_replace(3);
         };
-        let ((took, _), ()) = tokio::join!(silent_for(&mut dog, Stage::Banner, 90), slowing);
-        assert!(took.as_millis() >= 270, "{took:?}");
+        let ((took, _), ()) = tokio::join!(silent_for(&mut dog, Stage::Banner, 900), slowing);
+        assert!(took.as_millis() >= 2_700, "{took:?}");
     }
 
     #[tokio::test]
     async fn f40_whoever_has_let_us_in_slowly_is_given_the_whole_time_of_its_shell() {
-        let mut dog = Watchdog::new(&Deadlines { total: Duration::from_millis(90), ..short() });
+        let mut dog = Watchdog::new(&Deadlines { total: Duration::from_millis(1_500), ..short() });
         let slowly = async {
-            tokio::time::sleep(Duration::from_millis(80)).await;
+            tokio::time::sleep(Duration::from_millis(800)).await;
             Ok(())
         };
-        dog.guard(Stage::Auth, Duration::from_millis(100), slowly).await.unwrap();
-        let (took, _) = silent_for(&mut dog, Stage::Shell, 100).await;
-        assert!(took.as_millis() >= 100, "{took:?}");
+        dog.guard(Stage::Auth, Duration::from_millis(1_000), slowly).await.unwrap();
+        let (took, _) = silent_for(&mut dog, Stage::Shell, 1_000).await;
+        assert!(took.as_millis() >= 1_000, "{took:?}");
+    }
+
+    /// One step after the other, each so long: whether all were in time.
+    async fn all_pass(dog: &mut Watchdog, steps: &[(Stage, u64)]) -> bool {
+        for (stage, ms) in steps {
+            let step = async {
+                tokio::time::sleep(Duration::from_millis(*ms)).await;
+                Ok(())
+            };
+            if dog.guard(*stage, Duration::from_secs(9), step).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[tokio::test]
+    async fn f40_a_slow_link_has_its_round_trips_on_top_and_a_slow_server_has_not() {
+        let total = Deadlines { total: Duration::from_millis(700), ..Deadlines::default() };
+        let link = [(Stage::Tcp, 200), (Stage::Banner, 200), (Stage::KeyExchange, 600)];
+        assert!(all_pass(&mut Watchdog::new(&total), &link).await);
+        let server = [(Stage::Tcp, 1), (Stage::Banner, 300), (Stage::KeyExchange, 30_000)];
+        assert!(!all_pass(&mut Watchdog::new(&total), &server).await);
     }
 
     #[tokio::test]

@@ -234,3 +234,20 @@ fn twenty_hosts_behind_eighty_milliseconds_and_one_percent_loss_cost_round_trips
     assert!(far_cold < Duration::from_secs(60) && far_warm < Duration::from_secs(40));
     assert!(began.elapsed() < Duration::from_secs(150));
 }
+
+#[test]
+fn f40_a_link_with_two_seconds_of_round_trip_carries_a_run_and_nobody_is_suspected() {
+    let link = LinkChange { delay_us: Some(1_000_000), ..LinkChange::default() };
+    let Some(stage) = Stage::of(LabOptions { link, ..LabOptions::with_hosts(2) }) else { return };
+    stage.file("hello.yaml", HELLO.replace("h[001-020]", "h[001-002]"));
+    let said = stage.begin("hello.yaml", &["--events"]).end().expect(0);
+    let took = connect_ms(&said.out);
+    assert_eq!(took.len(), 2, "every host was connected once: {}", said.out);
+    assert!(!said.out.contains("\"suspected\""), "none was suspected: {}", said.out);
+    eprintln!("run {:?}; connecting took {} to {} ms", said.took, took[0], took[1]);
+    for (host, rank) in [("h001", "0\n"), ("h002", "1\n")] {
+        let result = stage.runs()[0].join("results").join(host).join("result");
+        assert_eq!(std::fs::read_to_string(result).unwrap(), rank);
+    }
+    stage.assert_nothing_left();
+}
