@@ -77,8 +77,9 @@ impl Kept {
     /// After so long without a word from its agent nothing of ours runs on a host, if its longest grace is this one and
     /// its clock is no further off than one part in a hundred; `None` where there is no lease.
     pub fn surely_out_ms(&self, longest_grace_ms: u64) -> Option<u64> {
-        let lease = self.stop_after_ms?;
-        Some(lease + lease.div_ceil(CLOCK_ERROR) + longest_grace_ms + MARGIN_MS)
+        // The grace is counted by the same clock.
+        let life = self.stop_after_ms?.saturating_add(longest_grace_ms);
+        Some(life.saturating_add(life.div_ceil(CLOCK_ERROR)).saturating_add(MARGIN_MS))
     }
 
     /// What is wrong with it.
