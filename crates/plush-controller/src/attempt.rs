@@ -1,12 +1,15 @@
 //! One attempt at a host's agent: its turn, the link, hello on both sides. Dropping it ends it.
 //! Not when to try again, and not what is said after the hellos.
 
+use crate::error::ControllerError;
 use crate::host_link::Shared;
 use crate::transport::{AgentOrigin, Bootstrap, Deadlines, LinkAccount, Route, Tries};
 use crate::wire::Wire;
 use plush_core::plan::HostId;
 use plush_core::run::{ConnectFailure, Event};
-use plush_protocol::{ControllerHello, PROTOCOL_VERSION, Tainted, ToAgent, ToController};
+use plush_protocol::{
+    AgentHello, ControllerHello, PROTOCOL_VERSION, Tainted, ToAgent, ToController,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,7 +40,15 @@ pub struct Reached {
     pub handshake_ms: u64,
 }
 
-type Outcome = Result<Reached, ConnectFailure>;
+/// What kept an attempt from its goal.
+pub enum Setback {
+    /// There is no link; it may be tried again.
+    Failed(ConnectFailure),
+    /// The agent obeys another controller of the run: this one has to end.
+    Fenced(ControllerError),
+}
+
+type Outcome = Result<Reached, Setback>;
 
 /// An attempt under way; dropping it ends it.
 pub struct Attempt {
@@ -72,7 +83,7 @@ pub async fn outcome(attempt: &mut Option<Attempt>) -> Outcome {
 async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) -> Outcome {
     let began = Instant::now();
     let bootstrap = Bootstrap::new(&shared.run, &goal.name, Arc::clone(&shared.agents));
-    let bootstrap = bootstrap.map_err(|f| told(&f))?;
+    let bootstrap = bootstrap.map_err(|f| Setback::Failed(told(&f)))?;
     let deadlines = Deadlines { lateness: Some(shared.factor.clone()), ..Deadlines::default() };
     let (deadlines, tries) = match goal.login_ms {
         Some(ms) => (deadlines.of_known_host(Duration::from_millis(ms)), Tries::Once),
@@ -82,7 +93,7 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
         .pacer
         .connect(&shared.ssh, &goal.route, &bootstrap, (&deadlines, tries), &logged_in)
         .await
-        .map_err(|f| told(&f))?;
+        .map_err(|f| Setback::Failed(told(&f)))?;
     let account = link.account.clone();
     let mut wire = Wire::new(link);
     let hello = ControllerHello {
@@ -93,19 +104,32 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
         received: goal.received,
         stop_after_ms: goal.stop_after_ms,
         host: goal.name.clone(),
+        controller: shared.name.clone(),
     };
     wire.send(&ToAgent::Hello(hello));
     let limit = HELLO_LIMIT + Duration::from_millis(account.handshake_ms);
     let hello = tokio::time::timeout(limit, wire.next()).await;
-    let failed = |cause: String| ConnectFailure {
-        stage: "starting the agent".into(),
-        cause: Tainted::new(cause),
-        hint: None,
-        retry: true,
+    let failed = |cause: String| {
+        Setback::Failed(ConnectFailure {
+            stage: "starting the agent".into(),
+            cause: Tainted::new(cause),
+            hint: None,
+            retry: true,
+        })
     };
     match hello {
         Err(_) => Err(failed("the agent was started and did not say hello".into())),
         Ok(Err(cause)) => Err(failed(wire.explain(cause))),
+        Ok(Ok(ToController::Hello(hello))) if is_refusal(&hello, shared.epoch) => {
+            let last = tokio::time::timeout(limit, wire.next()).await;
+            let why = match last {
+                Ok(Ok(ToController::Bye(why))) => why,
+                Ok(_) | Err(_) => "another controller has taken over".into(),
+            };
+            // A host's words stand in a message for people.
+            let why = Tainted::new(why).raw().escape_debug().to_string();
+            Err(Setback::Fenced(ControllerError::Fenced { host: goal.name, why }))
+        }
         Ok(Ok(ToController::Hello(hello))) => {
             let handshake_ms = account.handshake_ms;
             let account = in_short(&account, began.elapsed());
@@ -115,6 +139,11 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
         Ok(Ok(ToController::Bye(why))) => Err(failed(format!("the agent refused: {why}"))),
         Ok(Ok(_)) => Err(failed("the agent spoke before its hello".into())),
     }
+}
+
+/// An agent of a build that does not say so has seen a newer epoch.
+fn is_refusal(hello: &AgentHello, epoch: u64) -> bool {
+    hello.refusal.is_some() || hello.epoch > epoch
 }
 
 fn told(failure: &crate::transport::ConnectFailure) -> ConnectFailure {

@@ -3,6 +3,7 @@
 
 use crate::effects::callback::{self, Surroundings};
 use crate::error::ControllerError;
+use crate::holder::Holder;
 use crate::host_link::{Duty, HostLink, Shared};
 use crate::journal::{Journal, Record};
 use crate::lines;
@@ -11,7 +12,7 @@ use crate::operator::{self, Office};
 use crate::order::{ORDERS, Order, Word};
 use crate::packages::Shelf;
 use crate::run_clock::RunClock;
-use crate::run_dir::{RunDir, write_whole};
+use crate::run_dir::{LocalHosts, RunDir, write_whole};
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
 use plush_core::Millis;
 use plush_core::plan::{self, HostId, RunPlan};
@@ -38,10 +39,14 @@ const OPERATOR_LIMIT: Duration = Duration::from_secs(5);
 /// Host tasks have so long to close their links at the end.
 const CLOSING_LIMIT: Duration = Duration::from_secs(5);
 
+/// In the log, before the reason for which a controller ends that does not end with its run.
+pub const ENDS: &str = "the controller ends: ";
+
 /// What a driver starts from.
 pub struct Start {
     pub run_dir: RunDir,
     pub surroundings: Surroundings,
+    pub local_hosts: LocalHosts,
     pub plan: RunPlan,
     pub ssh_config: Option<PathBuf>,
     pub journal: Journal,
@@ -59,6 +64,10 @@ pub async fn drive(start: Start) -> Result<Outcome, ControllerError> {
         driver.wait_for_operator().await;
     }
     let outcome = driver.run().await;
+    if let Err(error) = &outcome {
+        // Before the front ends lose their connections and look here for the reason.
+        tracing::error!("{ENDS}{error}");
+    }
     office.abort();
     if outcome.is_ok() {
         driver.farewell().await;
@@ -72,6 +81,7 @@ struct Driver {
     run: Run,
     shared: Arc<Shared>,
     surroundings: Surroundings,
+    local_hosts: LocalHosts,
     journal: Journal,
     words: mpsc::Receiver<Word>,
     orders: Vec<mpsc::Sender<Order>>,
@@ -92,7 +102,8 @@ impl Driver {
         let (sender, words) = mpsc::channel(WORDS);
         let resumed = !start.records.is_empty();
         let before_ms = start.records.last().map_or(0, |r| r.at_ms);
-        let epoch = 1 + restarts(&start.records);
+        let controllers = 1 + restarts(&start.records) + u64::from(resumed);
+        let name = Holder::this(&start.run_dir).to_string();
         let run = replay(start.plan, start.records);
         let options =
             SshOptions { config_file: start.ssh_config, ..SshOptions::from_environment() };
@@ -104,7 +115,8 @@ impl Driver {
             began: now,
             packages: Shelf::open(&start.run_dir)?,
             run: run.plan().run.clone(),
-            epoch: if resumed { epoch + 1 } else { epoch },
+            epoch: epoch(controllers),
+            name,
             ssh: Ssh::new(options),
             pacer: Pacer::start(Limits::default(), u64::from(std::process::id())),
             agents: start.agents,
@@ -120,6 +132,7 @@ impl Driver {
             run,
             shared,
             surroundings: start.surroundings,
+            local_hosts: start.local_hosts,
             journal: start.journal,
             words,
             orders: Vec::new(),
@@ -148,7 +161,7 @@ impl Driver {
     fn start_host(&mut self, id: HostId) {
         let host = &self.run.plan().hosts[id.index()];
         let route = match host.route {
-            plan::Route::Local => Route::Local { dir: self.shared.run_dir.local_host(&host.name) },
+            plan::Route::Local => Route::Local { dir: self.local_hosts.directory(&host.name) },
             plan::Route::Ssh => Route::Ssh(
                 HostAddress::parse(&host.name).expect("the provider has parsed the address"),
             ),
@@ -348,6 +361,14 @@ impl Driver {
         // Front ends read the last view; those that do not are not waited for.
         let _ = tokio::time::timeout(CLOSING_LIMIT, self.views.closed()).await;
     }
+}
+
+/// The controllers of one journal have rising epochs; those of two copies of it never have the same.
+fn epoch(controllers: u64) -> u64 {
+    let mut chance = [0; 4];
+    // Without chance two copies that are resumed at once are told apart by their hosts' links alone.
+    let _ = getrandom::fill(&mut chance);
+    (controllers << 32) | u64::from(u32::from_le_bytes(chance))
 }
 
 fn restarts(records: &[Record]) -> u64 {

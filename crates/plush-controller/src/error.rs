@@ -1,6 +1,7 @@
 //! What can go wrong with a controller itself. A host that fails is an event, never one of these.
 //! Not problems of a description: those are [`plush_core::plan::PlanProblem`].
 
+use crate::holder::Holder;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,14 @@ pub enum ControllerError {
         /// The first bad record.
         record: u64,
     },
+    /// The journal's file is not as it was written.
+    #[error("the journal {} is damaged: {what}", path.display())]
+    JournalDamaged {
+        /// The journal.
+        path: PathBuf,
+        /// What SQLite found.
+        what: String,
+    },
     /// The journal's thread has ended.
     #[error("the journal's thread has ended")]
     JournalGone,
@@ -51,6 +60,38 @@ pub enum ControllerError {
     Busy {
         /// The run's directory.
         path: PathBuf,
+    },
+    /// Whoever served the run last may be alive, with another copy of its directory.
+    #[error("the run {} may be served by another controller: {holder}", path.display())]
+    MayBeServed {
+        /// The run's directory.
+        path: PathBuf,
+        /// Who.
+        holder: Box<Holder>,
+    },
+    /// Hosts of type `local` are directories of the machine where the run began.
+    #[error(
+        "host {host} of the run is a directory of the machine where the run began, which is another one"
+    )]
+    LocalElsewhere {
+        /// One of them.
+        host: String,
+    },
+    /// An agent obeys another controller of the run: this one does nothing more.
+    #[error("{host} refuses this controller: {why}")]
+    Fenced {
+        /// The host.
+        host: String,
+        /// What its agent said.
+        why: String,
+    },
+    /// A build that is newer than this one wrote the journal.
+    #[error("the journal {} was written by plush {build}, whose events this one ({}) does not understand", path.display(), env!("CARGO_PKG_VERSION"))]
+    JournalNewer {
+        /// The journal.
+        path: PathBuf,
+        /// Which build.
+        build: String,
     },
     /// A package changed while it was being read.
     #[error("{} changed while it was being packed", path.display())]

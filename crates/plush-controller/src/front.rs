@@ -4,10 +4,11 @@
 use crate::driver;
 use crate::effects::callback::Surroundings;
 use crate::error::ControllerError;
+use crate::holder::{Hold, Takeover};
 use crate::journal::Journal;
 use crate::packages::{self, Pushed};
 use crate::provider;
-use crate::run_dir::{RunDir, create_private, write_whole};
+use crate::run_dir::{LocalHosts, RunDir, create_private, write_whole};
 use crate::transport::AgentShelf;
 use plush_core::plan::{self, Keep, Offer, PlanProblem, Route, RunPlan, Settings};
 use plush_protocol::{Fetch, Outcome, RunView};
@@ -55,6 +56,9 @@ pub struct Planned {
     ssh_config: Option<PathBuf>,
     /// Milliseconds since 1970.
     started_unix_ms: u64,
+    /// Set when the run's directory is made.
+    #[serde(default)]
+    local_hosts: Option<LocalHosts>,
 }
 
 /// A plan for people: nothing is left to choose.
@@ -112,6 +116,8 @@ pub struct RunSummary {
 pub struct ControlOptions {
     /// Begin when a first front end watches (or a few seconds are over), so that it misses nothing.
     pub await_operator: bool,
+    /// Whether it may take the run from another controller that may be alive.
+    pub takeover: Takeover,
     /// The agents that can be sent.
     pub agents: Arc<AgentShelf>,
 }
@@ -163,6 +169,7 @@ pub fn plan(
         ),
         ssh_config: options.ssh_config.clone(),
         started_unix_ms: unix_ms(),
+        local_hosts: None,
     })
 }
 
@@ -363,7 +370,8 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, Control
     let ending = source.extension().map_or("txt".into(), |e| e.to_string_lossy());
     let kept = run_dir.description(&ending);
     write_whole(&kept, text.as_bytes()).map_err(|e| ControllerError::io("write", &kept, e))?;
-    let json = serde_json::to_vec_pretty(planned).expect("a plan is plain data");
+    let planned = Planned { local_hosts: Some(run_dir.local_hosts()), ..planned.clone() };
+    let json = serde_json::to_vec_pretty(&planned).expect("a plan is plain data");
     write_whole(&run_dir.plan(), &json)
         .map_err(|e| ControllerError::io("write", &run_dir.plan(), e))?;
     Ok(run_dir)
@@ -374,8 +382,14 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, Control
 /// # Errors
 /// The controller's own: disk, journal, another controller on the same run.
 pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, ControllerError> {
-    let _lock = lock(run_dir)?;
+    let hold = Hold::take(run_dir, options.takeover)?;
     let planned = read_plan(run_dir)?;
+    let local_hosts = planned.local_hosts.unwrap_or_else(|| run_dir.local_hosts());
+    if !local_hosts.are_here()
+        && let Some(host) = planned.plan.hosts.iter().find(|host| host.route == Route::Local)
+    {
+        return Err(ControllerError::LocalElsewhere { host: host.name.clone() });
+    }
     let (journal, records) = Journal::open(&run_dir.journal())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -390,6 +404,7 @@ pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, Con
             run_dir: run_dir.path().to_owned(),
         },
         run_dir: run_dir.clone(),
+        local_hosts,
         plan: planned.plan,
         ssh_config: planned.ssh_config,
         journal,
@@ -398,15 +413,8 @@ pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, Con
         await_operator: options.await_operator,
     }));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    hold.release();
     outcome
-}
-
-/// The run's controller lock: held as long as the file is open.
-fn lock(run_dir: &RunDir) -> Result<std::fs::File, ControllerError> {
-    let path = run_dir.lock();
-    let file = std::fs::File::create(&path).map_err(|e| ControllerError::io("open", &path, e))?;
-    file.try_lock().map_err(|_| ControllerError::Busy { path: run_dir.path().to_owned() })?;
-    Ok(file)
 }
 
 /// The plan of a run, and when it was made, in ms since 1970.
@@ -444,7 +452,8 @@ fn summary(run_dir: &RunDir) -> Option<RunSummary> {
     })
 }
 
-pub(crate) fn is_served(run_dir: &RunDir) -> bool {
+/// Whether a controller serves the run from this directory, on this machine.
+pub fn is_served(run_dir: &RunDir) -> bool {
     std::fs::File::open(run_dir.lock())
         .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }

@@ -1,7 +1,7 @@
 //! One host's connection: an ordinary task that connects when told, carries messages, stores output, and says what happened.
 //! It decides nothing: what it is told comes from effects, what it says becomes events.
 
-use crate::attempt::{self, Attempt, Goal};
+use crate::attempt::{self, Attempt, Goal, Setback};
 use crate::effects::collect::{self, CollectTraffic};
 use crate::error::ControllerError;
 use crate::lines::{Batch, Lines};
@@ -38,6 +38,8 @@ pub struct Shared {
     pub run_dir: RunDir,
     pub run: String,
     pub epoch: u64,
+    /// Who this controller is, for people.
+    pub name: String,
     pub ssh: Ssh,
     pub pacer: Pacer,
     pub agents: Arc<AgentShelf>,
@@ -137,7 +139,10 @@ impl HostLink {
                             return;
                         }
                     }
-                    Err(failure) => self.say(Event::ConnectFailed { host: self.id, failure }).await,
+                    Err(Setback::Failed(failure)) => {
+                        self.say(Event::ConnectFailed { host: self.id, failure }).await;
+                    }
+                    Err(Setback::Fenced(error)) => return self.break_off(error).await,
                 },
             }
         }
@@ -187,13 +192,17 @@ impl HostLink {
                     return false;
                 }
                 End::Broken(error) => {
-                    // The driver is gone if this fails: then there is nobody to tell.
-                    let _ = self.shared.words.send(Word::Broken(error)).await;
+                    self.break_off(error).await;
                     return true;
                 }
                 End::Replaced(other) => wire = *other,
             }
         }
+    }
+
+    async fn break_off(&self, error: ControllerError) {
+        // The driver is gone if this fails: then there is nobody to tell.
+        let _ = self.shared.words.send(Word::Broken(error)).await;
     }
 
     async fn serve(&mut self, wire: &mut Wire, orders: &mut mpsc::Receiver<Order>) -> End {
@@ -226,10 +235,11 @@ impl HostLink {
                         self.welcome(reached.event, reached.handshake_ms).await;
                         Err(End::Replaced(Box::new(reached.wire)))
                     }
-                    Err(failure) => {
+                    Err(Setback::Failed(failure)) => {
                         self.say(Event::ConnectFailed { host: self.id, failure }).await;
                         Ok(())
                     }
+                    Err(Setback::Fenced(error)) => Err(End::Broken(error)),
                 },
                 asked = next_question(&mut collecting) => {
                     match asked {

@@ -7,12 +7,15 @@
 use crate::error::ControllerError;
 use plush_core::Millis;
 use plush_core::run::Event;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, oneshot};
 
 /// Batches that wait for the writer: the driver waits for each, so there is never more than one.
 const QUEUE: usize = 1;
+
+/// The form of the tables and of the events in them. Raised with every change that an older build would misread.
+const FORMAT: u32 = 1;
 
 const SCHEMA: &str = "
     create table if not exists about (name text primary key, value text not null) strict;
@@ -63,15 +66,17 @@ impl Journal {
     /// Opens or makes the journal of a run and reads what it holds.
     ///
     /// # Errors
-    /// The file cannot be opened, or a record in it is not the one that was written.
+    /// The file cannot be opened, a record in it is not the one that was written, or a newer build wrote it.
     pub fn open(path: &Path) -> Result<(Journal, Vec<Record>), ControllerError> {
         let connection = connect(path, OpenFlags::default())?;
+        check_pages(&connection, path)?;
         connection
             .execute_batch(SCHEMA)
             .map_err(|e| sql("make the tables of the journal", path, e))?;
-        let version = env!("CARGO_PKG_VERSION");
+        check_format(&connection, path)?;
+        let about = "insert or ignore into about values ('build', ?1), ('format', ?2)";
         connection
-            .execute("insert or ignore into about values ('build', ?1)", [version])
+            .execute(about, params![env!("CARGO_PKG_VERSION"), FORMAT.to_string()])
             .map_err(|e| sql("write to the journal", path, e))?;
         let (records, chain) = read_after(&connection, path, 0, [0; 32])?;
         let (batches, receiver) = mpsc::channel(QUEUE);
@@ -124,9 +129,8 @@ impl Reader {
     /// There is no journal, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Reader, ControllerError> {
         let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        let build = connection
-            .query_row("select value from about where name = 'build'", [], |row| row.get(0))
-            .map_err(|e| sql("read the journal", path, e))?;
+        check_format(&connection, path)?;
+        let build = about(&connection, path, "build")?.unwrap_or_default();
         Ok(Reader { connection, path: path.to_owned(), build, chain: [0; 32], read: 0 })
     }
 
@@ -196,6 +200,47 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, ControllerError>
     Ok(connection)
 }
 
+/// A damaged page may hide records without a word: the chain of those that are left would hold.
+fn check_pages(connection: &Connection, path: &Path) -> Result<(), ControllerError> {
+    let verdict: String = connection
+        .query_row("pragma quick_check(1)", [], |row| row.get(0))
+        .map_err(|e| sql("check", path, e))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(ControllerError::JournalDamaged { path: path.to_owned(), what: verdict }),
+    }
+}
+
+/// Refuses what a newer build has written in another form.
+fn check_format(connection: &Connection, path: &Path) -> Result<(), ControllerError> {
+    let format = about(connection, path, "format")?;
+    match format.map_or(Ok(FORMAT), |text| text.parse::<u32>()) {
+        Ok(format) if format <= FORMAT => Ok(()),
+        Ok(_) | Err(_) => Err(newer(connection, path)),
+    }
+}
+
+fn newer(connection: &Connection, path: &Path) -> ControllerError {
+    match about(connection, path, "build") {
+        Ok(build) => ControllerError::JournalNewer {
+            path: path.to_owned(),
+            build: build.unwrap_or_else(|| "of another build".into()),
+        },
+        Err(error) => error,
+    }
+}
+
+fn about(
+    connection: &Connection,
+    path: &Path,
+    name: &str,
+) -> Result<Option<String>, ControllerError> {
+    connection
+        .query_row("select value from about where name = ?1", [name], |row| row.get(0))
+        .optional()
+        .map_err(|e| sql("read", path, e))
+}
+
 /// The records after the one numbered `after`, whose link in the chain is given.
 fn read_after(
     connection: &Connection,
@@ -220,7 +265,9 @@ fn read_after(
         if stored != chain || number != after + records.len() as u64 + 1 {
             return Err(broken());
         }
-        let event = text.map(|t| serde_json::from_str(&t)).transpose().map_err(|_| broken())?;
+        // It is what was written, and yet not one of the events that there are.
+        let event = text.map(|t| serde_json::from_str(&t)).transpose();
+        let event = event.map_err(|_| newer(connection, path))?;
         records.push(Record { number, batch, at_ms, event });
     }
     Ok((records, chain))
@@ -294,5 +341,117 @@ mod tests {
         drop(connection);
         let error = Journal::open(&path).err().unwrap();
         assert!(matches!(error, ControllerError::JournalBroken { record: 1, .. }), "{error}");
+    }
+
+    /// A journal of several pages, and its records.
+    async fn written(path: &Path) -> Vec<Record> {
+        let (mut journal, _) = Journal::open(path).unwrap();
+        for n in 0..30u64 {
+            let why = format!("reason {n} ").repeat(30);
+            journal.append(n, &[asked(&why), asked("and")]).await.unwrap();
+        }
+        drop(journal);
+        // The last connection leaves one file.
+        let connection = Connection::open(path).unwrap();
+        let _: i64 =
+            connection.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0)).unwrap();
+        drop(connection);
+        Journal::read(path).unwrap()
+    }
+
+    /// F54, in the middle: whatever byte is changed, either it is noticed, or what is read is what was written.
+    #[tokio::test]
+    async fn f54_no_changed_byte_of_the_file_changes_what_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let records = written(&path).await;
+        let bytes = std::fs::read(&path).unwrap();
+        let mut noticed = 0;
+        let places: Vec<usize> = (0..bytes.len()).step_by(37).chain(0..300).collect();
+        for at in &places {
+            let mut changed = bytes.clone();
+            changed[*at] ^= 0x10;
+            let copy = dir.path().join("copy");
+            for ending in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(dir.path().join(format!("copy{ending}")));
+            }
+            std::fs::write(&copy, &changed).unwrap();
+            match Journal::open(&copy) {
+                Err(_) => noticed += 1,
+                Ok((_, read)) => assert_eq!(read, records, "byte {at} makes another journal"),
+            }
+        }
+        eprintln!("{noticed} of {} changes noticed, the others change nothing", places.len());
+        assert!(noticed > places.len() / 4, "the rest is space that nothing uses");
+    }
+
+    /// F54, at the end: the log of the last batches is cut at any byte, as a crash may leave it.
+    #[tokio::test]
+    async fn f54_a_torn_tail_leaves_whole_batches() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        for n in 0..6u64 {
+            journal.append(n, &[asked("one"), asked("two")]).await.unwrap();
+        }
+        // Copied while the writer lives: nothing has been put in order.
+        let wal = std::fs::read(dir.path().join("j-wal")).unwrap();
+        let base = std::fs::read(&path).unwrap();
+        let mut lengths = std::collections::BTreeSet::new();
+        for length in (0..=wal.len()).rev().step_by(211) {
+            let here = tempfile::tempdir().unwrap();
+            std::fs::write(here.path().join("j"), &base).unwrap();
+            std::fs::write(here.path().join("j-wal"), &wal[..length]).unwrap();
+            let (_, read) = Journal::open(&here.path().join("j")).unwrap();
+            assert_eq!(read.len() % 2, 0, "half a batch is no batch");
+            let times: Vec<Millis> = read.iter().map(|r| r.at_ms).collect();
+            let wanted: Vec<Millis> = (0..read.len() as u64).map(|n| n / 2).collect();
+            assert_eq!(times, wanted, "a prefix of what was written");
+            lengths.insert(read.len());
+        }
+        assert_eq!(lengths.last(), Some(&12));
+        assert!(lengths.len() > 3, "{lengths:?}");
+        drop(journal);
+    }
+
+    #[tokio::test]
+    async fn f59_a_journal_of_a_newer_build_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for change in [
+            "update about set value = '2' where name = 'format'",
+            "update about set value = 'x' where name = 'format'",
+        ] {
+            let path = dir.path().join("j");
+            let (mut journal, _) = Journal::open(&path).unwrap();
+            journal.append(1, &[asked("a")]).await.unwrap();
+            drop(journal);
+            let connection = Connection::open(&path).unwrap();
+            connection
+                .execute("update about set value = '9.9.9' where name = 'build'", [])
+                .unwrap();
+            assert_eq!(connection.execute(change, []).unwrap(), 1);
+            drop(connection);
+            for error in [Journal::open(&path).err().unwrap(), Reader::open(&path).err().unwrap()] {
+                assert!(
+                    matches!(&error, ControllerError::JournalNewer { build, .. } if build == "9.9.9")
+                );
+            }
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn f59_an_event_that_this_build_does_not_know_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("j");
+        drop(Journal::open(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        let event = r#"{"asked_by_the_moon":{}}"#;
+        let chain = link(&[0; 32], [1, 1, 5], Some(event));
+        let row = params![1, 1, 5, event, chain.as_slice()];
+        connection.execute("insert into journal values (?1, ?2, ?3, ?4, ?5)", row).unwrap();
+        drop(connection);
+        let error = Journal::open(&path).err().unwrap();
+        assert!(matches!(error, ControllerError::JournalNewer { .. }), "{error}");
     }
 }

@@ -9,6 +9,7 @@ mod effects;
 mod error;
 mod front;
 mod history;
+mod holder;
 mod host_link;
 mod journal;
 mod lines;
@@ -23,12 +24,14 @@ mod run_dir;
 pub mod transport;
 mod wire;
 
+pub use driver::ENDS;
 pub use error::ControllerError;
 pub use front::{
     ControlOptions, PlanView, Planned, PlannedHostView, RunOptions, RunSummary, control, create,
-    digest_of, plan, runs,
+    digest_of, is_served, plan, runs,
 };
 pub use history::HistoryReader;
+pub use holder::{Holder, Takeover, rival};
 pub use journal::{Journal, Record};
 pub use plush_core::plan::{Keep, PlanProblem};
 pub use run_dir::{RunDir, file_name};

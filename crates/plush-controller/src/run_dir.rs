@@ -1,6 +1,8 @@
 //! A run's directory on the controller: what is where in it.
 //! Not what the files hold.
 
+use crate::holder::Machine;
+use serde::{Deserialize, Serialize};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -83,10 +85,9 @@ impl RunDir {
         private_temporary().join(format!("{}.sock", self.own_name()))
     }
 
-    /// The directory that stands for a `local` host's disk. There is none above it that is the run's: agents remove
-    /// their own when the controller may have ended already, and nobody would be left to remove that one.
-    pub fn local_host(&self, host: &str) -> PathBuf {
-        private_temporary().join(format!("{}@{}", file_name(host), self.own_name()))
+    /// Where `local` hosts of a run that begins here have their directories.
+    pub fn local_hosts(&self) -> LocalHosts {
+        LocalHosts { machine: Machine::this(), above: private_temporary(), run: self.own_name() }
     }
 
     /// The run's id, and what tells it from a run of the same name in another directory of runs.
@@ -94,6 +95,28 @@ impl RunDir {
         let path = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
         let digest = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
         format!("{}-{}", self.run(), &digest[..8])
+    }
+}
+
+/// The directories that stand for the disks of `local` hosts; written down when the run begins, since the run's own
+/// directory may be moved or copied. There is none above them that is the run's: agents remove their own when the
+/// controller may have ended already, and nobody would be left to remove that one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalHosts {
+    machine: Machine,
+    above: PathBuf,
+    run: String,
+}
+
+impl LocalHosts {
+    /// The directory of one of them.
+    pub fn directory(&self, host: &str) -> PathBuf {
+        self.above.join(format!("{}@{}", file_name(host), self.run))
+    }
+
+    /// They are directories of this machine.
+    pub fn are_here(&self) -> bool {
+        self.machine.is_this()
     }
 }
 

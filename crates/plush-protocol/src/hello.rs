@@ -31,6 +31,10 @@ pub struct ControllerHello {
     /// Name of this host in the run: given to tasks as PLUSH_HOST.
     #[n(6)]
     pub host: String,
+    /// Who the controller is, for people: a machine and a process.
+    #[n(7)]
+    #[cbor(default)]
+    pub controller: String,
 }
 
 /// What an agent answers.
@@ -51,6 +55,22 @@ pub struct AgentHello {
     /// About the host.
     #[n(4)]
     pub facts: Facts,
+    /// The controller is refused, now and later.
+    #[n(5)]
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
+}
+
+/// Why an agent never serves a controller of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// One with a newer epoch has taken over.
+    #[n(0)]
+    Superseded,
+    /// Its journal lacks what another controller of the run has said is durable: it would decide things again.
+    #[n(1)]
+    OlderJournal,
 }
 
 /// Measured facts of a host.

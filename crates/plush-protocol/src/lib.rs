@@ -27,7 +27,7 @@ pub use bulk::{
 };
 pub use command::{Command, Fetch, Installer, PackageSpec, PrepareSpec, SoftwareSpec};
 pub use frame::{FrameError, Frames, MAX_FRAME_BYTES};
-pub use hello::{AgentHello, ControllerHello, Facts, Guarantee, Logout, PROTOCOL_VERSION};
+pub use hello::{AgentHello, ControllerHello, Facts, Guarantee, Logout, PROTOCOL_VERSION, Refusal};
 pub use history::{
     BarrierHistory, BarrierMember, BarrierOpening, BarrierOrigin, ClusterHistory, HostHistory,
     MemberStand, RunHistory, Span, TaskHistory,

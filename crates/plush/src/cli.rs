@@ -3,7 +3,7 @@
 
 use crate::commands::{
     attach, barriers, check, completions, config, controller, convert, doctor, hosts, logs, man,
-    plan, rehearse, report, run, runs, status, stop, trust,
+    plan, rehearse, report, resume, run, runs, status, stop, trust,
 };
 use crate::settings::Key;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -91,7 +91,7 @@ pub enum Command {
     /// Watch a run again
     Attach(attach::Arguments),
     /// Go on with a run whose controller is gone
-    Resume(attach::Arguments),
+    Resume(resume::Arguments),
     /// Stop a run in order: end processes, collect, clean up
     Stop(stop::Arguments),
     /// List the runs
@@ -137,7 +137,8 @@ impl Cli {
             Command::Run(arguments) => arguments.settings(),
             Command::Plan(arguments) => arguments.choice.settings(),
             Command::Doctor(arguments) => arguments.settings(),
-            Command::Attach(arguments) | Command::Resume(arguments) => arguments.settings(),
+            Command::Attach(arguments) => arguments.settings(),
+            Command::Resume(arguments) => arguments.settings(),
             Command::Rehearse(_)
             | Command::Check(_)
             | Command::Convert(_)

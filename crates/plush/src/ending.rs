@@ -2,6 +2,7 @@
 //! Not watching itself.
 
 use crate::exit::ExitCode;
+use crate::front::ENDS;
 use crate::invocation::{Invocation, Results, print_json, tell};
 use crate::render::summary;
 use crate::runs::Run;
@@ -54,6 +55,15 @@ pub fn over(
     Ok(code)
 }
 
+/// The reason with which a controller has ended, if it had the time to say so and no other came after it.
+fn last_words(run: &Run) -> Option<String> {
+    let log = std::fs::read(run.log()).ok()?;
+    let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(2_000)..]).into_owned();
+    let words = &tail[tail.rfind(ENDS)? + ENDS.len()..];
+    let is_last = !words.contains(" INFO ");
+    is_last.then(|| words.lines().next().unwrap_or_default().to_owned())
+}
+
 /// A controller may end between its last word and the end of the connection.
 fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     if let Ok(view) = run.last_view()
@@ -65,7 +75,9 @@ fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitC
         ExitCode::Internal,
         format!("the controller of run {} has gone before the end of the run", run.id),
     )
-    .because(why.unwrap_or_else(|| "it closed the connection without a word".into()))
+    .because(
+        last_words(run).or(why).unwrap_or_else(|| "it closed the connection without a word".into()),
+    )
     .next(format!(
         "`plush resume {}` goes on with it; see also {}; tasks end when their lease is out",
         run.id,

@@ -18,6 +18,7 @@ use std::path::Path;
 pub use plush_controller::transport::{
     AgentFile, AgentShelf, Client, ConnectFailure, DoctorReport, Ssh, Stage,
 };
+pub use plush_controller::{ENDS, Takeover};
 pub use plush_controller::{Keep, PlanView, Planned, RunOptions, RunSummary, digest_of};
 
 /// Whether the controller waits for a first front end before it begins.
@@ -90,17 +91,72 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<Run, Trouble> {
 }
 
 /// Serves a run until it is over. How the run ended is no affair of the controller's own exit code.
-pub fn control(directory: &Path, beginning: Beginning) -> Result<ExitCode, Trouble> {
+pub fn control(
+    directory: &Path,
+    beginning: Beginning,
+    takeover: Takeover,
+) -> Result<ExitCode, Trouble> {
     let options = ControlOptions {
         await_operator: beginning == Beginning::WhenWatched,
+        takeover,
         agents: agents::shelf()?,
     };
     match plush_controller::control(&RunDir::at(directory), options) {
         Ok(_) => Ok(ExitCode::Done),
         Err(error) => {
             let what = format!("cannot control the run in {}", directory.display());
-            Err(Trouble::new(code_of(&error), what).caused_by(&error))
+            let trouble = Trouble::new(code_of(&error), what).caused_by(&error);
+            Err(match next_step(&error) {
+                Some(next) => trouble.next(next),
+                None => trouble,
+            })
         }
+    }
+}
+
+/// Refuses to start a controller beside one that may be alive with another copy of the run's directory.
+pub fn refuse_rival(run: &Run) -> Result<(), Trouble> {
+    let run_dir = RunDir::at(&run.directory);
+    let Some(holder) = plush_controller::rival(&run_dir) else { return Ok(()) };
+    let error =
+        ControllerError::MayBeServed { path: run.directory.clone(), holder: Box::new(holder) };
+    let trouble = Trouble::new(code_of(&error), format!("cannot resume run {}", run.id));
+    let trouble = trouble.caused_by(&error);
+    Err(match next_step(&error) {
+        Some(next) => trouble.next(next),
+        None => trouble,
+    })
+}
+
+/// A controller serves the run from this directory, on this machine.
+pub fn is_served(run: &Run) -> bool {
+    plush_controller::is_served(&RunDir::at(&run.directory))
+}
+
+/// What can be done about a controller that cannot begin or go on.
+fn next_step(error: &ControllerError) -> Option<&'static str> {
+    match error {
+        ControllerError::MayBeServed { .. } => Some(
+            "if that one is gone, or is to lose the run: `plush resume RUN --take-over`; hosts then obey this one only",
+        ),
+        ControllerError::Fenced { .. } => {
+            Some("look after the run where it is served now; nothing more was done from here")
+        }
+        ControllerError::JournalNewer { .. } => {
+            Some("resume with the plush that served the run last")
+        }
+        ControllerError::JournalBroken { .. } | ControllerError::JournalDamaged { .. } => Some(
+            "put a whole copy of the run directory in its place, or let the run go: \
+             what runs on its hosts ends when its lease is out",
+        ),
+        ControllerError::LocalElsewhere { .. } => Some("resume it on that machine"),
+        ControllerError::Journal { .. } | ControllerError::Io { .. } => Some(
+            "tasks go on, and their output waits with them: make room or mend the disk, then `plush resume RUN`",
+        ),
+        ControllerError::JournalGone
+        | ControllerError::Format { .. }
+        | ControllerError::Busy { .. }
+        | ControllerError::PackageChanged { .. } => None,
     }
 }
 
@@ -186,10 +242,15 @@ fn code_of(error: &ControllerError) -> ExitCode {
     match error {
         ControllerError::Io { .. }
         | ControllerError::Journal { .. }
+        | ControllerError::JournalDamaged { .. }
         | ControllerError::JournalBroken { .. }
         | ControllerError::JournalGone => ExitCode::Storage,
         ControllerError::Format { .. }
         | ControllerError::Busy { .. }
+        | ControllerError::MayBeServed { .. }
+        | ControllerError::LocalElsewhere { .. }
+        | ControllerError::Fenced { .. }
+        | ControllerError::JournalNewer { .. }
         | ControllerError::PackageChanged { .. } => ExitCode::Internal,
     }
 }

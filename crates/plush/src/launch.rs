@@ -2,7 +2,7 @@
 //! Not watching it.
 
 use crate::exit::ExitCode;
-use crate::front::Beginning;
+use crate::front::{Beginning, Takeover};
 use crate::handle::Handle;
 use crate::runs::Run;
 use crate::trouble::Trouble;
@@ -21,8 +21,13 @@ const LOOK_GAP: (Duration, Duration) = (Duration::from_millis(5), Duration::from
 const LOG_TAIL_BYTES: usize = 2_000;
 
 /// Starts the controller of a run and connects to it.
-pub async fn launch(run: &Run, beginning: Beginning) -> Result<Handle, Trouble> {
-    let mut controller = spawn(run, beginning).map_err(|error| failed(run).caused_by(&error))?;
+pub async fn launch(
+    run: &Run,
+    beginning: Beginning,
+    takeover: Takeover,
+) -> Result<Handle, Trouble> {
+    let controller = spawn(run, beginning, takeover);
+    let mut controller = controller.map_err(|error| failed(run).caused_by(&error))?;
     let deadline = Instant::now() + START_MAX;
     let mut gap = LOOK_GAP.0;
     loop {
@@ -45,11 +50,12 @@ pub async fn launch(run: &Run, beginning: Beginning) -> Result<Handle, Trouble> 
     }
 }
 
-fn spawn(run: &Run, beginning: Beginning) -> io::Result<Child> {
+fn spawn(run: &Run, beginning: Beginning, takeover: Takeover) -> io::Result<Child> {
     let log = File::options().create(true).append(true).open(run.log())?;
     Command::new(std::env::current_exe()?)
         .arg("controller")
         .args((beginning == Beginning::WhenWatched).then_some("--when-watched"))
+        .args((takeover == Takeover::Meant).then_some("--take-over"))
         .arg(&run.directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

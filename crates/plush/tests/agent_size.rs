@@ -77,6 +77,7 @@ fn the_embedded_agent_runs_in_an_empty_root() {
         received: 0,
         stop_after_ms: Some(60_000),
         host: "h".into(),
+        controller: "a test".into(),
     })
     .write(&mut hello)
     .unwrap();

@@ -9,7 +9,7 @@ mod bench;
 use bench::{Bench, Said};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,13 +22,14 @@ const LIMIT: Duration = Duration::from_secs(90);
 const LEAVING: Duration = Duration::from_secs(20);
 const HOSTS: [&str; 3] = ["n1", "n2", "n3"];
 const PROCESSES: [&str; 2] = ["first", "second"];
+/// How long a task writes: about 20 ms each.
 const ROUNDS: usize = 30;
 const LINES: usize = 8;
 
 /// Says that it has begun where no controller and no agent can take it back, then writes lines that say what they are.
 const WORK: &str = r#"echo "$1 $2 $PLUSH_INCARNATION" >>"$3/starts"
 round=0 at=0
-while test $round -lt 30; do
+while test $round -lt ROUNDS; do
     line=0
     while test $line -lt 8; do
         printf '%s %-6s out %08d\n' $1 $2 $at
@@ -57,8 +58,8 @@ clusters:
 "#;
 
 /// All that a task writes to a stream.
-fn expected(host: &str, process: &str, stream: &str) -> String {
-    let lines = if stream == "out" { ROUNDS * LINES } else { ROUNDS };
+fn expected(host: &str, process: &str, stream: &str, rounds: usize) -> String {
+    let lines = if stream == "out" { rounds * LINES } else { rounds };
     let line = |n: usize| format!("{host} {process:<6} {stream} {:08}\n", n * 23);
     (0..lines).map(line).collect()
 }
@@ -83,15 +84,16 @@ fn number(name: &str) -> Option<u64> {
 /// A run that is about to lose its controllers.
 struct Victim {
     bench: Bench,
+    rounds: usize,
 }
 
 impl Victim {
-    fn new() -> Victim {
+    fn new(rounds: usize) -> Victim {
         let bench = Bench::new();
         let home = bench.home.path().to_str().unwrap().to_owned();
-        bench.file("work.sh", WORK);
+        bench.file("work.sh", WORK.replace("ROUNDS", &rounds.to_string()));
         bench.file("app.yaml", APP.replace("HOME", &home));
-        Victim { bench }
+        Victim { bench, rounds }
     }
 
     fn start(&self, arguments: &[&str]) -> Child {
@@ -135,8 +137,32 @@ impl Victim {
         Said::of(child.wait_with_output().unwrap())
     }
 
+    /// The directory of the only run.
+    fn run_dir(&self) -> PathBuf {
+        let runs = self.bench.home.path().join(".local/state/plush/runs");
+        std::fs::read_dir(runs).unwrap().next().unwrap().unwrap().path()
+    }
+
+    /// Waits until so many tasks have begun, or said more than so many bytes where this run keeps its output.
+    fn wait(&self, what: &str, is_so: impl Fn() -> bool) {
+        let limit = Instant::now() + LIMIT;
+        while !is_so() {
+            assert!(Instant::now() < limit, "{what} never came");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn wait_for_output(&self, run: &Path, process: &str) {
+        let path = run.join(format!("output/n2/{process}.1.out"));
+        self.wait("output", || path.metadata().is_ok_and(|m| m.len() > 200));
+    }
+
     /// Every task began once, every byte is there once, results are home, and nothing is left.
     fn check(&self) -> Result<(), String> {
+        self.check_in(&self.run_dir())
+    }
+
+    fn check_in(&self, run: &Path) -> Result<(), String> {
         let starts = std::fs::read_to_string(self.bench.home.path().join("starts")).unwrap();
         let mut counts = BTreeMap::new();
         starts.lines().for_each(|line| *counts.entry(line.to_owned()).or_insert(0) += 1);
@@ -144,12 +170,10 @@ impl Victim {
         if counts != wanted.collect() {
             return Err(format!("begun: {counts:?}"));
         }
-        let runs = self.bench.home.path().join(".local/state/plush/runs");
-        let run = std::fs::read_dir(runs).unwrap().next().unwrap().unwrap().path();
         for (host, process) in HOSTS.iter().flat_map(|h| PROCESSES.map(|p| (*h, p))) {
             for stream in ["out", "err"] {
                 let path = run.join("output").join(host).join(format!("{process}.1.{stream}"));
-                same(&path, &expected(host, process, stream))?;
+                same(&path, &expected(host, process, stream, self.rounds))?;
             }
             let result = run.join("results").join(host).join(format!("{process}.result"));
             same(&result, &format!("{host} {process}\n"))?;
@@ -161,7 +185,7 @@ impl Victim {
         let limit = Instant::now() + LEAVING;
         loop {
             let ours = format!("plush-{}", rustix::process::getuid().as_raw());
-        let files = std::fs::read_dir(self.bench.home.path().join(ours));
+            let files = std::fs::read_dir(self.bench.home.path().join(ours));
             let files: Vec<_> = files.into_iter().flatten().map(|e| e.unwrap().path()).collect();
             let processes = self.processes("");
             if files.is_empty() && processes.is_empty() {
@@ -201,10 +225,10 @@ fn same(path: &Path, wanted: &str) -> Result<(), String> {
 /// How one run went: how often its controller was killed.
 fn live_through(seed: u64, length_ms: u64) -> Result<u64, String> {
     let mut draws = Draws(seed);
-    let victim = Victim::new();
+    let victim = Victim::new(ROUNDS);
     let began = Instant::now();
     let (mut kills, mut first) = (0, true);
-    let mut watching = victim.start(&["run", "app.yaml", "-y", "-q"]);
+    let mut watching = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
     // Two of three runs lose one controller, the others lose two or three: also one that has only just taken over.
     let wanted = [1, 1, 1, 1, 2, 3][draws.below(6) as usize];
     while kills < wanted {
@@ -216,10 +240,11 @@ fn live_through(seed: u64, length_ms: u64) -> Result<u64, String> {
         }
         kills += 1;
         Victim::end(watching);
-        watching = victim.start(&["resume", "last", "-q"]);
+        watching = victim.start(&["resume", "last", "-q", "--json"]);
     }
     let said = Victim::end(watching);
-    let told = |why: String| format!("{why}\nafter {kills} kills; it said {said:?}");
+    let told =
+        |why: String| format!("{why}\nafter {kills} kills; code {:?}, {}", said.code, said.err);
     if said.code != Some(0) {
         return Err(told("the run did not end well".into()));
     }
@@ -237,10 +262,10 @@ fn f50_killed_at_random_instants_nothing_starts_twice_and_no_byte_is_lost_or_dou
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = number("SEED").unwrap_or(clock.as_nanos() as u64 % 1_000_000);
     let instants = number("INSTANTS").unwrap_or(12);
-    let quiet = Victim::new();
+    let quiet = Victim::new(ROUNDS);
     let began = Instant::now();
-    let said = Victim::end(quiet.start(&["run", "app.yaml", "-y", "-q"]));
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let said = Victim::end(quiet.start(&["run", "app.yaml", "-y", "-q", "--json"]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
     let length_ms = began.elapsed().as_millis() as u64;
     quiet.check().unwrap();
     eprintln!("SEED={seed} INSTANTS={instants}; an undisturbed run takes {length_ms} ms");
@@ -264,4 +289,195 @@ fn f50_killed_at_random_instants_nothing_starts_twice_and_no_byte_is_lost_or_dou
     let kills = kills.load(Ordering::Relaxed);
     eprintln!("{instants} runs, {kills} controllers killed, {:?}", began.elapsed());
     assert!(kills * 2 >= instants, "{kills} kills in {instants} runs: it hit next to nothing");
+}
+
+impl Victim {
+    /// Stops or wakes all controllers.
+    fn signal_controllers(&self, signal: Signal) {
+        let controllers = self.processes("controller");
+        assert!(!controllers.is_empty(), "there is no controller");
+        controllers.into_iter().for_each(|pid| kill_process(pid, signal).unwrap());
+    }
+
+    /// The run's directory, copied to another place below the same home; without socket.
+    fn copy(&self) -> PathBuf {
+        let (from, to) = (self.run_dir(), self.bench.home.path().join("elsewhere"));
+        std::fs::create_dir_all(&to).unwrap();
+        let to = to.join(from.file_name().unwrap());
+        let copied = std::process::Command::new("cp").arg("-a").arg(&from).arg(&to).status();
+        assert!(copied.unwrap().success());
+        let _ = std::fs::remove_file(to.join("operator.sock"));
+        to
+    }
+
+    fn resume(&self, run: &Path, flags: &[&str]) -> Child {
+        self.start(&[&["resume", run.to_str().unwrap(), "-q", "--json"], flags].concat())
+    }
+}
+
+#[test]
+fn f55_a_copy_of_the_run_directory_is_resumed_once_the_old_controller_is_gone() {
+    let victim = Victim::new(100);
+    let mut watching = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    let original = victim.run_dir();
+    victim.wait_for_output(&original, "first");
+    let early = victim.copy();
+    let refused = Victim::end(victim.resume(&early, &[]));
+    assert_eq!(refused.code, Some(70), "{}", refused.err);
+    assert!(
+        refused.err.contains("may be served by another controller: process"),
+        "{}",
+        refused.err
+    );
+    assert!(refused.err.contains("--take-over"), "{}", refused.err);
+    std::fs::remove_dir_all(&early).unwrap();
+
+    assert!(victim.kill_controller(&mut watching));
+    Victim::end(watching);
+    let copy = victim.copy();
+    std::fs::remove_dir_all(&original).unwrap();
+    let said = Victim::end(victim.resume(&copy, &[]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check_in(&copy).unwrap();
+}
+
+#[test]
+fn f55_of_two_controllers_the_newer_is_obeyed_and_the_older_stops_and_names_it() {
+    let victim = Victim::new(150);
+    let first = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    let original = victim.run_dir();
+    victim.wait_for_output(&original, "first");
+    victim.signal_controllers(Signal::STOP);
+    let old = victim.processes("controller");
+    let copy = victim.copy();
+    let second = victim.resume(&copy, &["--take-over"]);
+    victim.wait("the newer controller", || {
+        std::fs::read(copy.join("controller.log")).is_ok_and(|log| !log.is_empty())
+            && victim.processes("controller").len() > old.len()
+    });
+    let stored = || copy.join("output/n2/first.1.out").metadata().map_or(0, |m| m.len());
+    let before = stored();
+    victim.wait("output at the newer", || stored() > before);
+    old.iter().for_each(|pid| kill_process(*pid, Signal::CONT).unwrap());
+    let superseded = Victim::end(first);
+    assert_eq!(superseded.code, Some(70), "{}", superseded.err);
+    assert!(
+        superseded.err.contains("refuses this controller: another controller (process"),
+        "{}",
+        superseded.err
+    );
+    assert!(superseded.err.contains("has taken over"), "{}", superseded.err);
+    let said = Victim::end(second);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check_in(&copy).unwrap();
+}
+
+#[test]
+fn f55_a_copy_that_is_older_than_what_the_hosts_were_told_takes_nothing_over() {
+    let victim = Victim::new(100);
+    let first = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    let original = victim.run_dir();
+    victim.wait_for_output(&original, "first");
+    victim.signal_controllers(Signal::STOP);
+    let copy = victim.copy();
+    victim.signal_controllers(Signal::CONT);
+    // The original hears and acknowledges things that the copy does not know.
+    victim.wait_for_output(&original, "second");
+    let refused = Victim::end(victim.resume(&copy, &["--take-over"]));
+    assert_eq!(refused.code, Some(70), "{}", refused.err);
+    assert!(
+        refused.err.contains("has gone further with this run than this journal knows"),
+        "{}",
+        refused.err
+    );
+    let said = Victim::end(first);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check_in(&original).unwrap();
+}
+
+/// Whether the tests may mount and trace.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED, NOTHING WAS TESTED: this needs root");
+    }
+    root
+}
+
+/// A small disk, until it is dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: PathBuf, size: &str) -> Disk {
+        std::fs::create_dir_all(&at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(["-t", "tmpfs", "-o", size, "plush-test"]).arg(&at).status().unwrap();
+        assert!(done.success());
+        Disk(at)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The controller has ended with the code of a disk that cannot be written; tasks go on; resumed, all is there.
+fn check_resumed_after_storage_trouble(victim: &Victim, watching: Child, mend: impl FnOnce()) {
+    let ended = Victim::end(watching);
+    assert_eq!(ended.code, Some(70), "{}", ended.err);
+    victim.wait("the end of the controller", || victim.processes("controller").is_empty());
+    let working = victim.processes(victim.bench.home.path().join("work.sh").to_str().unwrap());
+    assert!(!working.is_empty(), "tasks go on without a controller");
+    mend();
+    let said = Victim::end(victim.resume(&victim.run_dir(), &[]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check().unwrap();
+}
+
+#[test]
+fn f52_a_full_disk_stops_the_controller_and_costs_nothing_once_there_is_room() {
+    if !is_root() {
+        return;
+    }
+    let victim = Victim::new(250);
+    let runs = victim.bench.home.path().join(".local/state/plush/runs");
+    let disk = Disk::mount(runs.clone(), "size=6m");
+    let watching = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    victim.wait_for_output(&victim.run_dir(), "first");
+    // Beside the run, where only this test can remove it: to the last byte.
+    let filler = disk.0.join(victim.run_dir().file_name().unwrap()).join("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
+    drop(file);
+    check_resumed_after_storage_trouble(&victim, watching, || {
+        std::fs::remove_file(&filler).unwrap()
+    });
+}
+
+#[test]
+fn f53_a_journal_that_cannot_be_synchronised_stops_the_controller_before_it_does_more() {
+    if !is_root() {
+        return;
+    }
+    let victim = Victim::new(250);
+    let watching = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    victim.wait_for_output(&victim.run_dir(), "first");
+    let controller = victim.processes("controller")[0].as_raw_nonzero().to_string();
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-p", &controller]);
+    strace.args(["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"]);
+    let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    check_resumed_after_storage_trouble(&victim, watching, || {});
+    let log = std::fs::read_to_string(victim.run_dir().join("controller.log")).unwrap();
+    assert!(log.contains("plush: cannot control the run in"), "{log}");
+    assert!(log.contains("Input/output error"), "{log}");
+    let _ = strace.kill();
+    strace.wait().unwrap();
 }

@@ -507,6 +507,7 @@ impl Driver {
             session: greeting.session,
             received: greeting.received,
             epoch: greeting.epoch,
+            refusal: greeting.refusal,
             facts: facts::measure(&self.base.run, self.guarantee(), self.standing.logout),
         };
         self.say(link, &ToController::Hello(Box::new(hello)));

@@ -159,9 +159,16 @@ impl Client {
             received: memory.received,
             stop_after_ms: memory.stop_after_ms,
             host: "h1".into(),
+            controller: "a test".into(),
         });
-        let nothing =
-            AgentHello { version: 0, session: 0, received: 0, epoch: 0, facts: Facts::default() };
+        let nothing = AgentHello {
+            version: 0,
+            session: 0,
+            received: 0,
+            epoch: 0,
+            facts: Facts::default(),
+            refusal: None,
+        };
         let mut client = Client { bridge, to, from, memory: Memory::default(), hello: nothing };
         client.send(&hello);
         let ToController::Hello(hello) = client.receive() else { panic!("no hello") };

@@ -6,7 +6,7 @@ use super::lease::Lease;
 use crate::Millis;
 use plush_protocol::{
     Answer, BarrierAsk, BarrierOutcome, Command, ControllerHello, PrepareSpec, ProbeCheck,
-    Question, Report, Tainted, TaskKey, TaskRecord, TaskSpec,
+    Question, Refusal, Report, Tainted, TaskKey, TaskRecord, TaskSpec,
 };
 
 /// A connection to a controller, numbered by the driver; never used twice.
@@ -149,6 +149,8 @@ pub struct Greeting {
     pub received: u64,
     /// The newest epoch.
     pub epoch: u64,
+    /// The controller is refused, now and later.
+    pub refusal: Option<Refusal>,
 }
 
 /// How to leave a host.

@@ -27,8 +27,8 @@ use crate::session::{Inbox, Outbox};
 use barriers::Barriers;
 use leaving::Leaving;
 use plush_protocol::{
-    Answer, Command, ControllerHello, PROTOCOL_VERSION, Question, Report, Tainted, TaskKey,
-    TaskRecord,
+    Answer, Command, ControllerHello, PROTOCOL_VERSION, Question, Refusal, Report, Tainted,
+    TaskKey, TaskRecord,
 };
 use preparing::Clusters;
 use questions::Questions;
@@ -47,6 +47,8 @@ pub struct Agent {
     session_used: bool,
     epoch: u64,
     epoch_saved: u64,
+    /// Who has that epoch, in words; empty where that was before this process.
+    controller: String,
     link: Option<LinkId>,
     /// Links that said something which is to be answered, in order.
     greetings: Vec<Greeted>,
@@ -65,7 +67,7 @@ pub struct Agent {
 #[derive(Clone, Debug)]
 enum Greeted {
     Accepted { link: LinkId, replaced: Option<LinkId> },
-    Refused { link: LinkId, why: String },
+    Refused { link: LinkId, why: String, refusal: Option<Refusal> },
 }
 
 /// A flat picture of an agent.
@@ -96,6 +98,7 @@ impl Agent {
             session_used: false,
             epoch: found.epoch,
             epoch_saved: found.epoch,
+            controller: String::new(),
             link: None,
             greetings: Vec::new(),
             outbox: Outbox::default(),
@@ -222,11 +225,12 @@ impl Agent {
     }
 
     fn hello(&mut self, link: LinkId, hello: &ControllerHello) {
-        if let Some(why) = self.refusal(hello) {
-            self.greetings.push(Greeted::Refused { link, why });
+        if let Some((why, refusal)) = self.refusal(hello) {
+            self.greetings.push(Greeted::Refused { link, why, refusal });
             return;
         }
         self.epoch = hello.epoch;
+        self.controller.clone_from(&hello.controller);
         self.lease.agree(hello.stop_after_ms);
         if hello.session == self.session {
             self.outbox.reconnected(hello.received);
@@ -254,22 +258,36 @@ impl Agent {
         self.outbox.disconnected();
         self.pongs.clear();
         let why = format!("this host cannot save the epoch {epoch} of its controller: {why}");
-        self.greetings.push(Greeted::Refused { link, why });
+        self.greetings.push(Greeted::Refused { link, why, refusal: None });
     }
 
-    fn refusal(&self, hello: &ControllerHello) -> Option<String> {
+    fn refusal(&self, hello: &ControllerHello) -> Option<(String, Option<Refusal>)> {
         let versions = PROTOCOL_VERSION.saturating_sub(1)..=PROTOCOL_VERSION;
         if !versions.contains(&hello.version) {
-            return Some(format!(
+            let why = format!(
                 "this agent speaks protocol {PROTOCOL_VERSION}, the controller {}",
                 hello.version
-            ));
+            );
+            return Some((why, None));
         }
         if hello.run != self.run {
-            return Some(format!("this agent serves run {}", self.run));
+            return Some((format!("this agent serves run {}", self.run), None));
         }
-        (hello.epoch < self.epoch)
-            .then(|| format!("a controller of epoch {} has taken over", self.epoch))
+        let who = match self.controller.as_str() {
+            "" => format!("another controller (epoch {})", self.epoch),
+            name => format!("another controller ({name})"),
+        };
+        if hello.epoch < self.epoch {
+            return Some((format!("{who} has taken over"), Some(Refusal::Superseded)));
+        }
+        // What was acknowledged is in the journal of whoever acknowledged it. A controller that comes after that one and
+        // lacks it has another journal, an older copy: it does not know what has been begun since.
+        let received = if hello.session == self.session { hello.received } else { 0 };
+        if hello.epoch > self.epoch && received < self.outbox.acknowledged() {
+            let why = format!("{who} has gone further with this run than this journal knows");
+            return Some((why, Some(Refusal::OlderJournal)));
+        }
+        None
     }
 
     /// A session begins with all that is known, so that whatever was said before may be forgotten.
@@ -352,17 +370,22 @@ impl Agent {
             }
         }
         for greeted in std::mem::take(&mut self.greetings) {
+            let refusal = match &greeted {
+                Greeted::Accepted { .. } => None,
+                Greeted::Refused { refusal, .. } => *refusal,
+            };
             let greeting = Greeting {
                 session: self.session,
                 received: self.inbox.received(),
                 epoch: self.epoch,
+                refusal,
             };
             match greeted {
                 Greeted::Accepted { link, replaced } => {
                     effects.extend(replaced.map(|link| Effect::Close { link }));
                     effects.push(Effect::Greet { link, greeting });
                 }
-                Greeted::Refused { link, why } => {
+                Greeted::Refused { link, why, .. } => {
                     effects.push(Effect::Refuse { link, greeting, why })
                 }
             }

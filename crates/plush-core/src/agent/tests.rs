@@ -23,6 +23,7 @@ fn hello(epoch: u64, session: u64, received: u64) -> ControllerHello {
         received,
         stop_after_ms: Some(STOP_AFTER_MS),
         host: "h".into(),
+        controller: "here".into(),
     }
 }
 
@@ -98,7 +99,7 @@ fn a_session_begins_with_the_inventory() {
     let effects = agent.decide(5);
     assert_eq!(effects[0], Effect::SaveLease(agent.lease.clone()));
     assert_eq!(effects[1], Effect::SaveEpoch(1));
-    let greeting = Greeting { session: 7, received: 0, epoch: 1 };
+    let greeting = Greeting { session: 7, received: 0, epoch: 1, refusal: None };
     assert_eq!(effects[2], Effect::Greet { link: 1, greeting });
     assert_eq!(
         reports(&effects),
@@ -127,7 +128,7 @@ fn a_controller_without_memory_gets_a_new_session() {
     agent.absorb(Event::Hello { link: 2, hello: hello(2, 0, 0) });
     let effects = agent.decide(1_001);
     assert!(effects.contains(&Effect::Close { link: 1 }));
-    let greeting = Greeting { session: 8, received: 0, epoch: 2 };
+    let greeting = Greeting { session: 8, received: 0, epoch: 2, refusal: None };
     assert!(effects.contains(&Effect::Greet { link: 2, greeting }));
     assert!(
         matches!(reports(&effects)[..], [Report::Inventory { ref tasks, .. }] if tasks.len() == 1)
@@ -145,9 +146,38 @@ fn e2_a_stale_controller_is_told_and_changes_nothing() {
     agent.absorb(Event::Ping { link: 3, token: 1 });
     let effects = agent.decide(30_000);
     assert!(
-        matches!(&effects[..], [Effect::Refuse { link: 3, greeting, .. }] if greeting.epoch == 5)
+        matches!(&effects[..], [Effect::Refuse { link: 3, greeting, why }]
+            if greeting.epoch == 5 && greeting.refusal == Some(Refusal::Superseded)
+            && why == "another controller (here) has taken over"),
+        "{effects:?}"
     );
     assert_eq!((agent.view().lease_until, agent.link()), (until, Some(2)));
+}
+
+/// Whether a controller that comes after the first is refused, with this memory of the session, when the first has
+/// acknowledged a report.
+fn older_journal(epoch: u64, session: u64, received: u64) -> Option<Refusal> {
+    let mut agent = connected();
+    agent.absorb(Event::Acknowledged { link: 1, number: 1 });
+    agent.absorb(Event::Hello { link: 2, hello: hello(epoch, session, received) });
+    let effects = agent.decide(1_001);
+    let refused = effects.iter().find_map(|e| match e {
+        Effect::Refuse { greeting, .. } => greeting.refusal,
+        _ => None,
+    });
+    // Who is refused takes nothing from the controller that is there.
+    assert!(refused.is_none() || (agent.link(), agent.view().epoch) == (Some(1), 1));
+    refused
+}
+
+#[test]
+fn f55_a_controller_with_an_older_copy_of_the_journal_is_refused_and_takes_nothing_over() {
+    assert_eq!(older_journal(2, 7, 1), None);
+    assert_eq!(older_journal(2, 7, 0), Some(Refusal::OlderJournal));
+    assert_eq!(older_journal(2, 0, 0), Some(Refusal::OlderJournal));
+    assert_eq!(older_journal(2, 6, 5), Some(Refusal::OlderJournal));
+    // The same controller, whose attempt began before it had acknowledged.
+    assert_eq!(older_journal(1, 7, 0), None);
 }
 
 #[test]

@@ -169,6 +169,7 @@ impl Tale {
             received,
             epoch: 1,
             facts: Facts::default(),
+            refusal: None,
         };
         if self.agents[host as usize].0 != session {
             self.agents[host as usize] = (session, 0);

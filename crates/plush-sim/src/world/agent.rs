@@ -498,6 +498,7 @@ fn agent_hello(host: &Host, greeting: Greeting) -> AgentHello {
         session: greeting.session,
         received: greeting.received,
         epoch: greeting.epoch,
+        refusal: greeting.refusal,
         facts: Facts { boot_id: host.boot.to_string(), ..Facts::default() },
     }
 }

@@ -311,6 +311,7 @@ impl World {
             received,
             stop_after_ms: self.controller.run.plan().stop_after_ms(host),
             host: self.controller.run.plan().host_name(host).to_owned(),
+            controller: String::new(),
         }
     }
 

@@ -16,7 +16,7 @@ use clap::Args;
 use clap_complete::ArgValueCandidates;
 use std::io::{self, IsTerminal};
 
-/// The arguments of `plush attach` and `plush resume`.
+/// The arguments of `plush attach`; `plush resume` has them too.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
@@ -35,7 +35,6 @@ Examples:
   plush attach last
   plush attach gossip --label process
   plush attach last --events | jq .
-  plush resume last                    where the controller, or its machine, has died
 
 The exit code is the run's, as of `plush run`.";
 

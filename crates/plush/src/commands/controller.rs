@@ -2,7 +2,7 @@
 //! Not for people.
 
 use crate::exit::ExitCode;
-use crate::front::{self, Beginning};
+use crate::front::{self, Beginning, Takeover};
 use crate::invocation::Invocation;
 use crate::trouble::Trouble;
 use clap::Args;
@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Begin when a front end watches
     #[arg(long)]
     when_watched: bool,
+    /// Take the run from a controller that may be alive
+    #[arg(long)]
+    take_over: bool,
 }
 
 /// Controls the run until it is over.
@@ -35,5 +38,6 @@ pub fn controller(arguments: &Arguments, invocation: &Invocation) -> Result<Exit
         .with_writer(std::io::stderr)
         .init();
     let beginning = if arguments.when_watched { Beginning::WhenWatched } else { Beginning::AtOnce };
-    front::control(&arguments.directory, beginning)
+    let takeover = if arguments.take_over { Takeover::Meant } else { Takeover::Refused };
+    front::control(&arguments.directory, beginning, takeover)
 }

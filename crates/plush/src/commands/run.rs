@@ -6,7 +6,7 @@ use super::choice::Choice;
 use super::trust;
 use crate::ending;
 use crate::exit::ExitCode;
-use crate::front::{self, Beginning, PlanView};
+use crate::front::{self, Beginning, PlanView, Takeover};
 use crate::invocation::{Invocation, Results, print, print_json, tell};
 use crate::language;
 use crate::launch;
@@ -72,7 +72,7 @@ pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCo
     confirm(&planned.view(), invocation)?;
     let run = front::create(&planned, &options)?;
     let beginning = if arguments.detach { Beginning::AtOnce } else { Beginning::WhenWatched };
-    let handle = launch::launch(&run, beginning).await?;
+    let handle = launch::launch(&run, beginning, Takeover::Refused).await?;
     if arguments.detach {
         return detached(&run, invocation);
     }
