@@ -16,7 +16,7 @@ use plush_core::Millis;
 use plush_core::liveness::{Pulse, PulseEffect};
 use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
-use plush_core::run::Event;
+use plush_core::run::{Event, OpenTask};
 use plush_protocol::{
     Command, OutputAck, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord,
     TaskState, ToAgent, ToController,
@@ -63,7 +63,7 @@ pub struct Duty {
     /// Life of its tasks without a word from a controller; `None` is for ever.
     pub stop_after_ms: Option<u64>,
     /// The tasks that an earlier controller of this run started on the host.
-    pub known: Vec<(TaskKey, String)>,
+    pub known: Vec<OpenTask>,
 }
 
 /// The task of one host.
@@ -76,6 +76,8 @@ pub struct HostLink {
     output: HostOutput,
     lines: Lines,
     processes: BTreeMap<TaskKey, String>,
+    /// What tasks have written that had ended when this controller began.
+    totals: BTreeMap<TaskKey, (u64, u64)>,
     pulse: Pulse,
     /// At most one is under way, be it for the first link, the next, or a second one beside a link that is silent.
     attempt: Option<Attempt>,
@@ -110,7 +112,8 @@ impl HostLink {
             syncs: JoinSet::new(),
             output: HostOutput::new(shared.run_dir.output(&name)),
             lines: Lines::new(name.clone(), shared.lines.clone()),
-            processes: known.into_iter().collect(),
+            totals: known.iter().filter_map(|t| Some((t.key, t.total_bytes?))).collect(),
+            processes: known.into_iter().map(|t| (t.key, t.process)).collect(),
             offset: OffsetFilter::default(),
             quick_pings: 0,
             name,
@@ -341,6 +344,9 @@ impl HostLink {
     fn reopen_streams(&mut self, wire: &mut Wire) -> Result<(), ControllerError> {
         for (key, process) in &self.processes {
             self.output.expect(*key, process)?;
+            if let Some((out_bytes, err_bytes)) = self.totals.get(key) {
+                self.output.ended(*key, *out_bytes, *err_bytes);
+            }
         }
         self.output.open_streams().into_iter().for_each(|ack| wire.send(&ToAgent::OutputAck(ack)));
         Ok(())

@@ -61,6 +61,18 @@ pub struct Run {
     outcome: Option<Outcome>,
 }
 
+/// A task whose output is awaited or may come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTask {
+    /// Which.
+    pub key: TaskKey,
+    /// Its process.
+    pub process: String,
+    /// What it has written to its output and to its errors, once it has ended: its agent has said it and does not say it
+    /// again.
+    pub total_bytes: Option<(u64, u64)>,
+}
+
 /// Why no more work is begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stopping {
@@ -126,10 +138,19 @@ impl Run {
         self.now
     }
 
-    /// The tasks of a host and their processes: a new controller goes on storing their output.
-    pub fn tasks_on(&self, host: HostId) -> Vec<(TaskKey, String)> {
+    /// The tasks of a host, for a new controller, which goes on storing their output.
+    pub fn tasks_on(&self, host: HostId) -> Vec<OpenTask> {
         let here = self.tasks.iter().filter(|t| t.host == host);
-        here.flat_map(|t| t.open_keys().map(|key| (key, t.process.clone()))).collect()
+        let open = |t: &TaskRun| {
+            let process = t.process.clone();
+            let open = t.open_keys().map(move |(key, total_bytes)| OpenTask {
+                key,
+                process: process.clone(),
+                total_bytes,
+            });
+            open.collect::<Vec<_>>()
+        };
+        here.flat_map(open).collect()
     }
 
     /// Writes down what happened. Never says what to do.

@@ -7,7 +7,7 @@ use plush_protocol::{
     Cause, CauseKind, Exit, Guarantee, Health, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub(super) struct TaskRun {
     again_in_row: u32,
     /// Streams of incarnations that have ended and that are not yet stored here in full.
     streams_due: BTreeSet<(u32, StreamName)>,
+    /// How long both streams are of incarnations of which one is due: agents say it once.
+    totals: BTreeMap<u32, (u64, u64)>,
     /// Streams that were stored in full before their incarnation was known to have ended.
     early: BTreeSet<(u32, StreamName)>,
     /// The newest incarnation whose streams were awaited.
@@ -123,6 +125,7 @@ impl TaskRun {
             sequel: Sequel::None,
             again_in_row: 0,
             streams_due: BTreeSet::new(),
+            totals: BTreeMap::new(),
             early: BTreeSet::new(),
             awaited: 0,
             before_loss: None,
@@ -173,13 +176,15 @@ impl TaskRun {
                 Some(_) => Stand::Again,
                 None => Stand::NotStarted(cause.clone()),
             }),
-            TaskState::Exited { exit, ran_ms, .. } => {
+            TaskState::Exited { exit, ran_ms, out_bytes, err_bytes } => {
                 if incarnation > self.awaited {
                     self.awaited = incarnation;
+                    self.totals.insert(incarnation, (*out_bytes, *err_bytes));
                     let both = [StreamName::Out, StreamName::Err].map(|s| (incarnation, s));
                     self.streams_due
                         .extend(both.into_iter().filter(|place| !self.early.contains(place)));
                     self.early.retain(|(of, _)| *of > incarnation);
+                    self.forget_totals();
                 }
                 Some(match record.again_in_ms {
                     Some(_) => Stand::Again,
@@ -194,6 +199,12 @@ impl TaskRun {
             self.early.insert((incarnation, stream));
         }
         self.streams_due.remove(&(incarnation, stream));
+        self.forget_totals();
+    }
+
+    fn forget_totals(&mut self) {
+        let due = &self.streams_due;
+        self.totals.retain(|incarnation, _| due.iter().any(|(of, _)| of == incarnation));
     }
 
     /// A program wants it to begin again: after that long, or at once the first time and later each time in a row.
@@ -221,6 +232,7 @@ impl TaskRun {
     pub fn lose(&mut self) {
         self.streams_due.clear();
         self.sequel = Sequel::None;
+        self.totals.clear();
         match &self.stand {
             Stand::Starting | Stand::Running | Stand::Again => {
                 self.before_loss = Some(std::mem::replace(&mut self.stand, Stand::Lost));
@@ -247,13 +259,14 @@ impl TaskRun {
         self.before_loss == Some(Stand::Starting)
     }
 
-    /// The keys of its incarnations whose output is awaited or may come.
-    pub fn open_keys(&self) -> impl Iterator<Item = TaskKey> {
+    /// The keys of its incarnations whose output is awaited or may come; how long both streams are, where that is known.
+    pub fn open_keys(&self) -> impl Iterator<Item = (TaskKey, Option<(u64, u64)>)> {
         let earlier: BTreeSet<u32> =
             self.streams_due.iter().map(|(incarnation, _)| *incarnation).collect();
         let key = self.key;
         let earlier = earlier.into_iter().filter(move |n| *n != key.incarnation);
-        earlier.map(move |incarnation| TaskKey { incarnation, ..key }).chain([key])
+        let keys = earlier.map(move |incarnation| TaskKey { incarnation, ..key }).chain([key]);
+        keys.map(|key| (key, self.totals.get(&key.incarnation).copied()))
     }
 
     /// A program was seen to run under its key, and not everything is known of it.

@@ -418,6 +418,20 @@ fn a_restarted_controller_sends_again_what_was_not_acknowledged() {
     assert!(preparing(&tale.hello(0, SESSION, 2)).is_empty());
 }
 
+/// The agent has said how much there is, and that was acknowledged: it does not say it again.
+#[test]
+fn f50_a_restarted_controller_knows_how_much_output_is_still_to_come() {
+    let mut tale = Tale::prepared(cluster(1, vec![runs("w", &[])]), 1);
+    let state = TaskState::Exited { exit: Exit::Code(0), out_bytes: 7, err_bytes: 3, ran_ms: 1 };
+    tale.report(0, Report::Task(record(0, state)));
+    tale.tell(Event::OutputStored { key: key(0), stream: StreamName::Err, gap_bytes: 0 });
+    tale.tell(Event::Restarted);
+    let open = OpenTask { key: key(0), process: "w".into(), total_bytes: Some((7, 3)) };
+    assert_eq!(tale.run.tasks_on(HostId(0)), [open.clone()]);
+    tale.tell(Event::OutputStored { key: key(0), stream: StreamName::Out, gap_bytes: 0 });
+    assert_eq!(tale.run.tasks_on(HostId(0)), [OpenTask { total_bytes: None, ..open }]);
+}
+
 #[test]
 fn f04_a_new_agent_is_asked_again_for_what_it_does_not_know() {
     let mut tale = Tale::prepared(cluster(2, vec![runs("w", &[])]), 2);

@@ -517,10 +517,6 @@ impl World {
         // A record that was written and never acted on is only seen now.
         let unseen = records.iter().filter(|record| record.effects.is_none());
         unseen.for_each(|record| self.checks.taken_up(&record.events));
-        for event in records.into_iter().flat_map(|r| r.events) {
-            if let Event::Reported { host, report, .. } = event {
-                self.learn_totals(host, &report);
-            }
-        }
+        self.know_totals();
     }
 }

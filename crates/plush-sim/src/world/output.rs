@@ -6,7 +6,7 @@ use super::link::Sending;
 use super::queue::Happening;
 use crate::faults::Sabotage;
 use plush_core::plan::HostId;
-use plush_core::run::Event;
+use plush_core::run::{Event, OpenTask};
 use plush_protocol::bulk::{OUTPUT_WINDOW_BYTES, PART_BYTES};
 use plush_protocol::{
     OutputAck, OutputGap, OutputPart, Report, StreamName, TaskKey, TaskState, ToAgent, ToController,
@@ -197,7 +197,8 @@ impl World {
             _ => return,
         };
         let known = self.controller.run.tasks_on(host);
-        for key in records.iter().map(|r| r.key).filter(|k| known.iter().any(|(key, _)| key == k)) {
+        for key in records.iter().map(|r| r.key).filter(|k| known.iter().any(|open| open.key == *k))
+        {
             if self.controller.owners.insert(key, host).is_none()
                 && let Some(link) = self.controller.open_link(host, &self.links)
             {
@@ -221,13 +222,29 @@ impl World {
         };
         for record in records {
             let TaskState::Exited { out_bytes, err_bytes, .. } = record.state else { continue };
-            if self.controller.run.tasks_on(host).iter().all(|(key, _)| *key != record.key) {
+            if self.controller.run.tasks_on(host).iter().all(|open| open.key != record.key) {
                 continue;
             }
             self.controller.owners.insert(record.key, host);
             for (stream, total) in [(StreamName::Out, out_bytes), (StreamName::Err, err_bytes)] {
                 self.controller.stores.entry((record.key, stream)).or_default().total = Some(total);
                 self.tell_stored(record.key, stream);
+            }
+        }
+    }
+
+    /// A new controller has the lengths from the core and from nowhere else: agents do not say them again.
+    pub(crate) fn know_totals(&mut self) {
+        for host in (0..).map(HostId).take(self.controller.run.plan().hosts.len()) {
+            for open in self.controller.run.tasks_on(host) {
+                let Some((out_bytes, err_bytes)) = open.total_bytes else { continue };
+                self.controller.owners.insert(open.key, host);
+                for (stream, total) in [(StreamName::Out, out_bytes), (StreamName::Err, err_bytes)]
+                {
+                    let store = self.controller.stores.entry((open.key, stream)).or_default();
+                    store.total = Some(total);
+                    self.tell_stored(open.key, stream);
+                }
             }
         }
     }
@@ -245,7 +262,7 @@ impl World {
 
     /// Streams of a host's tasks that are not complete are opened on its new link.
     pub(crate) fn open_streams_again(&mut self, host: HostId, link: u64) {
-        for (key, _) in self.controller.run.tasks_on(host) {
+        for OpenTask { key, .. } in self.controller.run.tasks_on(host) {
             self.controller.owners.insert(key, host);
             for stream in [StreamName::Out, StreamName::Err] {
                 let told = self.controller.stores.get(&(key, stream)).is_some_and(|s| s.told);

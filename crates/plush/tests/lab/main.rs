@@ -15,5 +15,6 @@ mod preparing;
 mod product;
 mod reacting;
 mod reporting;
+mod resuming;
 mod software;
 mod stage;

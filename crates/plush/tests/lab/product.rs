@@ -74,13 +74,18 @@ impl Running {
 
     /// Waits until a line of standard output holds this.
     pub fn wait_for(&mut self, what: &str) {
+        self.wait_for_line(what);
+    }
+
+    /// As above; the line.
+    pub fn wait_for_line(&mut self, what: &str) -> String {
         loop {
             let left = LIMIT.saturating_sub(self.began.elapsed());
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
                     self.seen.push_str(&line);
                     if line.contains(what) {
-                        return;
+                        return line;
                     }
                 }
                 Err(end) => {
