@@ -221,7 +221,8 @@ class Soak:
         return bad or left
 
 
-def soak(minutes=10, hosts=30, every=10, seed=1):
+def soak(minutes=10, hosts=30, every=10, seed=1, kills=10):
+    FAULTS["controller killed"] = (kills, FAULTS["controller killed"][1])
     build()
     with tempfile.TemporaryDirectory() as work, Lab(hosts) as lab:
         play = Soak(lab, work, hosts, seed)

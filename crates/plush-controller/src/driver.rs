@@ -172,6 +172,7 @@ impl Driver {
             route,
             stop_after_ms: self.run.plan().stop_after_ms(id),
             known: self.run.tasks_on(id),
+            login_ms: self.run.login_ms(id),
         };
         let (orders, receiver) = mpsc::channel(ORDERS);
         let known_before = self.orders.len() > id.index();

@@ -64,6 +64,8 @@ pub struct Duty {
     pub stop_after_ms: Option<u64>,
     /// The tasks that an earlier controller of this run started on the host.
     pub known: Vec<OpenTask>,
+    /// How long a login took, of a host that an earlier controller has reached.
+    pub login_ms: Option<Millis>,
 }
 
 /// The task of one host.
@@ -103,12 +105,12 @@ enum End {
 impl HostLink {
     /// The link of a host, not made yet; the run has so many `hosts`.
     pub fn new(duty: Duty, shared: Arc<Shared>, hosts: usize) -> Self {
-        let Duty { id, name, route, stop_after_ms, known } = duty;
+        let Duty { id, name, route, stop_after_ms, known, login_ms } = duty;
         HostLink {
             id,
             pulse: Pulse::new(hosts),
             attempt: None,
-            login_ms: None,
+            login_ms,
             syncs: JoinSet::new(),
             output: HostOutput::new(shared.run_dir.output(&name)),
             lines: Lines::new(name.clone(), shared.lines.clone()),

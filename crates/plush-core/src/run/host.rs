@@ -1,7 +1,7 @@
 //! One host as the controller sees it: its link, its session, and how it leaves the run.
 //! Not what it does for a cluster: that is `member`.
 
-use super::event::{ConnectFailure, Effect};
+use super::event::{ConnectFailure, Effect, LinkAccount};
 use crate::Millis;
 use crate::liveness::LEAST_LIMIT_MS;
 use crate::offset::ClockOffset;
@@ -36,6 +36,8 @@ pub(super) struct HostRun {
     pub since: Millis,
     pub facts: Option<Facts>,
     pub client: Option<String>,
+    /// The shortest time in which a link was made.
+    pub login_ms: Option<Millis>,
     /// Why the host was given up or left out, in words.
     pub trouble: Option<Tainted>,
     /// How far its clock is ahead of the run's, once that is known.
@@ -151,6 +153,7 @@ impl HostRun {
             since: 0,
             facts: None,
             client: None,
+            login_ms: None,
             trouble: None,
             clock: None,
             session: 0,
@@ -184,7 +187,7 @@ impl HostRun {
 
     /// Takes a new link. True when the agent is another process than before: its inventory will follow, and
     /// commands that the old one had taken may have come to nothing.
-    pub fn connected(&mut self, hello: AgentHello, client: String, now: Millis) -> bool {
+    pub fn connected(&mut self, hello: AgentHello, account: LinkAccount, now: Millis) -> bool {
         let fresh = hello.session != self.session;
         if fresh {
             let was_clean = self.ending == Ending::Cleaned;
@@ -200,7 +203,8 @@ impl HostRun {
         }
         self.outbox.reconnected(if fresh { 0 } else { hello.received });
         self.facts = Some(hello.facts);
-        self.client = Some(client);
+        self.client = Some(account.client);
+        self.login_ms = Some(self.login_ms.unwrap_or(Millis::MAX).min(account.took_ms));
         self.link = Link::Up;
         self.lost_at = None;
         self.up_at = now;

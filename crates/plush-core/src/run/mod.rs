@@ -153,6 +153,11 @@ impl Run {
         here.flat_map(open).collect()
     }
 
+    /// The shortest time in which a link to a host was made, by whichever controller.
+    pub fn login_ms(&self, host: HostId) -> Option<Millis> {
+        self.hosts[host.index()].login_ms
+    }
+
     /// Writes down what happened. Never says what to do.
     pub fn absorb(&mut self, now: Millis, event: Event) {
         self.now = self.now.max(now);
@@ -164,7 +169,7 @@ impl Run {
                 self.asking.controller_restarted();
             }
             Event::Connected { host, hello, account } => {
-                self.hosts[host.index()].connected(*hello, account.client, self.now);
+                self.hosts[host.index()].connected(*hello, account, self.now);
             }
             Event::ConnectFailed { host, failure } => self.connect_failed(host, failure),
             Event::LinkLost { host, cause } => self.link_lost(host, &cause),

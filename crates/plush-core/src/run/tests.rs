@@ -418,6 +418,15 @@ fn a_restarted_controller_sends_again_what_was_not_acknowledged() {
     assert!(preparing(&tale.hello(0, SESSION, 2)).is_empty());
 }
 
+#[test]
+fn f50_a_restarted_controller_knows_how_long_a_login_takes() {
+    let mut tale = Tale::of(cluster(1, vec![runs("w", &[])]), 1);
+    assert_eq!(tale.run.login_ms(HostId(0)), None);
+    tale.connect(0);
+    tale.tell(Event::Restarted);
+    assert_eq!(tale.run.login_ms(HostId(0)), Some(0));
+}
+
 /// The agent has said how much there is, and that was acknowledged: it does not say it again.
 #[test]
 fn f50_a_restarted_controller_knows_how_much_output_is_still_to_come() {
