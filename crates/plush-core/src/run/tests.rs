@@ -436,7 +436,7 @@ fn f50_a_restarted_controller_knows_how_much_output_is_still_to_come() {
     tale.tell(Event::OutputStored { key: key(0), stream: StreamName::Err, gap_bytes: 0 });
     tale.tell(Event::Restarted);
     let open = OpenTask { key: key(0), process: "w".into(), total_bytes: Some((7, 3)) };
-    assert_eq!(tale.run.tasks_on(HostId(0)), [open.clone()]);
+    assert_eq!(tale.run.tasks_on(HostId(0)), std::slice::from_ref(&open));
     tale.tell(Event::OutputStored { key: key(0), stream: StreamName::Out, gap_bytes: 0 });
     assert_eq!(tale.run.tasks_on(HostId(0)), [OpenTask { total_bytes: None, ..open }]);
 }
