@@ -517,6 +517,8 @@ impl World {
         // A record that was written and never acted on is only seen now.
         let unseen = records.iter().filter(|record| record.effects.is_none());
         unseen.for_each(|record| self.checks.taken_up(&record.events));
+        let events: Vec<Event> = records.into_iter().flat_map(|r| r.events).collect();
+        self.know_stored(&events);
         self.know_totals();
     }
 }

@@ -11,6 +11,7 @@ use plush_protocol::bulk::{OUTPUT_WINDOW_BYTES, PART_BYTES};
 use plush_protocol::{
     OutputAck, OutputGap, OutputPart, Report, StreamName, TaskKey, TaskState, ToAgent, ToController,
 };
+use std::collections::BTreeMap;
 
 /// Time that the controller's disk needs for output.
 const STORE_MS: u64 = 4;
@@ -249,6 +250,22 @@ impl World {
         }
     }
 
+    /// What the journal says was stored in full was so: it is not told again.
+    pub(crate) fn know_stored(&mut self, events: &[Event]) {
+        let reports = events.iter().filter_map(|event| match event {
+            Event::Reported { report, .. } => Some(ended(report)),
+            _ => None,
+        });
+        let totals: BTreeMap<_, u64> = reports.flatten().collect();
+        for event in events {
+            if let Event::OutputStored { key, stream, .. } = event {
+                let store = self.controller.stores.entry((*key, *stream)).or_default();
+                store.total = totals.get(&(*key, *stream)).copied();
+                store.told = true;
+            }
+        }
+    }
+
     fn tell_stored(&mut self, key: TaskKey, stream: StreamName) {
         let Some(store) = self.controller.stores.get_mut(&(key, stream)) else { return };
         if store.told || store.total.is_none_or(|total| store.durable < total) {
@@ -272,4 +289,21 @@ impl World {
             }
         }
     }
+}
+
+/// How long the streams are of tasks that a report says have ended.
+fn ended(report: &Report) -> Vec<((TaskKey, StreamName), u64)> {
+    let records = match report {
+        Report::Inventory { tasks, .. } => tasks.as_slice(),
+        Report::Task(record) => std::slice::from_ref(record),
+        _ => &[],
+    };
+    let mut found = Vec::new();
+    for record in records {
+        if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {
+            found.push(((record.key, StreamName::Out), out_bytes));
+            found.push(((record.key, StreamName::Err), err_bytes));
+        }
+    }
+    found
 }
