@@ -321,7 +321,7 @@ impl Victim {
 
 #[test]
 fn f55_a_copy_of_the_run_directory_is_resumed_once_the_old_controller_is_gone() {
-    let victim = Victim::new(100);
+    let victim = Victim::new(250);
     let mut watching = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
     victim.wait("a run", || victim.bench.home.path().join("starts").exists());
     let original = victim.run_dir();
@@ -348,7 +348,7 @@ fn f55_a_copy_of_the_run_directory_is_resumed_once_the_old_controller_is_gone() 
 
 #[test]
 fn f55_of_two_controllers_the_newer_is_obeyed_and_the_older_stops_and_names_it() {
-    let victim = Victim::new(150);
+    let victim = Victim::new(300);
     let first = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
     victim.wait("a run", || victim.bench.home.path().join("starts").exists());
     let original = victim.run_dir();
@@ -357,10 +357,7 @@ fn f55_of_two_controllers_the_newer_is_obeyed_and_the_older_stops_and_names_it()
     let old = victim.processes("controller");
     let copy = victim.copy();
     let second = victim.resume(&copy, &["--take-over"]);
-    victim.wait("the newer controller", || {
-        std::fs::read(copy.join("controller.log")).is_ok_and(|log| !log.is_empty())
-            && victim.processes("controller").len() > old.len()
-    });
+    victim.wait("the newer controller", || victim.processes("controller").len() > old.len());
     let stored = || copy.join("output/n2/first.1.out").metadata().map_or(0, |m| m.len());
     let before = stored();
     victim.wait("output at the newer", || stored() > before);
@@ -380,7 +377,7 @@ fn f55_of_two_controllers_the_newer_is_obeyed_and_the_older_stops_and_names_it()
 
 #[test]
 fn f55_a_copy_that_is_older_than_what_the_hosts_were_told_takes_nothing_over() {
-    let victim = Victim::new(100);
+    let victim = Victim::new(250);
     let first = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
     victim.wait("a run", || victim.bench.home.path().join("starts").exists());
     let original = victim.run_dir();
