@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 const LANES: u64 = 2;
 /// What a run may take, over all its controllers.
 const LIMIT: Duration = Duration::from_secs(90);
-/// Agents go when a controller has their last word, which may be a moment after the command has ended.
-const LEAVING: Duration = Duration::from_secs(20);
+/// Agents go when a controller has their last word, which may be a moment after the command has ended. One whose
+/// controller was killed with that word in its journal, and did not tell the agent so, goes by itself after a minute.
+const LEAVING: Duration = Duration::from_secs(90);
 const HOSTS: [&str; 3] = ["n1", "n2", "n3"];
 const PROCESSES: [&str; 2] = ["first", "second"];
 /// How long a task writes: about 20 ms each.
