@@ -97,6 +97,20 @@ pub(super) enum Link {
     Closed,
 }
 
+impl Link {
+    /// What it becomes when its host is given up: a link that is there is left, and `otherwise` is in its place if not.
+    fn parted(self, otherwise: Link) -> Link {
+        match self {
+            Link::Up | Link::Leaving => Link::Leaving,
+            Link::Idle
+            | Link::Connecting { .. }
+            | Link::Unwanted { .. }
+            | Link::Waiting { .. }
+            | Link::Closed => otherwise,
+        }
+    }
+}
+
 /// How a host leaves the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Ending {
@@ -413,14 +427,7 @@ impl HostRun {
 
     /// Gives the host up: nothing more is asked of it.
     pub fn close(&mut self, ending: Ending, now: Millis) {
-        self.link = match self.link {
-            Link::Up | Link::Leaving => Link::Leaving,
-            Link::Idle
-            | Link::Connecting { .. }
-            | Link::Unwanted { .. }
-            | Link::Waiting { .. }
-            | Link::Closed => Link::Closed,
-        };
+        self.link = self.link.parted(Link::Closed);
         self.suspicion = None;
         self.ending = ending;
         self.since = now;
@@ -434,15 +441,8 @@ impl HostRun {
         self.ending = Ending::Away;
         self.suspicion = None;
         self.look_at = Some(look_at);
-        self.link = match self.link {
-            // What is said over the old link must not keep its tasks alive any longer.
-            Link::Up | Link::Leaving => Link::Leaving,
-            Link::Idle
-            | Link::Connecting { .. }
-            | Link::Unwanted { .. }
-            | Link::Waiting { .. }
-            | Link::Closed => Link::Waiting { until: look_at, attempt: 0 },
-        };
+        // What is said over the old link must not keep its tasks alive any longer.
+        self.link = self.link.parted(Link::Waiting { until: look_at, attempt: 0 });
     }
 
     /// Its agent has said in this session what it knows.

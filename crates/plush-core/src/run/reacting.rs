@@ -205,11 +205,7 @@ impl Run {
     }
 
     pub(super) fn cluster_decided(&mut self, cluster: usize, decision: Option<&Decision>) {
-        if self.clusters[cluster].shortage != Shortage::Asked {
-            return;
-        }
-        let live = self.clusters[cluster].hoped_for();
-        self.clusters[cluster].shortage = Shortage::Accepted(live);
+        let Some(live) = self.shortage_answered(cluster) else { return };
         match decision.and_then(|d| d.word.as_deref()) {
             Some("continue") => {}
             Some("drop") => {
@@ -240,15 +236,21 @@ impl Run {
     }
 
     pub(super) fn application_decided(&mut self, cluster: usize, decision: Option<&Decision>) {
-        if self.clusters[cluster].shortage != Shortage::Asked {
-            return;
-        }
-        let live = self.clusters[cluster].hoped_for();
-        self.clusters[cluster].shortage = Shortage::Accepted(live);
+        let Some(live) = self.shortage_answered(cluster) else { return };
         match decision.and_then(|d| d.word.as_deref()) {
             Some("continue") => {}
             Some(_) | None => self.stop_for_shortage(cluster, live),
         }
+    }
+
+    /// An answer about a cluster that is too small has come, or will not: how many hosts it has, if it was asked about.
+    fn shortage_answered(&mut self, cluster: usize) -> Option<u32> {
+        if self.clusters[cluster].shortage != Shortage::Asked {
+            return None;
+        }
+        let live = self.clusters[cluster].hoped_for();
+        self.clusters[cluster].shortage = Shortage::Accepted(live);
+        Some(live)
     }
 
     fn stop_for_shortage(&mut self, cluster: usize, live: u32) {
