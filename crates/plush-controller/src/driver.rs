@@ -5,7 +5,7 @@ use crate::effects::callback::{self, Surroundings};
 use crate::error::ControllerError;
 use crate::holder::Holder;
 use crate::host_link::{Duty, HostLink, Shared};
-use crate::journal::{Journal, Record};
+use crate::journal::{Journal, Record, Resumed};
 use crate::lines;
 use crate::oneself;
 use crate::operator::{self, Office};
@@ -15,7 +15,7 @@ use crate::run_clock::RunClock;
 use crate::run_dir::{LocalHosts, RunDir, write_whole};
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
 use plush_core::Millis;
-use plush_core::plan::{self, HostId, RunPlan};
+use plush_core::plan::{self, HostId};
 use plush_core::run::{Effect, Event, Run};
 use plush_protocol::{Outcome, RunView};
 use std::path::PathBuf;
@@ -47,10 +47,9 @@ pub struct Start {
     pub run_dir: RunDir,
     pub surroundings: Surroundings,
     pub local_hosts: LocalHosts,
-    pub plan: RunPlan,
     pub ssh_config: Option<PathBuf>,
     pub journal: Journal,
-    pub records: Vec<Record>,
+    pub resumed: Resumed,
     pub agents: Arc<AgentShelf>,
     pub await_operator: bool,
 }
@@ -100,11 +99,10 @@ struct Driver {
 impl Driver {
     fn new(start: Start) -> Result<Driver, ControllerError> {
         let (sender, words) = mpsc::channel(WORDS);
-        let resumed = !start.records.is_empty();
-        let before_ms = start.records.last().map_or(0, |r| r.at_ms);
-        let controllers = 1 + restarts(&start.records) + u64::from(resumed);
+        let Resumed { run, records, at_ms: before_ms } = start.resumed;
+        let resumed = records > 0;
+        let controllers = 1 + run.takeovers() + u64::from(resumed);
         let name = Holder::this(&start.run_dir).to_string();
-        let run = replay(start.plan, start.records);
         let options =
             SshOptions { config_file: start.ssh_config, ..SshOptions::from_environment() };
         let (factors, factor) = watch::channel(1);
@@ -260,6 +258,7 @@ impl Driver {
                 }
             }
         }
+        self.journal.keep_bounded(now, &self.run);
         Ok(None)
     }
 
@@ -370,19 +369,4 @@ fn epoch(controllers: u64) -> u64 {
     // Without chance two copies that are resumed at once are told apart by their hosts' links alone.
     let _ = getrandom::fill(&mut chance);
     (controllers << 32) | u64::from(u32::from_le_bytes(chance))
-}
-
-fn restarts(records: &[Record]) -> u64 {
-    records.iter().filter(|r| r.event == Some(Event::Restarted)).count() as u64
-}
-
-/// The state that a journal leads to; what was decided on the way was performed by an earlier controller.
-fn replay(plan: RunPlan, records: Vec<Record>) -> Run {
-    let mut run = Run::new(plan);
-    for batch in records.chunk_by(|a, b| a.batch == b.batch) {
-        let at = batch[0].at_ms;
-        batch.iter().filter_map(|r| r.event.clone()).for_each(|event| run.absorb(at, event));
-        let _ = run.decide(at);
-    }
-    run
 }

@@ -93,6 +93,16 @@ pub enum ControllerError {
         /// Which build.
         build: String,
     },
+    /// A build of other rules wrote the state in the journal, in a form that this one does not read.
+    #[error("the journal {} has a state that was written by plush {build}, whose form this one ({}) does not understand", path.display(), env!("CARGO_PKG_VERSION"))]
+    StateUnknown {
+        /// The journal.
+        path: PathBuf,
+        /// Which build.
+        build: String,
+        /// What the decoder said.
+        source: serde_json::Error,
+    },
     /// A package changed while it was being read.
     #[error("{} changed while it was being packed", path.display())]
     PackageChanged {

@@ -390,7 +390,7 @@ pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, Con
     {
         return Err(ControllerError::LocalElsewhere { host: host.name.clone() });
     }
-    let (journal, records) = Journal::open(&run_dir.journal())?;
+    let (journal, resumed) = Journal::open(&run_dir.journal(), planned.plan.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -405,10 +405,9 @@ pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, Con
         },
         run_dir: run_dir.clone(),
         local_hosts,
-        plan: planned.plan,
         ssh_config: planned.ssh_config,
         journal,
-        records,
+        resumed,
         agents: options.agents,
         await_operator: options.await_operator,
     }));

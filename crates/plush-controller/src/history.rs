@@ -3,9 +3,10 @@
 
 use crate::error::ControllerError;
 use crate::front;
-use crate::journal::Reader;
+use crate::journal::{News, Reader, Record};
 use crate::run_dir::RunDir;
 use plush_core::Millis;
+use plush_core::plan::RunPlan;
 use plush_core::run::{Event, Run};
 use plush_protocol::{
     HostState, Report, RunHistory, Span, TaskHistory, TaskKey, TaskRecord, TaskState,
@@ -16,8 +17,11 @@ use std::collections::BTreeMap;
 pub struct HistoryReader {
     run_dir: RunDir,
     journal: Reader,
+    plan: RunPlan,
     run: Run,
     started_unix_ms: u64,
+    /// Records before this time are gone.
+    known_from_ms: Millis,
     states: Vec<States>,
     connected_in_ms: BTreeMap<usize, u64>,
     /// When tasks were first heard to run, and of their end.
@@ -38,14 +42,14 @@ impl HistoryReader {
     /// One of them cannot be read.
     pub fn open(run_dir: &RunDir) -> Result<HistoryReader, ControllerError> {
         let (plan, started_unix_ms) = front::planned(run_dir)?;
-        let run = Run::new(plan);
-        let start = |now| States { over: Vec::new(), now, since: 0 };
         Ok(HistoryReader {
             journal: Reader::open(&run_dir.journal())?,
-            states: run.host_states().map(start).collect(),
+            states: Vec::new(),
             run_dir: run_dir.clone(),
-            run,
+            run: Run::new(plan.clone()),
+            plan,
             started_unix_ms,
+            known_from_ms: 0,
             connected_in_ms: BTreeMap::new(),
             tasks: BTreeMap::new(),
         })
@@ -58,7 +62,38 @@ impl HistoryReader {
     pub fn read(&mut self) -> Result<RunHistory, ControllerError> {
         // Asked first: what a controller that ends meanwhile has written is then read below.
         let is_served = front::is_served(&self.run_dir);
-        for batch in self.journal.read()?.chunk_by(|a, b| a.batch == b.batch) {
+        loop {
+            let News { beginning, records } = self.journal.read()?;
+            if let Some((state, at)) = beginning {
+                self.begin(state, at);
+            }
+            if records.is_empty() {
+                break;
+            }
+            self.absorb(&records);
+        }
+        let mut history = self.run.history();
+        history.build = self.journal.build().to_owned();
+        history.started_unix_ms = self.started_unix_ms;
+        history.known_from_ms = self.known_from_ms;
+        history.is_served = is_served;
+        self.fill_hosts(&mut history);
+        self.fill_tasks(&mut history);
+        Ok(history)
+    }
+
+    /// The records begin here: with the run, or with a state that stands for those that are gone.
+    fn begin(&mut self, state: Option<Run>, at: Millis) {
+        self.run = state.unwrap_or_else(|| Run::new(self.plan.clone()));
+        self.known_from_ms = at;
+        let start = |now| States { over: Vec::new(), now, since: at };
+        self.states = self.run.host_states().map(start).collect();
+        self.connected_in_ms.clear();
+        self.tasks.clear();
+    }
+
+    fn absorb(&mut self, records: &[Record]) {
+        for batch in records.chunk_by(|a, b| a.batch == b.batch) {
             let at = batch[0].at_ms;
             for event in batch.iter().filter_map(|record| record.event.clone()) {
                 self.note(at, &event);
@@ -68,13 +103,6 @@ impl HistoryReader {
             let _ = self.run.decide(at);
             self.note_states(at);
         }
-        let mut history = self.run.history();
-        history.build = self.journal.build().to_owned();
-        history.started_unix_ms = self.started_unix_ms;
-        history.is_served = is_served;
-        self.fill_hosts(&mut history);
-        self.fill_tasks(&mut history);
-        Ok(history)
     }
 
     /// What the run itself does not remember.

@@ -2,12 +2,13 @@
 //! Not a decision: what they ask becomes an event.
 
 use crate::error::ControllerError;
-use crate::journal::{Journal, Record};
+use crate::journal::{Reader, Record};
 use crate::lines::Batch;
 use crate::order::Word;
 use crate::run_dir::{RunDir, create_private};
 use plush_core::run::Event;
 use plush_protocol::{OperatorReply, OperatorRequest, RunView};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -116,10 +117,7 @@ impl Office {
         self.watched.send_replace(true);
         let mut last = 0;
         if events {
-            for record in self.past().await {
-                last = record.number;
-                say_record(&mut writer, &record).await?;
-            }
+            last = self.say_past(&mut writer, last).await?;
         }
         let words = self.words.clone();
         let listening = tokio::spawn(take_requests(requests, words));
@@ -159,11 +157,7 @@ impl Office {
                     }
                     Ok(_) => {}
                     Err(broadcast::error::RecvError::Lagged(_)) => {
-                        let seen = last;
-                        for record in self.past().await.into_iter().filter(|r| r.number > seen) {
-                            last = record.number;
-                            say_record(writer, &record).await?;
-                        }
+                        last = self.say_past(writer, last).await?;
                     }
                     Err(broadcast::error::RecvError::Closed) => return Ok(()),
                 },
@@ -189,16 +183,32 @@ impl Office {
         Ok(true)
     }
 
-    /// The records so far.
-    async fn past(&self) -> Vec<Record> {
-        let path = self.run_dir.journal();
-        let read = tokio::task::spawn_blocking(move || Journal::read(&path)).await;
-        match read.expect("reading the journal does not panic") {
-            Ok(records) => records,
-            Err(error) => {
-                tracing::warn!("cannot show the past events of the run: {error}");
-                Vec::new()
+    /// Says the records after that one which are in the journal; the number of the last.
+    async fn say_past(&self, writer: &mut OwnedWriteHalf, seen: u64) -> std::io::Result<u64> {
+        let (path, mut last) = (self.run_dir.journal(), seen);
+        // One page at a time: who is slow does not fill our memory with what it has not taken.
+        let (pages, mut next) = mpsc::channel(1);
+        let reading = tokio::task::spawn_blocking(move || read_pages(&path, &pages));
+        while let Some(page) = next.recv().await {
+            for record in page.iter().filter(|r: &&Record| r.number > seen) {
+                say_record(writer, record).await?;
+                last = record.number;
             }
+        }
+        if let Err(error) = reading.await.expect("reading the journal does not panic") {
+            tracing::warn!("cannot show the past events of the run: {error}");
+        }
+        Ok(last)
+    }
+}
+
+fn read_pages(path: &Path, pages: &mpsc::Sender<Vec<Record>>) -> Result<(), ControllerError> {
+    let mut reader = Reader::open(path)?;
+    loop {
+        let records = reader.read()?.records;
+        // Who asked may be gone.
+        if records.is_empty() || pages.blocking_send(records).is_err() {
+            return Ok(());
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod barrier;
+pub mod compaction;
 pub mod liveness;
 pub mod offset;
 pub mod pacing;

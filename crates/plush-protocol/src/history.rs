@@ -13,6 +13,10 @@ pub struct RunHistory {
     pub build: String,
     /// When the run was planned, in ms since 1970.
     pub started_unix_ms: u64,
+    /// From when on it is known who did what, in ms since the run began: 0, unless so much has happened since that the
+    /// journal has dropped its beginning.
+    #[serde(default)]
+    pub known_from_ms: u64,
     /// A controller serves the run; otherwise nothing more happens to it.
     pub is_served: bool,
     /// The run at the end of what is known.

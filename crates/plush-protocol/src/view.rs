@@ -35,6 +35,9 @@ pub struct RunView {
     pub tasks: Vec<TaskView>,
     /// What went wrong, in order of time.
     pub problems: Vec<Problem>,
+    /// Older problems that are not told any more.
+    #[serde(default)]
+    pub forgotten_problems: u64,
     /// What there is to know about the controller's own side, its network and its machine; the newest.
     #[serde(default)]
     pub notice: Option<Notice>,

@@ -27,9 +27,10 @@ pub(super) struct Asking {
     told_of_start: bool,
     told_of_end: bool,
     open: BTreeMap<u32, Open>,
-    /// Openings that were asked about: the barrier, its generation, since when it would open.
+    /// The opening of each barrier that was asked about last: its generation, since when it would open. There is no way
+    /// back to one before it.
     asked: BTreeSet<(WhichBarrier, u32, Millis)>,
-    /// Openings that were told of.
+    /// Openings that were told of, in generations that are kept.
     told: BTreeSet<(WhichBarrier, u32)>,
 }
 
@@ -301,11 +302,21 @@ impl Asking {
     }
 
     pub fn is_new_question(&mut self, question: (WhichBarrier, u32, Millis)) -> bool {
-        self.asked.insert(question)
+        let is_new = !self.asked.contains(&question);
+        if is_new {
+            self.asked.retain(|(which, ..)| *which != question.0);
+            self.asked.insert(question);
+        }
+        is_new
     }
 
     pub fn is_new_opening(&mut self, opening: (WhichBarrier, u32)) -> bool {
         self.told.insert(opening)
+    }
+
+    /// Generations before this one are not kept by their barrier any more.
+    pub fn forget_openings(&mut self, which: WhichBarrier, oldest: u32) {
+        self.told.retain(|(of, generation)| *of != which || *generation >= oldest);
     }
 
     /// Nobody is waited for.

@@ -38,7 +38,17 @@ use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
 use recovery::Absence;
 use render::{Peers, Seat};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use task::TaskRun;
+
+/// The version of the rules and of the state that they decide from. Raised with every change after which a journal leads
+/// elsewhere than it did, or a state that was written is not understood: the journals of releases, kept with the tests,
+/// say when (J7).
+pub const RULES: u32 = 1;
+
+/// Problems that are kept: so many, or so many for each host if that is more. A service meets new ones for years.
+const PROBLEMS_LEAST: usize = 1_000;
+const PROBLEMS_PER_HOST: usize = 4;
 
 /// The state of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +64,11 @@ pub struct Run {
     places: Vec<Option<(usize, usize)>>,
     /// Lost hosts whose places were or may be given away.
     absent: Vec<Absence>,
-    problems: Vec<Problem>,
+    problems: VecDeque<Problem>,
+    /// Older ones that are not kept any more.
+    forgotten_problems: u64,
+    /// Controllers that took the run over.
+    takeovers: u64,
     network: Network,
     asking: Asking,
     stopping: Option<Stopping>,
@@ -112,7 +126,9 @@ impl Run {
             tasks: Vec::new(),
             places,
             absent: Vec::new(),
-            problems: Vec::new(),
+            problems: VecDeque::new(),
+            forgotten_problems: 0,
+            takeovers: 0,
             network: Network::default(),
             asking: Asking::default(),
             stopping: None,
@@ -153,6 +169,11 @@ impl Run {
         here.flat_map(open).collect()
     }
 
+    /// Controllers that took the run over, the first one not counted.
+    pub fn takeovers(&self) -> u64 {
+        self.takeovers
+    }
+
     /// The shortest time in which a link to a host was made, by whichever controller.
     pub fn login_ms(&self, host: HostId) -> Option<Millis> {
         self.hosts[host.index()].login_ms
@@ -164,6 +185,7 @@ impl Run {
         match event {
             Event::Restarted => {
                 let now = self.now;
+                self.takeovers += 1;
                 self.hosts.iter_mut().for_each(|h| h.controller_restarted(now));
                 self.ask_results_again();
                 self.asking.controller_restarted();
@@ -366,7 +388,11 @@ impl Run {
         cause: Tainted,
         hint: Option<String>,
     ) {
-        self.problems.push(Problem {
+        if self.problems.len() >= PROBLEMS_LEAST.max(PROBLEMS_PER_HOST * self.hosts.len()) {
+            self.problems.pop_front();
+            self.forgotten_problems += 1;
+        }
+        self.problems.push_back(Problem {
             at_ms: self.now,
             host: host.map(|h| self.plan.host_name(h).to_owned()),
             operation: operation.to_owned(),

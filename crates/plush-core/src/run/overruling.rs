@@ -35,7 +35,11 @@ impl Run {
             {
                 self.ask_before_opening(which, generation, &pending);
             }
-            for (generation, opened) in self.openings(which) {
+            let openings = self.openings(which);
+            if let Some((oldest, _)) = openings.first() {
+                self.asking.forget_openings(which, *oldest);
+            }
+            for (generation, opened) in openings {
                 if self.asking.is_new_opening((which, generation)) {
                     self.tell_of_opening(which, generation, &opened);
                 }

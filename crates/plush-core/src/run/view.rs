@@ -37,7 +37,8 @@ pub(super) fn of(run: &Run) -> RunView {
         clusters,
         barriers: barriers(run),
         tasks: run.tasks.iter().map(|t| task(run, t)).collect(),
-        problems: run.problems.clone(),
+        problems: run.problems.iter().cloned().collect(),
+        forgotten_problems: run.forgotten_problems,
         notice: run.network.notice.clone(),
         hosts,
     }

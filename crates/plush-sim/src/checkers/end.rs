@@ -117,12 +117,14 @@ impl World {
         }
     }
 
-    /// J2: the whole journal once more.
+    /// J2, J6: the whole journal once more, and what is left of it when it is compacted.
     fn check_replay_at_end(&mut self) {
         let controller = &self.controller;
         match controller.journal.replay(&controller.plan) {
             Ok(run) => {
                 self.checks.replayed(self.now, &controller.journal, &controller.run, &run);
+                let resumed = controller.journal.resume(&controller.plan, 0);
+                self.checks.compacted(self.now, &run, &resumed);
             }
             Err(record) => self.checks.replay_differs(self.now, record),
         }

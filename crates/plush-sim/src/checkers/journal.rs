@@ -49,6 +49,13 @@ impl Checks {
         self.visible_is_kept(at, after, |_| true);
     }
 
+    /// J6: going on from the newest snapshot leads to the state that all records lead to.
+    pub fn compacted(&mut self, at: Millis, all: &Run, resumed: &Run) {
+        self.demand(all == resumed, "J6", at, || {
+            "the newest snapshot and what came after it lead to another state".into()
+        });
+    }
+
     /// J2: the replay of a record decided something else.
     pub fn replay_differs(&mut self, at: Millis, record: usize) {
         self.demand(false, "J2", at, || format!("record {record} has other effects when replayed"));

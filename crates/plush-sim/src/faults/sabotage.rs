@@ -19,6 +19,8 @@ pub enum Sabotage {
     GoOnAfterJournalFailed,
     /// A new controller replays the journal without its last record.
     ReplayWithoutLast,
+    /// A new controller goes on from a snapshot and misses the first record after it.
+    SkipAfterSnapshot,
     /// A new controller takes a record of which only a part was written.
     TakeTornRecord,
     /// The controller stores output without looking at its offset.
@@ -59,13 +61,14 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them, `None` aside.
-    pub const ALL: [Sabotage; 24] = [
+    pub const ALL: [Sabotage; 25] = [
         Sabotage::AckBeforeDurable,
         Sabotage::AckReportBeforeJournal,
         Sabotage::PerformBeforeSync,
         Sabotage::SkipJournalSync,
         Sabotage::GoOnAfterJournalFailed,
         Sabotage::ReplayWithoutLast,
+        Sabotage::SkipAfterSnapshot,
         Sabotage::TakeTornRecord,
         Sabotage::StoreTwice,
         Sabotage::StartTwice,

@@ -71,10 +71,10 @@ impl Controller {
     pub fn new(plan: RunPlan) -> Self {
         Controller {
             run: Run::new(plan.clone()),
-            plan,
             alive: true,
             life: 0,
-            journal: Journal::default(),
+            journal: Journal::new(plan.hosts.len()),
+            plan,
             pending: Vec::new(),
             stores: BTreeMap::new(),
             storing: false,
@@ -174,6 +174,8 @@ impl World {
             self.checks.suspicion(record.at, &without.decide(record.at), &effects);
         }
         self.checks.decided(&mut self.controller.run, &record, &effects);
+        let controller = &mut self.controller;
+        controller.journal.keep_bounded(record.at, &controller.run);
         self.note(effects.len() as u64);
         self.controller.journal.records[index].effects = Some(effects.clone());
         for event in &record.events {
@@ -503,7 +505,9 @@ impl World {
         match controller.journal.replay(&controller.plan) {
             Ok(run) => {
                 self.checks.replayed(self.now, &controller.journal, &controller.run, &run);
-                controller.run = run;
+                let skipped = usize::from(self.sabotage == Sabotage::SkipAfterSnapshot);
+                controller.run = controller.journal.resume(&controller.plan, skipped);
+                self.checks.compacted(self.now, &run, &controller.run);
             }
             Err(record) => self.checks.replay_differs(self.now, record),
         }

@@ -1,7 +1,8 @@
-//! The controller's journal: records in order, of which a prefix is durable.
-//! Not SQLite: what a disk promises and no more.
+//! The controller's journal: records in order, of which a prefix is durable, and snapshots of the state.
+//! Not SQLite: what a disk promises and no more. Records that snapshots make superfluous stay, for the checkers.
 
 use plush_core::Millis;
+use plush_core::compaction::{Bounds, Growth};
 use plush_core::plan::RunPlan;
 use plush_core::run::{Effect, Event, Run};
 
@@ -14,10 +15,19 @@ pub(crate) struct Record {
     pub effects: Option<Vec<Effect>>,
 }
 
+/// A state as it was written.
+pub(crate) struct Snapshot {
+    /// The state after so many records.
+    pub records: usize,
+    pub state: String,
+}
+
 /// Records and how many of them are durable.
-#[derive(Default)]
 pub(crate) struct Journal {
     pub records: Vec<Record>,
+    /// Oldest first. The newest may not be durable: it is when a later record is.
+    snapshots: Vec<Snapshot>,
+    growth: Growth,
     /// As the controller believes.
     pub durable: usize,
     /// As it is.
@@ -39,10 +49,56 @@ pub(crate) enum Tail {
     Whole,
 }
 
+/// Bytes of an event and of a record, where nothing is written in truth.
+const EVENT_BYTES: u64 = 1;
+/// In a stretch each host has so many events.
+const EVENTS_PER_HOST: u64 = 4;
+
 impl Journal {
+    /// That of a run of so many hosts: the more there are, the longer the state is, and the rarer are snapshots.
+    pub fn new(hosts: usize) -> Journal {
+        let stretch_bytes = EVENTS_PER_HOST * hosts as u64;
+        let bounds = Bounds { stretch_bytes, kept_bytes: 0, ..Bounds::JOURNAL };
+        Journal {
+            records: Vec::new(),
+            snapshots: Vec::new(),
+            growth: Growth::new(bounds, 0, 0, (0, 0)),
+            durable: 0,
+            on_disk: 0,
+            written: Vec::new(),
+            failed: false,
+        }
+    }
+
+    /// Writes a snapshot of the state after the last record, if one is due.
+    pub fn keep_bounded(&mut self, now: Millis, run: &Run) {
+        if self.growth.is_due(now) {
+            self.growth.snapshot_taken(now);
+            let state = serde_json::to_string(run).expect("a state is plain data");
+            self.snapshots.push(Snapshot { records: self.records.len(), state });
+        }
+    }
+
+    /// Goes on from the newest snapshot, and absorbs what came after it and after `skipped` more.
+    pub fn resume(&self, plan: &RunPlan, skipped: usize) -> Run {
+        let newest = self.snapshots.iter().rev().find(|s| s.records <= self.records.len());
+        let (mut run, from) = match newest {
+            None => (Run::new(plan.clone()), 0),
+            Some(Snapshot { records, state }) => {
+                (serde_json::from_str(state).expect("a state that was written"), records + skipped)
+            }
+        };
+        for record in self.records.iter().skip(from) {
+            record.events.iter().for_each(|e| run.absorb(record.at, e.clone()));
+            let _ = run.decide(record.at);
+        }
+        run
+    }
+
     /// Adds a record, which is not durable yet.
     pub fn append(&mut self, at: Millis, events: Vec<Event>) {
         self.written.push(events.len());
+        self.growth.recorded(EVENT_BYTES * (1 + events.len() as u64), at);
         self.records.push(Record { at, events, effects: None });
     }
 
@@ -69,6 +125,8 @@ impl Journal {
             self.records[torn].events.truncate(half);
         }
         self.failed = false;
+        // The writer is at its next batch only when a snapshot is written.
+        self.snapshots.retain(|s| s.records < self.records.len() || tail == Tail::Whole);
     }
 
     /// Whoever comes next writes on from here.

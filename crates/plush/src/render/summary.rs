@@ -155,6 +155,10 @@ pub struct Group<'a> {
 
 fn failures(view: &RunView, paint: Paint) -> String {
     let groups = grouped(view);
+    let forgotten = match view.forgotten_problems {
+        0 => String::new(),
+        count => format!("  and {count} older ones, which are not kept\n"),
+    };
     if groups.is_empty() {
         return String::new();
     }
@@ -166,7 +170,7 @@ fn failures(view: &RunView, paint: Paint) -> String {
     } else {
         String::new()
     };
-    format!("failures\n{shown}{rest}")
+    format!("failures\n{shown}{rest}{forgotten}")
 }
 
 /// By operation and cause, the one with most hosts first, otherwise in order of time.
@@ -311,6 +315,9 @@ mod tests {
             })
             .collect();
         assert!(check(&view).contains("and 980 other causes"));
+        assert!(!check(&view).contains("older ones"));
+        view.forgotten_problems = 7;
+        assert!(check(&view).contains("and 7 older ones, which are not kept"));
     }
 
     proptest! {

@@ -122,9 +122,16 @@ fn heading(history: &RunHistory, run_dir: &Path) -> String {
         .stopping
         .as_ref()
         .map_or(String::new(), |why| format!("<p>Stopped: {}</p>\n", shown(why)));
+    let dropped = match history.known_from_ms {
+        0 => String::new(),
+        ms => format!(
+            "<p>Who did what is known from {} after the beginning on: the journal has dropped what was before.</p>\n",
+            duration::show_ms(ms)
+        ),
+    };
     format!(
         "<h1>{} <span class=\"muted\">of {}</span></h1>\n\
-         <p class=\"{class}\"><b>{}</b></p>\n{why}\
+         <p class=\"{class}\"><b>{}</b></p>\n{why}{dropped}\
          <p>{} in {}; planned {}; by plush {}.</p>\n\
          <p class=\"muted\">{}</p>\n",
         shown(&view.run),

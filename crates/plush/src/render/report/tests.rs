@@ -69,6 +69,14 @@ fn no_text_of_any_picture_touches_another_or_leaves_it() {
 }
 
 #[test]
+fn the_page_says_from_when_on_the_journal_knows() {
+    let mut history = history(3);
+    assert!(!page_for(&history).contains("is known from"));
+    history.known_from_ms = 7_200_000;
+    assert!(page_for(&history).contains("is known from 2 h 00 min after the beginning on"));
+}
+
+#[test]
 fn long_names_and_sentences_stay_within_the_picture() {
     let mut history = history(10);
     for member in &mut history.barriers[0].members {
