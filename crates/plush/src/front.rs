@@ -142,7 +142,7 @@ fn next_step(error: &ControllerError) -> Option<&'static str> {
         ControllerError::Fenced { .. } => {
             Some("look after the run where it is served now; nothing more was done from here")
         }
-        ControllerError::JournalNewer { .. } => {
+        ControllerError::JournalNewer { .. } | ControllerError::StateUnknown { .. } => {
             Some("resume with the plush that served the run last")
         }
         ControllerError::JournalBroken { .. } | ControllerError::JournalDamaged { .. } => Some(
@@ -251,6 +251,7 @@ fn code_of(error: &ControllerError) -> ExitCode {
         | ControllerError::LocalElsewhere { .. }
         | ControllerError::Fenced { .. }
         | ControllerError::JournalNewer { .. }
+        | ControllerError::StateUnknown { .. }
         | ControllerError::PackageChanged { .. } => ExitCode::Internal,
     }
 }
