@@ -13,11 +13,12 @@ use crate::order::{ORDERS, Order, Word};
 use crate::packages::Shelf;
 use crate::run_clock::RunClock;
 use crate::run_dir::{LocalHosts, RunDir, write_whole};
+use crate::space::Space;
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
 use plush_core::Millis;
 use plush_core::plan::{self, HostId};
 use plush_core::run::{Effect, Event, Run};
-use plush_protocol::{Outcome, RunView};
+use plush_protocol::{Notice, Outcome, RunView};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,10 @@ const BATCH: usize = 1024;
 const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// The view's file is written no more often than this, and always at the end.
 const VIEW_FILE_EVERY: Duration = Duration::from_secs(5);
+/// Where there is no room, it is tried again so often.
+const ROOM_EVERY: Duration = Duration::from_secs(1);
+/// What hosts and front ends said that is kept while there is no room; they wait beyond that, with what they have.
+const HELD: usize = 4096;
 /// A front end that started the controller shows itself within this time, or is not waited for.
 const OPERATOR_LIMIT: Duration = Duration::from_secs(5);
 /// Host tasks have so long to close their links at the end.
@@ -54,8 +59,8 @@ pub struct Start {
     pub await_operator: bool,
 }
 
-/// Drives a run to its end.
-pub async fn drive(start: Start) -> Result<Outcome, ControllerError> {
+/// Drives a run to its end; no outcome: until it was parked.
+pub async fn drive(start: Start) -> Result<Option<Outcome>, ControllerError> {
     let await_operator = start.await_operator;
     let mut driver = Driver::new(start)?;
     let office = operator::open(driver.office())?;
@@ -63,13 +68,17 @@ pub async fn drive(start: Start) -> Result<Outcome, ControllerError> {
         driver.wait_for_operator().await;
     }
     let outcome = driver.run().await;
-    if let Err(error) = &outcome {
-        // Before the front ends lose their connections and look here for the reason.
-        tracing::error!("{ENDS}{error}");
+    // Before the front ends lose their connections and look here for the reason.
+    match &outcome {
+        Err(error) => tracing::error!("{ENDS}{error}"),
+        Ok(None) => tracing::warn!("{ENDS}it was parked, and tasks go on"),
+        Ok(Some(_)) => {}
     }
     office.abort();
-    if outcome.is_ok() {
-        driver.farewell().await;
+    match &outcome {
+        Err(_) => {}
+        Ok(None) => driver.close_links().await,
+        Ok(Some(_)) => driver.farewell().await,
     }
     // The socket goes with its run; a path that is gone already is as good.
     let _ = std::fs::remove_file(driver.shared.run_dir.operator_socket());
@@ -92,14 +101,24 @@ struct Driver {
     published: Instant,
     is_view_old: bool,
     view_written: Option<Instant>,
+    /// When it was seen that the run's directory is there.
+    looked: Instant,
     /// Nothing has been decided yet.
     is_new: bool,
+    /// What happened while nothing could be written.
+    held: Vec<Event>,
+    /// Front ends that want to see the run.
+    looks: Vec<oneshot::Sender<Box<RunView>>>,
+    /// A front end that wants the state written down and the controller to end.
+    park: Option<oneshot::Sender<()>>,
+    /// What front ends are told of the disk.
+    notice: Option<Notice>,
 }
 
 impl Driver {
     fn new(start: Start) -> Result<Driver, ControllerError> {
         let (sender, words) = mpsc::channel(WORDS);
-        let Resumed { run, records, at_ms: before_ms } = start.resumed;
+        let Resumed { run, records, at_ms: before_ms, other_build } = start.resumed;
         let resumed = records > 0;
         let controllers = 1 + run.takeovers() + u64::from(resumed);
         let name = Holder::this(&start.run_dir).to_string();
@@ -122,6 +141,7 @@ impl Driver {
             words: sender,
             clock: RunClock::after(before_ms),
             measures_clocks: run.plan().starts_together(),
+            space: Space::of(&start.run_dir),
             run_dir: start.run_dir,
         });
         let mut driver = Driver {
@@ -140,9 +160,17 @@ impl Driver {
             published: now,
             is_view_old: false,
             view_written: None,
+            looked: now,
             is_new: !resumed,
+            held: Vec::new(),
+            looks: Vec::new(),
+            park: None,
+            notice: None,
         };
         driver.start_hosts();
+        if let Some(build) = other_build {
+            driver.notify(format!("the run goes on from the state that plush {build} wrote"));
+        }
         if resumed {
             let word = Word::Event(Event::Restarted);
             driver.shared.words.try_send(word).expect("nothing else is in the queue yet");
@@ -202,24 +230,28 @@ impl Driver {
         let _ = tokio::time::timeout(OPERATOR_LIMIT, watched.wait_for(|w| *w)).await;
     }
 
-    /// One round per batch of words or tick of the clock, until the run is over.
-    async fn run(&mut self) -> Result<Outcome, ControllerError> {
+    /// One round per batch of words or tick of the clock, until the run is over or is parked.
+    async fn run(&mut self) -> Result<Option<Outcome>, ControllerError> {
         let mut ends = signal(SignalKind::terminate()).map_err(|e| {
             ControllerError::io("listen for signals for", self.shared.run_dir.path(), e)
         })?;
-        let (mut events, mut looks) = (Vec::new(), Vec::new());
+        let mut events = Vec::new();
+        let mut space = self.shared.space.watch();
         self.shared.clock.start();
         // A run that had come to its end only lacks its last view.
         if let Some(outcome) = self.run.outcome() {
-            return Ok(outcome.clone());
+            return Ok(Some(outcome.clone()));
         }
         loop {
             if let Some(outcome) = self.round(std::mem::take(&mut events)).await? {
-                return Ok(outcome);
+                return Ok(Some(outcome));
             }
-            for look in looks.drain(..) {
+            self.answer();
+            if let Some(parked) = self.park.take() {
+                self.journal.park(&self.run).await?;
                 // Who asked may be gone.
-                let _ = oneshot::Sender::send(look, Box::new(self.view()));
+                let _ = parked.send(());
+                return Ok(None);
             }
             let mut words = Vec::new();
             let wake = self.wake_at();
@@ -228,18 +260,39 @@ impl Driver {
                 _ = ends.recv() => {
                     words.push(Word::Event(Event::StopAsked { why: "the controller was told to end".into() }));
                 }
+                _ = space.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
-            for word in words {
-                match word {
-                    Word::Event(event) => events.push(event),
-                    Word::Look(look) => looks.push(look),
-                    Word::Broken(error) => return Err(error),
-                }
+            self.take(words)?;
+            events.append(&mut self.held);
+            if self.looked.elapsed() >= VIEW_FILE_EVERY {
+                // A run of which nothing is recorded may be removed too.
+                self.looked = Instant::now();
+                self.journal.check_there()?;
             }
             // The view's times go on even when nothing happens.
             self.is_view_old |= self.view_written.is_none_or(|at| at.elapsed() >= VIEW_FILE_EVERY);
             self.publish(false);
+        }
+    }
+
+    fn take(&mut self, words: Vec<Word>) -> Result<(), ControllerError> {
+        for word in words {
+            match word {
+                Word::Event(event) => self.held.push(event),
+                Word::Look(look) => self.looks.push(look),
+                Word::Park(parked) => self.park = Some(parked),
+                Word::Broken(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Those who asked see the run as it is now.
+    fn answer(&mut self) {
+        for look in std::mem::take(&mut self.looks) {
+            // Who asked may be gone.
+            let _ = look.send(Box::new(self.view()));
         }
     }
 
@@ -248,7 +301,8 @@ impl Driver {
         let now = self.now();
         // Time alone is recorded too when it can change what is decided; so is the beginning.
         let is_due = self.run.wake_at(self.run.now()).is_some_and(|at| at <= now);
-        if !events.is_empty() || is_due || std::mem::take(&mut self.is_new) {
+        let is_short = self.shared.space.is_lacking();
+        if !events.is_empty() || is_due || is_short || std::mem::take(&mut self.is_new) {
             self.record(now, &events).await?;
             events.into_iter().for_each(|event| self.run.absorb(now, event));
             self.is_view_old = true;
@@ -263,7 +317,7 @@ impl Driver {
     }
 
     async fn record(&mut self, at_ms: Millis, events: &[Event]) -> Result<(), ControllerError> {
-        let first = self.journal.append(at_ms, events).await?;
+        let first = self.append(at_ms, events).await?;
         if self.records.receiver_count() > 0 {
             for (number, event) in (first..).zip(events) {
                 let record = Record { number, batch: first, at_ms, event: Some(event.clone()) };
@@ -272,6 +326,60 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Appends to the journal as soon as there is room for it.
+    async fn append(&mut self, at_ms: Millis, events: &[Event]) -> Result<u64, ControllerError> {
+        let (began, mut is_told) = (self.now(), false);
+        loop {
+            let shared = Arc::clone(&self.shared);
+            if !shared.space.is_lacking() || shared.space.may_be_back() {
+                match self.journal.append(at_ms, events).await {
+                    Ok(first) => {
+                        if shared.space.is_lacking() {
+                            shared.space.is_back();
+                            let seconds = (self.now() - began) / 1000;
+                            self.notify(format!("there is room again after {seconds} s"));
+                        }
+                        return Ok(first);
+                    }
+                    Err(error) if error.is_no_space() => shared.space.lacks(),
+                    Err(error) => return Err(error),
+                }
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                let directory = shared.space.directory().display();
+                self.notify(format!(
+                    "waiting for space on the disk of {directory}: nothing is decided before there is some"
+                ));
+            }
+            self.wait_for_room().await?;
+        }
+    }
+
+    /// Decides nothing for a while. Front ends see why; what hosts say is kept until it can be written, and they keep
+    /// what they have not been told is durable.
+    async fn wait_for_room(&mut self) -> Result<(), ControllerError> {
+        let until = Instant::now() + ROOM_EVERY;
+        loop {
+            self.is_view_old = true;
+            self.publish(false);
+            let mut words = Vec::new();
+            let room = HELD.saturating_sub(self.held.len());
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Ok(()),
+                _ = self.words.recv_many(&mut words, room), if room > 0 => {}
+            }
+            self.take(words)?;
+            self.answer();
+        }
+    }
+
+    /// Tells people of the controller's own disk.
+    fn notify(&mut self, text: String) {
+        tracing::warn!("{text}");
+        self.notice = Some(Notice { at_ms: self.now(), text });
+        self.is_view_old = true;
     }
 
     async fn perform(&mut self, effect: Effect) -> Option<Outcome> {
@@ -324,7 +432,13 @@ impl Driver {
 
     /// The run as it is now; its clock goes on although nothing happens.
     fn view(&self) -> RunView {
-        RunView { elapsed_ms: self.now(), ..self.run.view() }
+        let mut view = RunView { elapsed_ms: self.now(), ..self.run.view() };
+        if let Some(own) = &self.notice
+            && view.notice.as_ref().is_none_or(|other| other.at_ms <= own.at_ms)
+        {
+            view.notice = Some(own.clone());
+        }
+        view
     }
 
     fn publish(&mut self, at_once: bool) {
@@ -335,7 +449,8 @@ impl Driver {
         if view.phase != self.views.borrow().phase {
             tracing::info!("{:?} after {} ms: {:?}", view.phase, view.elapsed_ms, view.counts);
         }
-        if at_once || self.view_written.is_none_or(|at| at.elapsed() >= VIEW_FILE_EVERY) {
+        let is_due = self.view_written.is_none_or(|at| at.elapsed() >= VIEW_FILE_EVERY);
+        if at_once || is_due && !self.shared.space.is_lacking() {
             self.view_written = Some(Instant::now());
             let path = self.shared.run_dir.view();
             let json = serde_json::to_vec(&*view).expect("a view is plain data");
@@ -350,16 +465,20 @@ impl Driver {
 
     /// Links close, the last view is written, front ends get it.
     async fn farewell(&mut self) {
+        self.close_links().await;
+        self.is_view_old = true;
+        self.publish(true);
+        // Front ends read the last view; those that do not are not waited for.
+        let _ = tokio::time::timeout(CLOSING_LIMIT, self.views.closed()).await;
+    }
+
+    async fn close_links(&mut self) {
         self.orders.clear();
         self.oneself.abort();
         let closing = async { while self.hosts.join_next().await.is_some() {} };
         if tokio::time::timeout(CLOSING_LIMIT, closing).await.is_err() {
             tracing::warn!("some links did not close in time");
         }
-        self.is_view_old = true;
-        self.publish(true);
-        // Front ends read the last view; those that do not are not waited for.
-        let _ = tokio::time::timeout(CLOSING_LIMIT, self.views.closed()).await;
     }
 }
 

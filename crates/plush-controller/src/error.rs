@@ -2,6 +2,7 @@
 //! Not problems of a description: those are [`plush_core::plan::PlanProblem`].
 
 use crate::holder::Holder;
+use crate::space;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,12 @@ pub enum ControllerError {
         path: PathBuf,
         /// What SQLite found.
         what: String,
+    },
+    /// The run's directory was removed, or moved away, under its controller.
+    #[error("{} was removed while the run went on", path.display())]
+    Removed {
+        /// What is not there any more.
+        path: PathBuf,
     },
     /// The journal's thread has ended.
     #[error("the journal's thread has ended")]
@@ -93,6 +100,14 @@ pub enum ControllerError {
         /// Which build.
         build: String,
     },
+    /// A build of other rules wrote records, and no state after them.
+    #[error("the journal {} goes on after the last state that plush {build} wrote, by rules that are not those of this one ({})", path.display(), env!("CARGO_PKG_VERSION"))]
+    OtherRules {
+        /// The journal.
+        path: PathBuf,
+        /// Which build.
+        build: String,
+    },
     /// A build of other rules wrote the state in the journal, in a form that this one does not read.
     #[error("the journal {} has a state that was written by plush {build}, whose form this one ({}) does not understand", path.display(), env!("CARGO_PKG_VERSION"))]
     StateUnknown {
@@ -114,5 +129,17 @@ pub enum ControllerError {
 impl ControllerError {
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         ControllerError::Io { operation, path: path.to_owned(), source }
+    }
+
+    /// There was no room on the disk: the same may succeed later.
+    pub(crate) fn is_no_space(&self) -> bool {
+        if let ControllerError::Io { source, .. } = self {
+            return space::is_full(source);
+        }
+        let ControllerError::Journal { source, .. } = self else { return false };
+        let rusqlite::Error::SqliteFailure(failure, _) = source else { return false };
+        // The index of the log beside the file cannot become longer: SQLite does not say why.
+        let is_index = failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+        failure.code == rusqlite::ErrorCode::DiskFull || is_index
     }
 }

@@ -377,11 +377,14 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, Control
     Ok(run_dir)
 }
 
-/// Serves a run until it is over. Everything that went wrong on hosts is in the outcome and the view.
+/// Serves a run until it is over, or, without an outcome, until it is parked. Everything that went wrong on hosts is in the outcome and the view.
 ///
 /// # Errors
 /// The controller's own: disk, journal, another controller on the same run.
-pub fn control(run_dir: &RunDir, options: ControlOptions) -> Result<Outcome, ControllerError> {
+pub fn control(
+    run_dir: &RunDir,
+    options: ControlOptions,
+) -> Result<Option<Outcome>, ControllerError> {
     let hold = Hold::take(run_dir, options.takeover)?;
     let planned = read_plan(run_dir)?;
     let local_hosts = planned.local_hosts.unwrap_or_else(|| run_dir.local_hosts());
@@ -455,6 +458,14 @@ fn summary(run_dir: &RunDir) -> Option<RunSummary> {
 pub fn is_served(run_dir: &RunDir) -> bool {
     std::fs::File::open(run_dir.lock())
         .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+/// Returns when no controller serves the run from this directory, on this machine.
+///
+/// # Errors
+/// The lock cannot be waited for.
+pub fn wait_for_end(run_dir: &RunDir) -> std::io::Result<()> {
+    std::fs::File::open(run_dir.lock())?.lock_shared()
 }
 
 /// `PROJECT-` and six characters that no other run has.

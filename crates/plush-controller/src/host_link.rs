@@ -10,6 +10,7 @@ use crate::output::{HostOutput, Stored, Sync};
 use crate::packages::Shelf;
 use crate::run_clock::RunClock;
 use crate::run_dir::RunDir;
+use crate::space::Space;
 use crate::transport::{AgentShelf, Pacer, Route, Ssh};
 use crate::wire::Wire;
 use plush_core::Millis;
@@ -46,6 +47,7 @@ pub struct Shared {
     pub packages: Shelf,
     pub lines: broadcast::Sender<Batch>,
     pub words: mpsc::Sender<Word>,
+    pub space: Space,
     /// By what the controller's own lateness multiplies what is tolerated of others.
     pub factor: watch::Receiver<u64>,
     /// Where the clocks of all pulses begin.
@@ -91,6 +93,8 @@ pub struct HostLink {
     offset: OffsetFilter,
     /// Pings that are still to follow at once.
     quick_pings: u32,
+    /// Output was dropped since there was no room for it: its agent sends it again over another link.
+    has_dropped: bool,
 }
 
 /// Why a link ended.
@@ -118,6 +122,7 @@ impl HostLink {
             processes: known.into_iter().map(|t| (t.key, t.process)).collect(),
             offset: OffsetFilter::default(),
             quick_pings: 0,
+            has_dropped: false,
             name,
             route,
             stop_after_ms,
@@ -211,10 +216,12 @@ impl HostLink {
     }
 
     async fn serve(&mut self, wire: &mut Wire, orders: &mut mpsc::Receiver<Order>) -> End {
-        if let Err(error) = self.reopen_streams(wire) {
-            return End::Broken(error);
+        let shared = Arc::clone(&self.shared);
+        self.has_dropped = false;
+        if let Err(end) = self.reopen_streams(wire) {
+            return end;
         }
-        let mut factor = self.shared.factor.clone();
+        let mut factor = shared.factor.clone();
         (self.offset, self.quick_pings) = (OffsetFilter::default(), QUICK_PINGS);
         if self.shared.measures_clocks {
             wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
@@ -255,6 +262,9 @@ impl HostLink {
                 }
                 () = tokio::time::sleep_until(look) => Ok(()),
                 _ = factor.changed() => Ok(()),
+                () = shared.space.room(), if self.has_dropped => {
+                    Err(End::Lost("output for which there was no room is to be sent again".into()))
+                }
                 _ = sync.tick() => {
                     self.begin_syncs(true);
                     Ok(())
@@ -309,8 +319,8 @@ impl HostLink {
             Order::Acknowledge { number } => wire.send(&ToAgent::Ack(number)),
             Order::Collect { globs } => {
                 let directory = self.shared.run_dir.results(&self.name);
-                let (host, words) = (self.id, self.shared.words.clone());
-                *collecting = Some(collect::start(host, directory, globs, words));
+                let (host, shared) = (self.id, Arc::clone(&self.shared));
+                *collecting = Some(collect::start(host, directory, globs, shared));
             }
             // The host may have spoken since this was decided: then it has been told, and nothing need be done.
             Order::Connect { session, received } if self.pulse.is_suspect() => {
@@ -334,20 +344,42 @@ impl HostLink {
         };
         wire.send(&ToAgent::Command(number, command));
         if let Some((key, process)) = started {
-            self.output.expect(key, &process).map_err(End::Broken)?;
-            self.processes.insert(key, process);
+            self.expect_output(wire, key, process)?;
+        }
+        Ok(())
+    }
+
+    /// The agent sends output of a task once it is told what is here of it.
+    fn expect_output(&mut self, wire: &mut Wire, key: TaskKey, process: String) -> Result<(), End> {
+        let opened = self.output.expect(key, &process);
+        self.processes.insert(key, process);
+        if self.if_room(opened)?.is_some() {
             self.acknowledge_output(wire, key, StreamName::Out);
             self.acknowledge_output(wire, key, StreamName::Err);
         }
         Ok(())
     }
 
+    /// What could not be written for want of room is not acknowledged, so that the agent keeps it.
+    fn if_room<T>(&mut self, written: Result<T, ControllerError>) -> Result<Option<T>, End> {
+        match written {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if error.is_no_space() => {
+                self.has_dropped = true;
+                self.shared.space.lacks();
+                Ok(None)
+            }
+            Err(error) => Err(End::Broken(error)),
+        }
+    }
+
     /// Streams that are not complete are opened anew on every link.
-    fn reopen_streams(&mut self, wire: &mut Wire) -> Result<(), ControllerError> {
-        for (key, process) in &self.processes {
-            self.output.expect(*key, process)?;
-            if let Some((out_bytes, err_bytes)) = self.totals.get(key) {
-                self.output.ended(*key, *out_bytes, *err_bytes);
+    fn reopen_streams(&mut self, wire: &mut Wire) -> Result<(), End> {
+        for (key, process) in self.processes.clone() {
+            let opened = self.output.expect(key, &process);
+            self.if_room(opened)?;
+            if let Some((out_bytes, err_bytes)) = self.totals.get(&key) {
+                self.output.ended(key, *out_bytes, *err_bytes);
             }
         }
         self.output.open_streams().into_iter().for_each(|ack| wire.send(&ToAgent::OutputAck(ack)));
@@ -371,10 +403,17 @@ impl HostLink {
                 self.say(Event::Taken { host: self.id, session, number }).await;
             }
             ToController::OutputPart(part) => self.store(wire, &part)?,
-            ToController::OutputGap(gap) => match self.output.gap(&gap).map_err(End::Broken)? {
-                Some(()) => self.acknowledge_output(wire, gap.key, gap.stream),
-                None => return Err(End::Lost("the agent declared an impossible gap".into())),
-            },
+            ToController::OutputGap(gap) => {
+                let noted = self.output.gap(&gap);
+                match self.if_room(noted)? {
+                    Some(Some(())) => self.acknowledge_output(wire, gap.key, gap.stream),
+                    // It begins behind what was dropped.
+                    Some(None) | None if self.has_dropped => {}
+                    Some(None) | None => {
+                        return Err(End::Lost("the agent declared an impossible gap".into()));
+                    }
+                }
+            }
             ToController::BlobWant(want) => {
                 wire.send(&ToAgent::BlobPart(self.shared.packages.read(&want)));
             }
@@ -409,10 +448,15 @@ impl HostLink {
     }
 
     fn store(&mut self, wire: &mut Wire, part: &OutputPart) -> Result<(), End> {
-        match self.output.store(part).map_err(End::Broken)? {
-            None => return Err(End::Lost("the agent sent output out of order".into())),
-            Some(Stored::Nothing) => {}
-            Some(Stored::From(index)) => {
+        let stored = self.output.store(part);
+        match self.if_room(stored)? {
+            // It comes behind what was dropped, or is that.
+            Some(None) | None if self.has_dropped => return Ok(()),
+            Some(None) | None => {
+                return Err(End::Lost("the agent sent output out of order".into()));
+            }
+            Some(Some(Stored::Nothing)) => {}
+            Some(Some(Stored::From(index))) => {
                 let process = self.processes.get(&part.key).map_or("", String::as_str);
                 self.lines.take(part.key, part.stream, process, &part.bytes[index..]);
             }
@@ -444,10 +488,7 @@ impl HostLink {
                 Some(_) | None => None,
             };
             if let Some(process) = process {
-                self.output.expect(record.key, &process).map_err(End::Broken)?;
-                self.processes.insert(record.key, process);
-                self.acknowledge_output(wire, record.key, StreamName::Out);
-                self.acknowledge_output(wire, record.key, StreamName::Err);
+                self.expect_output(wire, record.key, process)?;
             }
             if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {
                 self.output.ended(record.key, out_bytes, err_bytes);

@@ -21,6 +21,7 @@ mod packages;
 mod provider;
 mod run_clock;
 mod run_dir;
+mod space;
 pub mod transport;
 mod wire;
 
@@ -28,7 +29,7 @@ pub use driver::ENDS;
 pub use error::ControllerError;
 pub use front::{
     ControlOptions, PlanView, Planned, PlannedHostView, RunOptions, RunSummary, control, create,
-    digest_of, is_served, plan, runs,
+    digest_of, is_served, plan, runs, wait_for_end,
 };
 pub use history::HistoryReader;
 pub use holder::{Holder, Takeover, rival};

@@ -10,6 +10,7 @@ use plush_core::run::Event;
 use plush_protocol::{OperatorReply, OperatorRequest, RunView};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -17,6 +18,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Records that a watcher of events may be behind before it is told to read the journal itself.
 pub const RECORDS: usize = 4096;
+/// A driver that does not answer within this time waits for its disk.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// The longest request.
 const REQUEST_BYTES: u64 = 64 << 10;
 
@@ -74,6 +77,7 @@ impl Office {
                 Ok(OperatorRequest::Signal { signal }) => {
                     self.ask(Event::SignalAsked { signal }).await
                 }
+                Ok(OperatorRequest::Park) => self.park().await,
                 Ok(OperatorRequest::Watch { output, events }) => {
                     // A watcher that goes away is no error.
                     let _ = self.watch(requests, writer, output, events).await;
@@ -86,21 +90,33 @@ impl Office {
         }
     }
 
-    /// The run as it is now, or, once nobody drives it any more, as it was at its end.
+    /// The run as it is now, or, when its driver does not get to it or is gone, as it was shown last.
     async fn look(&self) -> OperatorReply {
         let (look, seen) = oneshot::channel();
-        let asked = self.words.send(Word::Look(look)).await;
-        let view = match (asked, seen.await) {
-            (Ok(()), Ok(view)) => view,
-            (Err(_), _) | (_, Err(_)) => Box::new(RunView::clone(&self.views.borrow())),
+        let asking = async {
+            self.words.send(Word::Look(look)).await.ok()?;
+            seen.await.ok()
         };
-        OperatorReply::View(view)
+        let view = tokio::time::timeout(LOOK_LIMIT, asking).await.ok().flatten();
+        let published = || Box::new(RunView::clone(&self.views.borrow()));
+        OperatorReply::View(view.unwrap_or_else(published))
     }
 
     async fn ask(&self, event: Event) -> OperatorReply {
         match self.words.send(Word::Event(event)).await {
             Ok(()) => OperatorReply::Taken,
             Err(_) => OperatorReply::Refused { why: "the run is over".into() },
+        }
+    }
+
+    async fn park(&self) -> OperatorReply {
+        let (park, parked) = oneshot::channel();
+        let asked = self.words.send(Word::Park(park)).await;
+        match (asked, parked.await) {
+            (Ok(()), Ok(())) => OperatorReply::Taken,
+            (Err(_), _) | (_, Err(_)) => {
+                OperatorReply::Refused { why: "the state could not be written".into() }
+            }
         }
     }
 
@@ -229,7 +245,8 @@ async fn take_requests(mut requests: BufReader<OwnedReadHalf>, words: mpsc::Send
         let event = match serde_json::from_str::<OperatorRequest>(&line) {
             Ok(OperatorRequest::Stop { why }) => Event::StopAsked { why },
             Ok(OperatorRequest::Signal { signal }) => Event::SignalAsked { signal },
-            Ok(OperatorRequest::Status | OperatorRequest::Watch { .. }) | Err(_) => continue,
+            Ok(OperatorRequest::Status | OperatorRequest::Watch { .. } | OperatorRequest::Park)
+            | Err(_) => continue,
         };
         if words.send(Word::Event(event)).await.is_err() {
             return;

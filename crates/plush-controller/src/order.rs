@@ -33,6 +33,8 @@ pub enum Word {
     Event(Event),
     /// A front end wants to see the run as it is now, with all that was said before.
     Look(oneshot::Sender<Box<RunView>>),
+    /// A front end wants the controller to write the state down and to end; it is told when that is written.
+    Park(oneshot::Sender<()>),
     /// The controller itself cannot go on.
     Broken(ControllerError),
 }

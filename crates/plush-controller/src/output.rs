@@ -269,7 +269,12 @@ fn extension(path: &Path) -> String {
 fn note_gap(path: &Path, from: u64, to: u64) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.append(true).create(true).mode(0o600).open(path)?;
-    writeln!(file, "{{\"from\":{from},\"to\":{to}}}")
+    let before = file.metadata()?.len();
+    writeln!(file, "{{\"from\":{from},\"to\":{to}}}").or_else(|error| {
+        // Half a note would spoil the next one.
+        file.set_len(before)?;
+        Err(error)
+    })
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ pub enum OperatorRequest {
         /// For the record: who or what asked.
         why: String,
     },
+    /// Write the state down and end the controller, and nothing else: `Taken` is said when it is written. Tasks go on for
+    /// as long as their leases last, and whoever resumes the run goes on from there.
+    Park,
     /// Send a signal to every running task.
     Signal {
         /// Signal number.

@@ -8,6 +8,7 @@ pub mod barriers;
 pub mod checkers;
 pub mod faults;
 mod random;
+mod recording;
 pub mod rehearsal;
 mod scenario;
 mod shrink;
@@ -16,6 +17,7 @@ mod world;
 
 pub use checkers::Breach;
 pub use faults::{FaultKind, FaultSet, Sabotage};
+pub use recording::Recording;
 pub use scenario::Scene;
 pub use shrink::shrink;
 pub use survey::{hunt, survey};

@@ -3,7 +3,7 @@
 
 use crate::commands::{
     attach, barriers, check, completions, config, controller, convert, doctor, hosts, logs, man,
-    plan, rehearse, report, resume, run, runs, status, stop, trust,
+    park, plan, rehearse, report, resume, run, runs, status, stop, trust,
 };
 use crate::settings::Key;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -92,6 +92,8 @@ pub enum Command {
     Attach(attach::Arguments),
     /// Go on with a run whose controller is gone
     Resume(resume::Arguments),
+    /// End a run's controller and nothing else: its state is written down, tasks go on
+    Park(park::Arguments),
     /// Stop a run in order: end processes, collect, clean up
     Stop(stop::Arguments),
     /// List the runs
@@ -143,6 +145,7 @@ impl Cli {
             | Command::Check(_)
             | Command::Convert(_)
             | Command::Status(_)
+            | Command::Park(_)
             | Command::Stop(_)
             | Command::Runs(_)
             | Command::Logs(_)

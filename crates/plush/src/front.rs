@@ -149,15 +149,26 @@ fn next_step(error: &ControllerError) -> Option<&'static str> {
             "put a whole copy of the run directory in its place, or let the run go: \
              what runs on its hosts ends when its lease is out",
         ),
+        ControllerError::OtherRules { .. } => {
+            Some("resume it with that plush, have it `plush park RUN`, and resume it with this one")
+        }
         ControllerError::LocalElsewhere { .. } => Some("resume it on that machine"),
         ControllerError::Journal { .. } | ControllerError::Io { .. } => Some(
             "tasks go on, and their output waits with them: make room or mend the disk, then `plush resume RUN`",
+        ),
+        ControllerError::Removed { .. } => Some(
+            "what runs on its hosts ends when its lease is out; if the directory was only moved: `plush resume DIRECTORY`",
         ),
         ControllerError::JournalGone
         | ControllerError::Format { .. }
         | ControllerError::Busy { .. }
         | ControllerError::PackageChanged { .. } => None,
     }
+}
+
+/// Returns when no controller serves the run from this directory any more.
+pub fn wait_for_end(run: &Run) -> std::io::Result<()> {
+    plush_controller::wait_for_end(&RunDir::at(&run.directory))
 }
 
 /// The runs of a directory, oldest first.
@@ -244,6 +255,7 @@ fn code_of(error: &ControllerError) -> ExitCode {
         | ControllerError::Journal { .. }
         | ControllerError::JournalDamaged { .. }
         | ControllerError::JournalBroken { .. }
+        | ControllerError::Removed { .. }
         | ControllerError::JournalGone => ExitCode::Storage,
         ControllerError::Format { .. }
         | ControllerError::Busy { .. }
@@ -252,6 +264,7 @@ fn code_of(error: &ControllerError) -> ExitCode {
         | ControllerError::Fenced { .. }
         | ControllerError::JournalNewer { .. }
         | ControllerError::StateUnknown { .. }
+        | ControllerError::OtherRules { .. }
         | ControllerError::PackageChanged { .. } => ExitCode::Internal,
     }
 }

@@ -442,24 +442,84 @@ fn check_resumed_after_storage_trouble(victim: &Victim, watching: Child, mend: i
 }
 
 #[test]
-fn f52_a_full_disk_stops_the_controller_and_costs_nothing_once_there_is_room() {
+fn f52_on_a_full_disk_nothing_is_decided_until_there_is_room_and_nothing_is_lost() {
     if !is_root() {
         return;
     }
-    let victim = Victim::new(250);
+    let victim = Victim::new(100);
     let runs = victim.bench.home.path().join(".local/state/plush/runs");
-    let disk = Disk::mount(runs.clone(), "size=6m");
+    let disk = Disk::mount(runs.clone(), "size=8m");
     let watching = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
-    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    let starts = victim.bench.home.path().join("starts");
+    victim.wait("a run", || starts.exists());
     victim.wait_for_output(&victim.run_dir(), "first");
     // Beside the run, where only this test can remove it: to the last byte.
     let filler = disk.0.join(victim.run_dir().file_name().unwrap()).join("filler");
     let mut file = std::fs::File::create(&filler).unwrap();
     while std::io::Write::write_all(&mut file, &[7; 4096]).is_ok() {}
     drop(file);
-    check_resumed_after_storage_trouble(&victim, watching, || {
-        std::fs::remove_file(&filler).unwrap()
-    });
+    let status = || Victim::end(victim.start(&["status", "last"]));
+    victim.wait("a word about the disk", || status().out.contains("waiting for space on the disk"));
+    let controllers = victim.processes("controller");
+    // Tasks come to their end without it, and what follows them is a decision.
+    let work = victim.bench.home.path().join("work.sh");
+    victim
+        .wait("the end of the first tasks", || victim.processes(work.to_str().unwrap()).is_empty());
+    std::thread::sleep(Duration::from_secs(3));
+    let begun = std::fs::read_to_string(&starts).unwrap();
+    assert!(!begun.contains("second"), "{begun}");
+    assert_eq!(victim.processes("controller"), controllers, "it waits");
+    std::fs::remove_file(&filler).unwrap();
+    let said = Victim::end(watching);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check().unwrap();
+    let log = std::fs::read_to_string(victim.run_dir().join("controller.log")).unwrap();
+    assert!(log.contains("there is room again after"), "{log}");
+}
+
+#[test]
+fn a_parked_run_goes_on_where_it_was() {
+    let victim = Victim::new(150);
+    let first = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    victim.wait_for_output(&victim.run_dir(), "first");
+    let parked = Victim::end(victim.start(&["park", "last"]));
+    assert_eq!(parked.code, Some(0), "{}", parked.err);
+    assert!(parked.err.contains("is parked"), "{}", parked.err);
+    victim.wait("the end of the controller", || victim.processes("controller").is_empty());
+    let watched = Victim::end(first);
+    assert!(watched.err.contains("it was parked, and tasks go on"), "{}", watched.err);
+    let work = victim.bench.home.path().join("work.sh");
+    assert!(!victim.processes(work.to_str().unwrap()).is_empty(), "tasks go on");
+    let said = Victim::end(victim.resume(&victim.run_dir(), &[]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check().unwrap();
+}
+
+/// Whoever removes a run's directory has no run any more; whoever moves it resumes it where it is.
+#[test]
+fn a_controller_whose_directory_is_moved_away_ends_and_the_run_is_resumed_there() {
+    let victim = Victim::new(250);
+    let mut first = victim.start(&["run", "app.yaml", "-y", "-q", "--json"]);
+    victim.wait("a run", || victim.bench.home.path().join("starts").exists());
+    let original = victim.run_dir();
+    victim.wait_for_output(&original, "first");
+    assert!(victim.kill_controller(&mut first));
+    Victim::end(first);
+    let controller = victim.start(&["controller", original.to_str().unwrap()]);
+    let stored = || original.join("output/n2/first.1.out").metadata().map_or(0, |m| m.len());
+    let before = stored();
+    victim.wait("output at the next controller", || stored() > before);
+    let elsewhere = victim.bench.home.path().join(original.file_name().unwrap());
+    std::fs::rename(&original, &elsewhere).unwrap();
+    let moved = Instant::now();
+    let said = Victim::end(controller);
+    eprintln!("it ended {:?} after the directory was moved", moved.elapsed());
+    assert_eq!(said.code, Some(74), "{}", said.err);
+    assert!(said.err.contains("was removed while the run went on"), "{}", said.err);
+    let said = Victim::end(victim.resume(&elsewhere, &[]));
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    victim.check_in(&elsewhere).unwrap();
 }
 
 #[test]

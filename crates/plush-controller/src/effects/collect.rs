@@ -4,6 +4,7 @@
 //! Names come from the host and are hostile until shown otherwise (threat T02): each component becomes one harmless
 //! file name, links are never made, directories are walked by descriptor, and counts and sizes are bounded.
 
+use crate::host_link::Shared;
 use crate::order::Word;
 use crate::run_dir::{create_private, file_name};
 use plush_core::plan::HostId;
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -37,18 +39,19 @@ pub struct CollectTraffic {
     pub answers: mpsc::Sender<ToController>,
 }
 
-/// Starts a collection; its outcome goes to `words`.
+/// Starts a collection; its outcome is told to the driver.
 pub fn start(
     host: HostId,
     directory: PathBuf,
     globs: Vec<(String, Vec<String>)>,
-    words: mpsc::Sender<Word>,
+    shared: Arc<Shared>,
 ) -> CollectTraffic {
     let (asking, questions) = mpsc::channel(PIECES_IN_FLIGHT as usize);
     let (answers, listening) = mpsc::channel(PIECES_IN_FLIGHT as usize);
     tokio::spawn(async move {
-        let mut collection =
-            Collection { directory, asking, listening, account: Account::default() };
+        let words = shared.words.clone();
+        let account = Account::default();
+        let mut collection = Collection { directory, shared, asking, listening, account };
         let event = match collection.run(globs).await {
             Ok(()) => collection.account.event(host),
             Err(cause) => Event::CollectFailed { host, cause: Tainted::new(cause) },
@@ -61,6 +64,7 @@ pub fn start(
 
 struct Collection {
     directory: PathBuf,
+    shared: Arc<Shared>,
     asking: mpsc::Sender<ToAgent>,
     listening: mpsc::Receiver<ToController>,
     account: Account,
@@ -135,7 +139,8 @@ impl Collection {
             self.account.skip(&file.path, "its path is not one of a file below the directory");
             return Ok(());
         };
-        let opened = create_file(&self.directory, &names, file.mode);
+        let space = &self.shared.space;
+        let opened = space.writing(|| create_file(&self.directory, &names, file.mode)).await;
         let local = opened
             .map_err(|e| format!("cannot create a file in {}: {e}", self.directory.display()))?;
         let mut asked = 0;
@@ -156,7 +161,8 @@ impl Collection {
                 self.account.skip(&file.path, &why);
                 break;
             }
-            let written = local.write_all_at(&part.bytes, stored);
+            let written =
+                self.shared.space.writing(|| local.write_all_at(&part.bytes, stored)).await;
             written.map_err(|e| format!("cannot write in {}: {e}", self.directory.display()))?;
             stored += part.bytes.len() as u64;
             let is_short = stored < file.bytes && !part.bytes.len().is_multiple_of(PART_BYTES);

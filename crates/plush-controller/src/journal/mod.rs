@@ -21,7 +21,7 @@ use plush_core::run::{Event, Run};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use std::path::Path;
 use tokio::sync::{mpsc, oneshot};
-use writer::{Batch, Job};
+use writer::{Batch, Job, JournalFile};
 
 /// Work that waits for the writer: the driver waits for each batch, and sends no snapshot while one waits.
 const QUEUE: usize = 1;
@@ -52,6 +52,7 @@ pub struct Record {
 /// The writing end.
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
+    file: JournalFile,
     next: u64,
     growth: Growth,
 }
@@ -83,17 +84,38 @@ impl Journal {
         Ok(first)
     }
 
+    /// Whether the file that is written is still the run's.
+    ///
+    /// # Errors
+    /// It was removed or put elsewhere.
+    pub fn check_there(&self) -> Result<(), ControllerError> {
+        self.file.check_there()
+    }
+
     /// Has a snapshot of the state after the last record written, and older ones and their records dropped, if it is time
     /// for that. The next batch waits until it is written; that it could not be is no harm.
     pub fn keep_bounded(&mut self, now: Millis, run: &Run) {
         if !self.growth.is_due(now) {
             return;
         }
-        let job = Job::Snapshot { state: Box::new(run.clone()) };
+        let job = Job::Snapshot { state: Box::new(run.clone()), done: None };
         // The one before may still be waiting: this one is as good in a while.
         if self.jobs.try_send(job).is_ok() {
             self.growth.snapshot_taken(now);
         }
+    }
+
+    /// Writes a snapshot of the state after the last record, so that whoever comes next need absorb nothing: another
+    /// build, whose rules may be others, goes on from no other state.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub async fn park(&mut self, run: &Run) -> Result<(), ControllerError> {
+        let (done, written) = oneshot::channel();
+        let job = Job::Snapshot { state: Box::new(run.clone()), done: Some(done) };
+        self.jobs.send(job).await.map_err(|_| ControllerError::JournalGone)?;
+        self.growth.snapshot_taken(run.now());
+        written.await.map_err(|_| ControllerError::JournalGone)?
     }
 }
 

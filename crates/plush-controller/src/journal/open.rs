@@ -3,13 +3,13 @@
 
 use super::rows::{self, Position};
 use super::snapshot::{self, Snapshot};
-use super::writer::Writer;
+use super::writer::{JournalFile, Writer};
 use super::{FORMAT, Journal, QUEUE, absorb, check_format, connect, sql};
 use crate::error::ControllerError;
 use plush_core::Millis;
 use plush_core::compaction::{Bounds, Growth};
 use plush_core::plan::RunPlan;
-use plush_core::run::Run;
+use plush_core::run::{RULES, Run};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use tokio::sync::mpsc;
@@ -43,6 +43,8 @@ pub struct Resumed {
     pub records: u64,
     /// Its time.
     pub at_ms: Millis,
+    /// The build that wrote the state which it goes on from, if that was another one.
+    pub other_build: Option<String>,
 }
 
 impl Journal {
@@ -76,38 +78,56 @@ impl Journal {
             let begun = Snapshot::of(&Run::new(plan), Position::default());
             begun.write(&connection).map_err(failed)?;
         }
-        let (run, [newest, position]) = fold(&connection, path)?;
+        let Folded { run, newest, position } = fold(&connection, path)?;
+        if newest.rules != RULES {
+            // What comes now is recorded by our rules: they have to begin somewhere.
+            Snapshot::of(&run, position).write(&connection).map_err(failed)?;
+        }
         let (jobs, receiver) = mpsc::channel(QUEUE);
         let Position { number, at_ms, bytes, .. } = position;
-        let growth = Growth::new(bounds, bytes, at_ms, (newest.bytes, newest.at_ms));
-        let writer = Writer { connection, path: path.to_owned(), bounds, position };
+        let growth = Growth::new(bounds, bytes, at_ms, (newest.position().bytes, newest.at_ms));
+        let file = JournalFile::of(path)?;
+        let writer = Writer { connection, file: file.clone(), bounds, position };
         std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run(receiver))
             .map_err(|e| ControllerError::io("start the journal's thread", path, e))?;
-        let journal = Journal { jobs, next: number + 1, growth };
-        Ok((journal, Resumed { run, records: number, at_ms }))
+        let journal = Journal { jobs, file, next: number + 1, growth };
+        let other_build = Some(newest.build).filter(|build| build != env!("CARGO_PKG_VERSION"));
+        Ok((journal, Resumed { run, records: number, at_ms, other_build }))
     }
 }
 
-/// Checks everything there is and absorbs what came after the newest snapshot. Says where that is and where the journal
-/// ends.
-fn fold(connection: &Connection, path: &Path) -> Result<(Run, [Position; 2]), ControllerError> {
-    let mut snapshot = snapshot::oldest_after(connection, path, None)?
+/// What a journal comes to.
+struct Folded {
+    run: Run,
+    /// The snapshot from which the state was made.
+    newest: Snapshot,
+    /// The end of the journal.
+    position: Position,
+}
+
+/// Checks everything there is and absorbs what came after the newest snapshot, if the rules are those that recorded it.
+fn fold(connection: &Connection, path: &Path) -> Result<Folded, ControllerError> {
+    let mut newest = snapshot::oldest_after(connection, path, None)?
         .expect("there is a snapshot of the beginning at least");
-    let mut position = snapshot.position();
-    while let Some(next) = snapshot::oldest_after(connection, path, Some(snapshot.number))? {
+    let mut position = newest.position();
+    while let Some(next) = snapshot::oldest_after(connection, path, Some(newest.number))? {
         rows::check(connection, path, &mut position, next.number)?;
         if position != next.position() {
             return Err(snapshot::damaged(path, next.number));
         }
-        snapshot = next;
+        newest = next;
     }
-    let mut run = snapshot.run(path)?;
+    let mut run = newest.run(path)?;
     loop {
         let records = rows::page(connection, path, &mut position)?;
         if records.is_empty() {
-            return Ok((run, [snapshot.position(), position]));
+            return Ok(Folded { run, newest, position });
+        }
+        if newest.rules != RULES {
+            let (path, build) = (path.to_owned(), newest.build);
+            return Err(ControllerError::OtherRules { path, build });
         }
         absorb(&mut run, records);
     }

@@ -52,19 +52,18 @@ impl Reader {
         let failed = |e| sql("read the journal", &self.path, e);
         // One picture of the file: records may go while they are read.
         let picture = self.connection.unchecked_transaction().map_err(failed)?;
-        let (mut position, beginning) = match self.position {
-            Some(position)
-                if snapshot::oldest(&picture, &self.path)?.is_none_or(|n| n <= position.number) =>
-            {
+        let oldest = snapshot::oldest(&picture, &self.path)?;
+        let (mut position, beginning) = match (self.position, oldest) {
+            (Some(position), oldest) if oldest.is_none_or(|n| n <= position.number) => {
                 (position, None)
             }
-            Some(_) | None => match snapshot::oldest_after(&picture, &self.path, None)? {
-                None => (Position::default(), Some((None, 0))),
-                Some(oldest) => {
-                    let state = oldest.run(&self.path)?;
-                    (oldest.position(), Some((Some(state), oldest.at_ms)))
-                }
-            },
+            (_, None) => (Position::default(), Some((None, 0))),
+            (_, Some(_)) => {
+                let oldest = snapshot::oldest_after(&picture, &self.path, None)?;
+                let oldest = oldest.expect("it was there in this picture");
+                let state = oldest.run(&self.path)?;
+                (oldest.position(), Some((Some(state), oldest.at_ms)))
+            }
         };
         let records = rows::page(&picture, &self.path, &mut position)?;
         self.position = Some(position);

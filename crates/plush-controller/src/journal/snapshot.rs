@@ -7,7 +7,7 @@ use crate::error::ControllerError;
 use plush_core::Millis;
 use plush_core::compaction::Mark;
 use plush_core::run::{RULES, Run};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 use std::path::Path;
 
 /// A state that was written, and of which record it was the state.
@@ -125,13 +125,16 @@ pub(super) fn oldest_after(
     row.map(|row| Snapshot::read(row, connection, path)).transpose()
 }
 
-/// The number of the oldest snapshot.
+/// The number of the oldest snapshot; a journal of the first format has none, and no place for any.
 pub(super) fn oldest(connection: &Connection, path: &Path) -> Result<Option<u64>, ControllerError> {
-    let number = connection
-        .query_row("select min(number) from snapshot", [], |row| row.get::<_, Option<i64>>(0))
-        .optional()
-        .map_err(|e| sql("read the journal", path, e))?;
-    Ok(number.flatten().map(|n| n as u64))
+    let failed = |e| sql("read the journal", path, e);
+    let text = "select count(*) from sqlite_master where type = 'table' and name = 'snapshot'";
+    if connection.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(failed)? == 0 {
+        return Ok(None);
+    }
+    let text = "select min(number) from snapshot";
+    let number = connection.query_row(text, [], |row| row.get::<_, Option<i64>>(0));
+    Ok(number.map_err(failed)?.map(|n| n as u64))
 }
 
 /// All snapshots as compaction sees them, oldest first.

@@ -4,7 +4,7 @@ use super::snapshot::Snapshot;
 use super::*;
 use plush_core::compaction::Bounds;
 use plush_core::plan::{HostId, Keep, Offer, PlannedHost, Route, RunPlan, Settings, assign};
-use plush_core::run::LinkAccount;
+use plush_core::run::{LinkAccount, RULES};
 use plush_protocol::{AgentHello, Facts, PROTOCOL_VERSION, Report, Tainted};
 use rusqlite::params;
 use std::time::Instant;
@@ -152,10 +152,8 @@ async fn f54_no_changed_byte_of_the_file_changes_what_is_read() {
     for at in &places {
         let mut changed = bytes.clone();
         changed[*at] ^= 0x10;
-        let copy = dir.path().join("copy");
-        for ending in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(dir.path().join(format!("copy{ending}")));
-        }
+        // Another name each time: the writer of the one before may still be closing its file.
+        let copy = dir.path().join(format!("copy{at}"));
         std::fs::write(&copy, &changed).unwrap();
         let Ok((journal, resumed)) = open(&copy) else {
             noticed += 1;
@@ -361,4 +359,99 @@ fn a_snapshot_of_a_thousand_hosts_is_written_between_two_batches() {
         snapshot.state.len(),
         again.elapsed()
     );
+}
+
+/// A journal whose newest state was made by the rules of an older build, with so many batches after it.
+async fn of_older_rules(path: &Path, batches: u64) -> Run {
+    let opened = Journal::open(path, plan_of(3));
+    let (mut journal, Resumed { mut run, .. }) = opened.unwrap();
+    record(&mut journal, &mut run, 1, way(HostId(0))).await;
+    journal.park(&run).await.unwrap();
+    for n in 0..batches {
+        record(&mut journal, &mut run, 2 + n, way(HostId(1))).await;
+    }
+    drop(journal);
+    let connection = Connection::open(path).unwrap();
+    let first = snapshot::oldest_after(&connection, path, None).unwrap().unwrap();
+    let mut parked =
+        snapshot::oldest_after(&connection, path, Some(first.number)).unwrap().unwrap();
+    (parked.rules, parked.build) = (RULES - 1, "0.0.9".into());
+    parked.write(&connection).unwrap();
+    run
+}
+
+#[tokio::test]
+async fn a_build_of_other_rules_goes_on_from_a_state_with_nothing_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    let mut run = of_older_rules(&path, 0).await;
+    let (mut journal, resumed) = open(&path).unwrap();
+    assert!(resumed.run == run);
+    assert_eq!(resumed.other_build.as_deref(), Some("0.0.9"));
+    record(&mut journal, &mut run, 9, way(HostId(2))).await;
+    drop(journal);
+    let (_, resumed) = open(&path).unwrap();
+    assert!(resumed.run == run, "what came after is absorbed by the rules that recorded it");
+    assert_eq!(resumed.other_build, None);
+}
+
+#[tokio::test]
+async fn a_build_of_other_rules_absorbs_no_records_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    of_older_rules(&path, 1).await;
+    let error = open(&path).err().unwrap();
+    let is_named = |build: &str| build == "0.0.9";
+    assert!(
+        matches!(&error, ControllerError::OtherRules { build, .. } if is_named(build)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn f59_a_state_of_newer_rules_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    drop(open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    let mut mine = snapshot::oldest_after(&connection, &path, None).unwrap().unwrap();
+    mine.rules = RULES + 1;
+    mine.write(&connection).unwrap();
+    drop(connection);
+    let error = open(&path).err().unwrap();
+    assert!(matches!(error, ControllerError::JournalNewer { .. }), "{error}");
+}
+
+/// A journal of the time before there were snapshots.
+#[tokio::test]
+async fn a_journal_of_the_first_format_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    let (mut journal, Resumed { mut run, .. }) = open(&path).unwrap();
+    record(&mut journal, &mut run, 1, way(HostId(0))).await;
+    drop(journal);
+    let connection = Connection::open(&path).unwrap();
+    let older = "drop table snapshot; update about set value = '1' where name = 'format'";
+    connection.execute_batch(older).unwrap();
+    drop(connection);
+    assert_eq!(read(&path).unwrap().len(), 4, "it can be read as it is");
+    let (_, resumed) = open(&path).unwrap();
+    assert!(resumed.run == run);
+    assert_eq!(resumed.records, 4);
+}
+
+#[tokio::test]
+async fn nothing_is_appended_to_a_file_that_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    let (mut journal, _) = open(&path).unwrap();
+    journal.append(1, &[asked("a")]).await.unwrap();
+    journal.check_there().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    for error in [
+        journal.append(2, &[asked("b")]).await.err().unwrap(),
+        journal.check_there().err().unwrap(),
+    ] {
+        assert!(matches!(error, ControllerError::Removed { .. }), "{error}");
+    }
 }

@@ -35,6 +35,8 @@ pub fn controller(arguments: &Arguments, invocation: &Invocation) -> Result<Exit
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(false)
+        // The log is on the run's disk: that it is full is told elsewhere, and must not end the controller.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
     let beginning = if arguments.when_watched { Beginning::WhenWatched } else { Beginning::AtOnce };

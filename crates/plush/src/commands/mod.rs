@@ -14,6 +14,7 @@ pub mod external;
 pub mod hosts;
 pub mod logs;
 pub mod man;
+pub mod park;
 pub mod plan;
 pub mod rehearse;
 pub mod report;
@@ -41,6 +42,7 @@ pub fn dispatch(command: Command, invocation: &Invocation) -> Result<ExitCode, T
         Command::Status(arguments) => in_runtime(status::status(arguments, invocation)),
         Command::Attach(arguments) => in_runtime(attach::attach(arguments, invocation)),
         Command::Resume(arguments) => in_runtime(resume::resume(arguments, invocation)),
+        Command::Park(arguments) => in_runtime(park::park(arguments, invocation)),
         Command::Stop(arguments) => in_runtime(stop::stop(arguments, invocation)),
         Command::Runs(arguments) => runs::runs(&arguments, invocation),
         Command::Trust(arguments) => trust::trust(&arguments, invocation),

@@ -67,8 +67,12 @@ fn headline(view: &RunView, paint: Paint) -> String {
         .as_ref()
         .map(|why| format!("\n  stopped: {}", text::shown(why)))
         .unwrap_or_default();
+    let notice = view.notice.as_ref().filter(|_| view.outcome.is_none());
+    let notice = notice
+        .map(|notice| format!("\n  {}", paint.odd(text::shown(&notice.text))))
+        .unwrap_or_default();
     format!(
-        "run {} of {}: {ended} ({}; {}){why}\n",
+        "run {} of {}: {ended} ({}; {}){why}{notice}\n",
         paint.bold(text::shown(&view.run)),
         text::shown(&view.project),
         duration::show_ms(view.elapsed_ms),
