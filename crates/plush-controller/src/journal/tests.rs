@@ -7,6 +7,7 @@ use plush_core::plan::{HostId, Keep, Offer, PlannedHost, Route, RunPlan, Setting
 use plush_core::run::{LinkAccount, RULES};
 use plush_protocol::{AgentHello, Facts, PROTOCOL_VERSION, Report, Tainted};
 use rusqlite::params;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 const APP: &str = "
@@ -145,10 +146,10 @@ async fn f54_no_changed_byte_of_the_file_changes_what_is_read() {
     let path = dir.path().join("j");
     let records = written(&path).await;
     assert!(records[0].number > 1, "the beginning was dropped");
-    let run = open(&path).unwrap().1.run;
     let bytes = std::fs::read(&path).unwrap();
+    let run = open(&path).unwrap().1.run;
     let mut noticed = 0;
-    let places: Vec<usize> = (0..bytes.len()).step_by(37).chain(0..300).collect();
+    let places: BTreeSet<usize> = (0..bytes.len()).step_by(37).chain(0..300).collect();
     for at in &places {
         let mut changed = bytes.clone();
         changed[*at] ^= 0x10;
@@ -179,7 +180,7 @@ async fn f54_a_torn_tail_leaves_whole_batches() {
     // Copied while the writer lives: nothing has been put in order.
     let wal = std::fs::read(dir.path().join("j-wal")).unwrap();
     let base = std::fs::read(&path).unwrap();
-    let mut lengths = std::collections::BTreeSet::new();
+    let mut lengths = BTreeSet::new();
     for length in (0..=wal.len()).rev().step_by(211) {
         let here = tempfile::tempdir().unwrap();
         std::fs::write(here.path().join("j"), &base).unwrap();
