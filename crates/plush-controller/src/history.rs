@@ -150,7 +150,8 @@ impl HistoryReader {
     fn fill_hosts(&self, history: &mut RunHistory) {
         let until_ms = history.view.elapsed_ms;
         for (number, (host, states)) in history.hosts.iter_mut().zip(&self.states).enumerate() {
-            host.connected_in_ms = self.connected_in_ms.get(&number).copied();
+            let newest = self.connected_in_ms.get(&number).copied();
+            host.connected_in_ms = newest.or(host.connected_in_ms);
             host.spans = states.over.iter().copied().filter(|s| s.from_ms < s.until_ms).collect();
             host.spans.push(Span { state: states.now, from_ms: states.since, until_ms });
         }
@@ -166,9 +167,71 @@ impl HistoryReader {
                 let (incarnation, running_ms, ended_ms) = (key.incarnation, *running, *ended);
                 all.push(TaskHistory { incarnation, running_ms, ended_ms, ..task.clone() });
             }
-            let (running_ms, ended_ms) = self.tasks.get(&last).copied().unwrap_or_default();
+            let (running, ended_ms) = self.tasks.get(&last).copied().unwrap_or_default();
+            let running_ms = running.or(task.running_ms);
             all.push(TaskHistory { running_ms, ended_ms, ..task });
         }
         history.tasks = all;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::front::RunOptions;
+    use crate::journal::{Journal, Resumed};
+    use plush_core::compaction::Bounds;
+    use plush_core::plan::{HostId, Keep};
+    use plush_core::run::ConnectFailure;
+    use plush_protocol::Tainted;
+    use std::path::Path;
+
+    const APP: &str = "project: kept\nresources: [{type: local, hosts: n1}]\n\
+        clusters:\n  all:\n    num_hosts: 1\n    execution: [{process: work, run: 'true'}]\n";
+
+    #[tokio::test]
+    async fn a_history_whose_beginning_was_dropped_says_from_when_on_it_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = RunOptions {
+            runs_directory: dir.path().to_owned(),
+            hosts: Vec::new(),
+            exclude: Vec::new(),
+            strict: false,
+            keep: Keep::Nothing,
+            ssh_config: None,
+            stop_after_ms: None,
+            name: Some("kept-1".into()),
+        };
+        let project = plush_spec::parse(APP, "app.yaml", None).project.unwrap();
+        let planned = front::plan(&project, Path::new("app.yaml"), APP, &options).unwrap();
+        let run_dir = front::create(&planned, &options).unwrap();
+        let bounds =
+            Bounds { stretch_bytes: 500, kept_bytes: 1_000, rest_ms: 60_000, age_ms: 60_000 };
+        let plan = front::planned(&run_dir).unwrap().0;
+        let opened = Journal::open_within(&run_dir.journal(), plan, bounds);
+        let (mut journal, Resumed { mut run, .. }) = opened.unwrap();
+        let mut reader = HistoryReader::open(&run_dir).unwrap();
+        assert_eq!(reader.read().unwrap().known_from_ms, 0);
+        for at_ms in 1..60 {
+            let failure = ConnectFailure {
+                stage: "tcp".into(),
+                cause: Tainted::new("refused"),
+                hint: None,
+                retry: true,
+            };
+            let event = Event::ConnectFailed { host: HostId(0), failure };
+            journal.append(at_ms, std::slice::from_ref(&event)).await.unwrap();
+            run.absorb(at_ms, event);
+            let _ = run.decide(at_ms);
+            journal.keep_bounded(at_ms, &run);
+        }
+        journal.park(&run).await.unwrap();
+        for mut reader in [reader, HistoryReader::open(&run_dir).unwrap()] {
+            let history = reader.read().unwrap();
+            assert!((20..59).contains(&history.known_from_ms), "{}", history.known_from_ms);
+            assert_eq!(history.hosts[0].spans[0].from_ms, history.known_from_ms);
+            assert_eq!(history.view, run.view());
+        }
     }
 }

@@ -57,7 +57,7 @@ impl Journal {
     }
 
     /// The same, with other bounds of what is kept.
-    pub(super) fn open_within(
+    pub(crate) fn open_within(
         path: &Path,
         plan: RunPlan,
         bounds: Bounds,

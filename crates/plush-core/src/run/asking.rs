@@ -352,3 +352,23 @@ fn read(answer: &str, words: &[&str]) -> Result<Decision, String> {
         _ => Err(format!("`{word}` is no decision here; these are: default, {}", words.join(", "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_of_openings_does_not_grow_with_the_rounds() {
+        let (mut asking, which) = (Asking::default(), WhichBarrier::Named(0));
+        let mut longest = 0;
+        for generation in 1..=1_000 {
+            let question = (which, generation, Millis::from(generation));
+            assert!(asking.is_new_question(question) && !asking.is_new_question(question));
+            let opening = (which, generation);
+            assert!(asking.is_new_opening(opening) && !asking.is_new_opening(opening));
+            asking.forget_openings(which, generation.saturating_sub(15));
+            longest = longest.max(asking.asked.len() + asking.told.len());
+        }
+        assert!(longest <= 18, "{longest}");
+    }
+}

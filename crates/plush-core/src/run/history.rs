@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 
 impl Run {
     /// What is known at this moment. What the run forgets on its way (how long hosts were in which state, when tasks
-    /// started) is filled in by whoever replays it.
+    /// started) is filled in by whoever replays it, as far as it goes back.
     pub fn history(&self) -> RunHistory {
         RunHistory {
             version: VERSION,
@@ -102,6 +102,7 @@ impl Run {
             cluster: cluster.map(|c| c.name().to_owned()),
             system: facts.map_or(String::new(), |f| format!("{} {}", f.system, f.architecture)),
             client: host.client.clone().unwrap_or_default(),
+            connected_in_ms: host.login_ms,
             ..HostHistory::default()
         }
     }
@@ -112,6 +113,7 @@ impl Run {
             incarnation: task.key.incarnation,
             process: task.process.clone(),
             host: self.plan.host_name(task.host).to_owned(),
+            running_ms: task.running_since,
             ..TaskHistory::default()
         }
     }

@@ -704,6 +704,17 @@ fn a_silent_host_is_given_up_after_thirty_seconds_and_its_tasks_are_lost() {
 }
 
 #[test]
+fn the_oldest_problems_are_forgotten_and_counted() {
+    let mut tale = Tale::prepared(cluster(2, vec![runs("w", &[])]), 2);
+    for n in 0..PROBLEMS_LEAST + 7 {
+        tale.run.problem(None, "run", Tainted::new(n.to_string()), None);
+    }
+    let view = tale.run.view();
+    assert_eq!((view.problems.len(), view.forgotten_problems), (PROBLEMS_LEAST, 7));
+    assert_eq!(view.problems[0].cause.raw(), "7");
+}
+
+#[test]
 fn a_run_survives_being_written_down_and_read_again() {
     let mut tale = Tale::prepared(cluster(2, vec![runs("w", &[])]), 2);
     tale.end(0, 0, 1);
