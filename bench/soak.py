@@ -214,8 +214,8 @@ class Soak:
                 print(f"  {kind}: {len(lives)} lives, largest {most / 1024:.1f} MiB; the longest life, {longest[-1][0] - longest[0][0]:.0f} s: "
                       f"{longest[0][1] / 1024:.1f} to {longest[-1][1] / 1024:.1f} MiB, trend {slope(longest) / 1024:+.2f} MiB an hour")
         connection = sqlite3.connect(f"file:{self.run}/journal.sqlite?mode=ro", uri=True)
-        records, = connection.execute("select count(*) from journal").fetchone()
-        print(f"  journal: {records} records, {self.journal[-1][1] / 1e6:.2f} MB, trend {slope(self.journal) / 1e6:+.2f} MB an hour, "
+        recorded, kept = connection.execute("select max(number), count(*) from journal").fetchone()
+        print(f"  journal: {recorded} records, {kept} of them kept, {self.journal[-1][1] / 1e6:.2f} MB, trend {slope(self.journal) / 1e6:+.2f} MB an hour, "
               f"{self.journal[-1][1] / max(1, sum(self.counts.values())) / 1e3:.1f} kB a fault")
         print(f"  left on hosts after `plush stop`: {left} processes")
         return bad or left
