@@ -32,6 +32,7 @@ pub fn history(hosts: u32) -> RunHistory {
         version: 1,
         build: env!("CARGO_PKG_VERSION").into(),
         started_unix_ms: 1_795_000_000_000,
+        known_from_ms: 0,
         is_served: false,
         view: view(&names, end_ms),
         clusters: vec![ClusterHistory {
