@@ -93,7 +93,7 @@ struct Totals {
 impl Totals {
     fn add(&mut self, seed: u64, story: &Story) {
         let Story { scene, struck, verdict, outcome, controller_kib, took } = story;
-        let Verdict { starts, bytes, gap_bytes, passes, lost, broken: _ } = verdict;
+        let Verdict { starts, bytes, gap_bytes, passes, lost, served: _, broken: _ } = verdict;
         eprintln!(
             "seed {seed}: {:?}, {} faults, {outcome} after {:.0} s; {starts} starts, {:.1} MB of output, {gap_bytes} \
              bytes in gaps, {passes} passes, {lost} hosts given up; controller {} MiB",

@@ -35,6 +35,8 @@ pub struct Verdict {
     pub passes: usize,
     /// Hosts that were given up.
     pub lost: usize,
+    /// Hosts that did all that there was to do.
+    pub served: usize,
 }
 
 impl Case<'_> {
@@ -48,6 +50,7 @@ impl Case<'_> {
             self.output(*host, diary, &mut verdict);
             self.order(*host, diary, &mut verdict);
         }
+        self.count(&mut verdict);
         self.passes(&mut verdict);
         self.middle(&mut verdict);
         verdict
@@ -137,14 +140,26 @@ impl Case<'_> {
                     .push(format!("P3: h{host:03} {process}.{incarnation} ended, and is {task}"));
             }
         }
+        // One that was not needed has none.
+        let tasks = self.tasks(host).count();
+        if self.scene.class == Class::Service || tasks == 0 {
+            return;
+        }
         let undone = self.tasks(host).filter(|t| t["success"] != true);
-        if self.scene.class == Class::Batch {
-            let undone = undone.map(|t| format!("h{host:03} is done, and {t} is not"));
-            verdict.broken.extend(undone);
-            let begun = self.tasks(host).count();
-            if begun != self.scene.processes().len() {
-                verdict.broken.push(format!("h{host:03} is done after {begun} processes"));
-            }
+        let undone = undone.map(|t| format!("h{host:03} is done, and {t} is not"));
+        verdict.broken.extend(undone);
+        match tasks == self.scene.processes().len() {
+            true => verdict.served += 1,
+            false => verdict.broken.push(format!("h{host:03} is done after {tasks} processes")),
+        }
+    }
+
+    /// Every place was served to its end, as far as hosts were left for it.
+    fn count(&self, verdict: &mut Verdict) {
+        let Scene { hosts, class, .. } = self.scene;
+        let least = usize::from(self.scene.wanted()).min(usize::from(*hosts) - verdict.lost);
+        if *class == Class::Batch && verdict.served < least {
+            verdict.broken.push(format!("only {} of {least} hosts did their work", verdict.served));
         }
     }
 
