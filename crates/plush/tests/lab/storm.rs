@@ -37,6 +37,8 @@ struct Story {
     /// The most that a controller held in memory.
     controller_kib: u64,
     took: Duration,
+    /// From the end of the faults to the end of the run.
+    ending: Duration,
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -92,13 +94,14 @@ struct Totals {
 
 impl Totals {
     fn add(&mut self, seed: u64, story: &Story) {
-        let Story { scene, struck, verdict, outcome, controller_kib, took } = story;
+        let Story { scene, struck, verdict, outcome, controller_kib, took, ending } = story;
         let Verdict { starts, bytes, gap_bytes, passes, lost, served: _, broken: _ } = verdict;
         eprintln!(
-            "seed {seed}: {:?}, {} faults, {outcome} after {:.0} s; {starts} starts, {:.1} MB of output, {gap_bytes} \
+            "seed {seed}: {:?}, {} faults, {outcome} {:.0} s after the last, {:.0} s in all; {starts} starts, {:.1} MB of output, {gap_bytes} \
              bytes in gaps, {passes} passes, {lost} hosts given up; controller {} MiB",
             scene.class,
             struck.len(),
+            ending.as_secs_f64(),
             took.as_secs_f64(),
             *bytes as f64 / 1e6,
             controller_kib >> 10,
@@ -141,6 +144,7 @@ fn play(mut stage: Stage, scene: Scene) -> Story {
     controller_kib = controller_kib.max(controllers_kib(&weather.stage));
     let watching = weather.watching.take().expect("somebody always watches");
     let said = watching.end_by(calm + ENDING);
+    let ending = calm.elapsed();
     let view = &said.document()["view"];
     let stage = &weather.stage;
     let diaries = diaries(stage, &scene);
@@ -154,7 +158,7 @@ fn play(mut stage: Stage, scene: Scene) -> Story {
     }
     stage.assert_nothing_left();
     let outcome = view["outcome"].to_string();
-    Story { struck, verdict, outcome, controller_kib, took: began.elapsed(), scene }
+    Story { struck, verdict, outcome, controller_kib, took: began.elapsed(), ending, scene }
 }
 
 /// What hosts have before anything begins: a place for diaries, small disks; the operator's description and software.

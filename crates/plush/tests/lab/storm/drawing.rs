@@ -3,6 +3,9 @@
 use plush_lab::Dice;
 use std::fmt::{self, Display, Formatter};
 
+/// No fault lasts for longer after the last one has begun. A host that another can replace is dead after about 14 s.
+const LONGEST_S: u64 = 10;
+
 /// How large storms are.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
@@ -159,10 +162,10 @@ impl Scene {
         Scene {
             hosts,
             class,
-            spares: dice.below(3).min(u64::from(hosts) - 1) as u16,
+            spares: [0, 1, 2, 2][dice.below(4) as usize].min(hosts - 1),
             small,
             // A process goes on after the last fault, so that hosts which were lost can come back to it.
-            rounds: (size.seconds + 10) * 10 / 2,
+            rounds: (size.seconds + LONGEST_S + 4) * 10 / 2,
             lines: [20, 60, 200, 600][dice.below(4) as usize],
             every: 20 + dice.below(30),
             output: ["block", "block", "gap"][dice.below(3) as usize],
@@ -276,12 +279,12 @@ fn strike(dice: &mut Dice, size: Size, small: &[u16], at_ms: u64) -> Strike {
     } else if fault.stops_the_machine() && small.contains(&host) {
         fault = Fault::Frozen;
     }
-    // Longer than 12 s: a host that another can replace is dead then.
     let lasts_ms = match dice.below(3) {
         _ if fault.is_a_moment() => 0,
-        0 => 12_000 + dice.below(10_000),
+        0 => 15_000 + dice.below(10_000),
         _ => 500 + dice.below(8_000),
     };
+    let lasts_ms = lasts_ms.min((size.seconds + LONGEST_S) * 1_000 - at_ms);
     Strike { number: 0, at_ms, fault, host, lasts_ms }
 }
 
