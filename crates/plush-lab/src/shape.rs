@@ -158,10 +158,12 @@ pub struct Dice {
 }
 
 impl Dice {
+    /// Equal seeds roll alike.
     pub fn new(seed: u64) -> Dice {
         Dice { state: seed }
     }
 
+    /// The next number.
     pub fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;

@@ -10,7 +10,7 @@ use crate::cgroup::TaskGroup;
 use crate::clock::{self, Alarm};
 use crate::record::{self, Started};
 use crate::{processes, sys};
-use plush_core::agent::{Blow, Ending};
+use plush_core::agent::{Blow, Ending, may_be_followed};
 use plush_protocol::{Cause, CauseKind, Exit, StreamName, Tainted, TaskState};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvFlags, SendFlags};
@@ -68,6 +68,8 @@ struct Keeper {
     killing: Option<Killing>,
     /// What is left cannot be killed: it is reported and not waited for.
     given_up: bool,
+    /// The first process has ended, another incarnation may follow, and somebody of this one is left.
+    clears: bool,
     started_ms: u64,
     /// When the program was executed, as seen from here.
     executed_us: Option<u64>,
@@ -168,6 +170,7 @@ impl Keeper {
             tree,
             killing: None,
             given_up: false,
+            clears: false,
             started_ms,
             executed_us: None,
             oom_kills: oom_kills(),
@@ -286,8 +289,8 @@ impl Keeper {
         };
         let killing = self.killing.as_ref().map(|k| k.next_ms);
         let retry = stuck.then_some(now + DISK_RETRY_MS);
-        let strays =
-            (self.end.is_some() && self.tree.has_strangers()).then_some(now + STRANGERS_LOOK_MS);
+        let strays = ((self.end.is_some() || self.clears) && self.tree.has_strangers())
+            .then_some(now + STRANGERS_LOOK_MS);
         [self.ending.wake_at(now), killing, retry, gone, strays].into_iter().flatten().min()
     }
 
@@ -363,6 +366,12 @@ impl Keeper {
                 return Ok(());
             }
         };
+        self.clears =
+            !self.given_up && may_be_followed(&self.launch.spec, &exit) && !self.tree.is_empty();
+        if self.clears {
+            self.ending.ask("restart");
+            return Ok(());
+        }
         if self.given_up || (self.ending.why().is_some() && self.tree.is_empty()) {
             self.close_streams()?;
         }

@@ -79,6 +79,36 @@ fn a_crash_is_followed_by_its_restart_at_once() {
     client.leave();
 }
 
+/// Its child has left session, group, parent and pipes, and would never end.
+const LEAVES_A_CHILD: &str = "if read child <left; then kill -0 $child && echo beside || echo alone; fi 2>&-\n\
+    setsid sleep 4000 </dev/null >/dev/null 2>&1 &\necho $! >left\nexit 3";
+
+#[test]
+fn p5_what_a_crashed_task_has_left_behind_is_ended_before_it_runs_again() {
+    let host = Host::new();
+    let mut client = host.connect();
+    client.start(key(1), restarting(LEAVES_A_CHILD, 2));
+    open_streams(&mut client, 3);
+    (1..=3).for_each(|n| assert_eq!(client.finished(incarnation(n)), Exit::Code(3)));
+    assert_eq!(client.out(incarnation(2)), b"alone\n");
+    assert_eq!(client.out(incarnation(3)), b"alone\n");
+    client.clean_up(false);
+    client.leave();
+}
+
+/// Whoever holds the output of a crashed task does not hold up its restart.
+#[test]
+fn a_child_that_holds_the_output_of_a_crashed_task_is_ended_with_it() {
+    let host = Host::new();
+    let mut client = host.connect();
+    client.start(key(1), restarting("sleep 4000 &\necho begun\nexit 3", 1));
+    open_streams(&mut client, 2);
+    (1..=2).for_each(|n| assert_eq!(client.finished(incarnation(n)), Exit::Code(3)));
+    assert_eq!(client.out(incarnation(2)), b"begun\n");
+    client.clean_up(false);
+    client.leave();
+}
+
 #[test]
 fn a_task_is_restarted_while_no_controller_is_there() {
     let host = Host::new();

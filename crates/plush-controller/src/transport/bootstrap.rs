@@ -647,6 +647,10 @@ async fn ended_early(stage: Stage, pipe: &mut Pipe, noise: &Excerpt) -> ConnectF
         (false, false) => format!("{out} / {err}"),
     };
     let cause = format!("the login ended ({end}) before a command ran; it said: {said}");
+    if pipe.aside.is_cut_off() {
+        // A host that restarts, or a network that breaks, says nothing about the account.
+        return ConnectFailure::interrupted(stage, cause);
+    }
     ConnectFailure::permanent(stage, cause)
         .hint("the account needs a login shell that runs commands; try: ssh HOST true")
 }

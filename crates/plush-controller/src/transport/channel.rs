@@ -161,6 +161,7 @@ pub(crate) fn pump(
     let (sender, receiver) = mpsc::channel(READ_AHEAD_PACKETS);
     tokio::spawn(async move {
         let mut data = Some(sender);
+        let mut is_cut_off = true;
         while let Some(message) = channel.wait().await {
             if let Some(end) = end_of(&message) {
                 aside.send_modify(|text| text.end = Some(end));
@@ -178,11 +179,15 @@ pub(crate) fn pump(
                 }
                 // The exit status may come after the end of the data: go on listening for it.
                 ChannelMsg::Eof | ChannelMsg::Failure => data = None,
-                ChannelMsg::Close => break,
+                ChannelMsg::Close => {
+                    is_cut_off = false;
+                    break;
+                }
                 _ => {}
             }
         }
         aside.send_modify(|text| {
+            text.is_cut_off = is_cut_off && text.end.is_none();
             text.end.get_or_insert_with(|| "the connection was closed".to_owned());
         });
     });

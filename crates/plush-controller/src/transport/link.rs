@@ -104,6 +104,8 @@ pub struct Aside(watch::Receiver<AsideText>);
 pub(crate) struct AsideText {
     pub stderr: Excerpt,
     pub end: Option<String>,
+    /// The connection itself was lost: nobody ended anything.
+    pub is_cut_off: bool,
 }
 
 impl Aside {
@@ -125,6 +127,11 @@ impl Aside {
     /// How the far side ended ("exit status 1"), once it has.
     pub fn end(&self) -> Option<String> {
         self.0.borrow().end.clone()
+    }
+
+    /// The connection was lost before the far side had said how it ended.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.0.borrow().is_cut_off
     }
 
     /// Waits until it is known how the far side ended, at most this long.

@@ -99,6 +99,15 @@ async fn f16_a_start_up_file_that_hangs_or_exits_ends_in_time() {
     );
 }
 
+/// As when a host restarts while it is logged in to.
+#[tokio::test]
+async fn f34_a_connection_that_breaks_during_the_login_is_no_fault_of_the_account() {
+    let sshd = account("kill -9 $PPID; sleep 1");
+    let failure = join(&sshd, &bootstrap()).await.unwrap_err();
+    let expected = (Stage::Shell, FailureClass::Interrupted);
+    assert_eq!((failure.stage, failure.class), expected, "{failure}");
+}
+
 #[tokio::test]
 async fn f17_a_megabyte_of_binary_noise_at_login_is_passed_over() {
     for preference in [Preference::Automatic, Preference::Program] {

@@ -21,6 +21,7 @@ pub use barriers::AskerId;
 pub use ending::{Blow, Ending};
 pub use event::{CleanUpSpec, Effect, Event, Greeting, Launched, LinkId, Recovered};
 pub use lease::{Lease, Verdict};
+pub use restart::may_be_followed;
 
 use crate::Millis;
 use crate::session::{Inbox, Outbox};

@@ -2,7 +2,9 @@
 //! Not the starting, and not what follows once it is not started any more: the controller decides that.
 
 use crate::Millis;
-use plush_protocol::{Ambiguous, CauseKind, Exit, RestartRule, RestartWhen, TaskKey, TaskState};
+use plush_protocol::{
+    Ambiguous, CauseKind, Exit, RestartRule, RestartWhen, TaskKey, TaskSpec, TaskState,
+};
 use std::collections::VecDeque;
 
 /// The restarts of one task.
@@ -40,41 +42,13 @@ impl Restarts {
 
     /// When the next incarnation is to start; `None` if none is.
     pub fn after(&mut self, now: Millis, key: TaskKey, end: &TaskState) -> Option<Millis> {
-        let wanted = match (self.judge(end), self.rule.when) {
-            (End::Failure, _) | (End::Success, RestartWhen::Always) => true,
-            (End::Success, RestartWhen::Failure) | (End::Final, _) => false,
-        };
+        let wanted = is_followed(&self.rule, judge(&self.rule, &self.success_codes, end));
         if let TaskState::Exited { ran_ms, .. } = end
             && *ran_ms >= self.rule.backoff_max_ms
         {
             self.in_row = 0;
         }
         (wanted && self.has_budget(now)).then(|| now.saturating_add(self.wait_ms(key)))
-    }
-
-    fn judge(&self, end: &TaskState) -> End {
-        match end {
-            TaskState::Starting | TaskState::Running { .. } => End::Final,
-            TaskState::NotStarted(cause) => match cause.kind {
-                CauseKind::Resource | CauseKind::DiskFull | CauseKind::System => End::Failure,
-                CauseKind::Fetch
-                | CauseKind::BadPackage
-                | CauseKind::Program
-                | CauseKind::Exec
-                | CauseKind::TimeLimit
-                | CauseKind::Cancelled => End::Final,
-            },
-            TaskState::Exited { exit, .. } => match exit {
-                Exit::Code(code) if self.success_codes.contains(code) => End::Success,
-                Exit::Code(_) | Exit::Signal { .. } => End::Failure,
-                Exit::Stopped { why } if why == "time-limit" || why == Exit::PROBE => End::Failure,
-                Exit::Stopped { .. } => End::Final,
-                Exit::Lost => match self.rule.ambiguous {
-                    Ambiguous::Restart => End::Failure,
-                    Ambiguous::Fail => End::Final,
-                },
-            },
-        }
     }
 
     fn has_budget(&mut self, now: Millis) -> bool {
@@ -96,6 +70,49 @@ impl Restarts {
         let lot = u64::from(key.task).wrapping_mul(7_919) ^ u64::from(key.incarnation) << 7;
         let mixed = lot.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         wait.saturating_add(mixed % (wait / 4 + 1))
+    }
+}
+
+/// Whether another incarnation may follow one that ended so: then whatever it has left behind has to be ended before its
+/// end is told, or two would live side by side (P5). Whether the budget allows another one is another question.
+pub fn may_be_followed(spec: &TaskSpec, exit: &Exit) -> bool {
+    let is_one = |rule| is_followed(rule, judge_exit(rule, &spec.success_codes, exit));
+    spec.restart.as_ref().is_some_and(is_one)
+}
+
+fn is_followed(rule: &RestartRule, end: End) -> bool {
+    match (end, rule.when) {
+        (End::Failure, _) | (End::Success, RestartWhen::Always) => true,
+        (End::Success, RestartWhen::Failure) | (End::Final, _) => false,
+    }
+}
+
+fn judge(rule: &RestartRule, success_codes: &[i32], end: &TaskState) -> End {
+    match end {
+        TaskState::Starting | TaskState::Running { .. } => End::Final,
+        TaskState::NotStarted(cause) => match cause.kind {
+            CauseKind::Resource | CauseKind::DiskFull | CauseKind::System => End::Failure,
+            CauseKind::Fetch
+            | CauseKind::BadPackage
+            | CauseKind::Program
+            | CauseKind::Exec
+            | CauseKind::TimeLimit
+            | CauseKind::Cancelled => End::Final,
+        },
+        TaskState::Exited { exit, .. } => judge_exit(rule, success_codes, exit),
+    }
+}
+
+fn judge_exit(rule: &RestartRule, success_codes: &[i32], exit: &Exit) -> End {
+    match exit {
+        Exit::Code(code) if success_codes.contains(code) => End::Success,
+        Exit::Code(_) | Exit::Signal { .. } => End::Failure,
+        Exit::Stopped { why } if why == "time-limit" || why == Exit::PROBE => End::Failure,
+        Exit::Stopped { .. } => End::Final,
+        Exit::Lost => match rule.ambiguous {
+            Ambiguous::Restart => End::Failure,
+            Ambiguous::Fail => End::Final,
+        },
     }
 }
 

@@ -11,6 +11,7 @@ const COLUMNS: usize = 300;
 
 /// Printed, so that it stands beside the message of the test.
 pub fn show(stage: &Stage) {
+    show_status(stage);
     for run in stage.runs() {
         end_of(&run.join("controller.log"));
         show_journal(&run.join("journal.sqlite"));
@@ -18,6 +19,17 @@ pub fn show(stage: &Stage) {
     }
     for host in stage.lab.hosts() {
         show_host(stage, &host.name);
+    }
+}
+
+/// What people would see: who failed, and why.
+fn show_status(stage: &Stage) {
+    if stage.lab.report().is_err() {
+        return;
+    }
+    match stage.plush(&["status", "last", "-v"]).output() {
+        Ok(said) => eprintln!("== status: {}", String::from_utf8_lossy(&said.stdout)),
+        Err(error) => eprintln!("== no status: {error}"),
     }
 }
 

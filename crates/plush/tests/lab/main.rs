@@ -18,3 +18,4 @@ mod reporting;
 mod resuming;
 mod software;
 mod stage;
+mod storm;

@@ -101,9 +101,15 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn end(mut self) -> Said {
+    pub fn end(self) -> Said {
+        let limit = self.began + LIMIT;
+        self.end_by(limit)
+    }
+
+    /// Waits for its end until then.
+    pub fn end_by(mut self, limit: Instant) -> Said {
         loop {
-            let left = LIMIT.saturating_sub(self.began.elapsed());
+            let left = limit.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => self.seen.push_str(&line),
                 Err(RecvTimeoutError::Disconnected) => break,

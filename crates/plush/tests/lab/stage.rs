@@ -82,19 +82,27 @@ impl Stage {
         self.signal_controller(rustix::process::Signal::KILL);
     }
 
-    /// Sends a signal to the controllers of this stage's runs and to nobody else.
+    /// Sends a signal to the controllers of this stage's runs, of which there is one at least.
     pub fn signal_controller(&self, signal: rustix::process::Signal) {
+        assert!(self.signal_controllers(signal) > 0, "there is no controller");
+    }
+
+    /// Sends a signal to the controllers of this stage's runs and to nobody else; how many there were.
+    pub fn signal_controllers(&self, signal: rustix::process::Signal) -> usize {
+        let controllers = self.controllers();
+        // It may have come to its end this very moment.
+        let told = controllers.into_iter().map(|pid| rustix::process::kill_process(pid, signal));
+        told.filter(Result::is_ok).count()
+    }
+
+    /// The controllers of this stage's runs.
+    pub fn controllers(&self) -> Vec<rustix::process::Pid> {
         let mark = self.home.path().to_str().unwrap().to_owned();
         let controls = |pid: &rustix::process::Pid| {
             let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
             line.is_ok_and(|line| line.split(|b| *b == 0).any(|word| word == b"controller"))
         };
-        let mut killed = 0;
-        for controller in processes_naming(&mark).into_iter().filter(controls) {
-            rustix::process::kill_process(controller, signal).unwrap();
-            killed += 1;
-        }
-        assert!(killed > 0, "there is no controller");
+        processes_naming(&mark).into_iter().filter(controls).collect()
     }
 
     /// Any command of the product, to its end.
