@@ -432,6 +432,7 @@ impl HostLink {
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
             | Report::Barrier(_)
+            | Report::WentOn { .. }
             | Report::Note(_)
             | Report::Answered { .. } => &[],
         };

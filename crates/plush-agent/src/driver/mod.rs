@@ -382,6 +382,10 @@ impl Driver {
                 self.say(link, &ToController::Pong(pong));
             }
             Effect::AnswerProgram { asker, outcome } => {
+                if let BarrierOutcome::LetGo { at_us: Some(at_us), .. } = outcome {
+                    // The core's clock has milliseconds; what is left of one is waited for here.
+                    clock::wait_until_us(at_us);
+                }
                 if let Some(program) = self.askers.remove(&asker) {
                     // It may have gone a moment ago.
                     let _gone = program.send(outcome);

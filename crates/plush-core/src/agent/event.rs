@@ -126,6 +126,13 @@ pub enum Event {
         /// What.
         ask: BarrierAsk,
     },
+    /// A program that was to go on at an instant has been told to.
+    WentOn {
+        /// The request that it was told about.
+        request: u64,
+        /// When, in microseconds of boot time.
+        at_us: u64,
+    },
     /// A program does not wait for its answer any more.
     AskerGone {
         /// Which.
@@ -256,7 +263,8 @@ pub enum Effect {
         /// Why, in a word.
         why: String,
     },
-    /// Answer a program that asked something of a barrier.
+    /// Answer a program that asked something of a barrier: [`BarrierOutcome::LetGo`] at its instant, of which less than a
+    /// millisecond may be left. Where there is one, [`Event::WentOn`] says when that was done.
     AnswerProgram {
         /// Who.
         asker: AskerId,

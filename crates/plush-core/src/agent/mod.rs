@@ -155,6 +155,9 @@ impl Agent {
                 let report = self.barriers.asked(asker, ask);
                 self.outbox.push(report);
             }
+            Event::WentOn { request, at_us } => {
+                self.outbox.push(Report::WentOn { request, at_us });
+            }
             Event::AskerGone { asker } => self.barriers.gone(asker),
             Event::PrepareEnded(report) => {
                 self.clusters.ended(&report);

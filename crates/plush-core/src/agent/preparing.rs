@@ -89,6 +89,7 @@ impl Clusters {
             | Report::Task(_)
             | Report::Cleaned { .. }
             | Report::Barrier(_)
+            | Report::WentOn { .. }
             | Report::Note(_)
             | Report::Answered { .. } => {}
         }

@@ -22,6 +22,7 @@ mod recovery;
 mod render;
 mod requests;
 mod task;
+mod together;
 mod view;
 
 pub use event::{ConnectFailure, Effect, Event, LinkAccount};
