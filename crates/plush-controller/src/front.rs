@@ -2,7 +2,7 @@
 //! Not a front end: the command prints, this only answers.
 
 use crate::driver;
-use crate::effects::callback::Surroundings;
+use crate::effects::program::Surroundings;
 use crate::error::ControllerError;
 use crate::holder::{Hold, Takeover};
 use crate::journal::Journal;

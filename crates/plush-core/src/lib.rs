@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod barrier;
+pub mod health;
 pub mod liveness;
 pub mod offset;
 pub mod pacing;

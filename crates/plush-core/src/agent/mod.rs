@@ -7,7 +7,6 @@
 mod barriers;
 pub mod ending;
 pub mod event;
-mod health;
 pub mod lease;
 mod leaving;
 mod preparing;
@@ -321,6 +320,10 @@ impl Agent {
             Command::Stop { key, why } => self.tasks.stop(key, why),
             Command::Signal { key, signal } => {
                 self.tasks.signal(key, signal);
+                None
+            }
+            Command::Fail { key } => {
+                self.tasks.fail(key);
                 None
             }
             Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),

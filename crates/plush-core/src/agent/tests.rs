@@ -680,6 +680,20 @@ fn an_unhealthy_task_is_ended_as_failed_and_started_again() {
 }
 
 #[test]
+fn a_task_that_is_called_unhealthy_from_afar_is_ended_as_failed_and_an_older_incarnation_never() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });
+    let _ = says(&mut agent, 1_100, 1, TaskState::Running { pid: 5, since_us: None });
+    let effects = command(&mut agent, 2, Command::Fail { key: key(1) });
+    assert!(effects.contains(&Effect::Stop { key: key(1), why: Exit::PROBE.into() }));
+    let stopped = Exit::Stopped { why: Exit::PROBE.into() };
+    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    assert_eq!(started(&says(&mut agent, 1_400, 1, end)), [incarnation(2)]);
+    let effects = command(&mut agent, 3, Command::Fail { key: key(1) });
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Stop { .. })), "{effects:?}");
+}
+
+#[test]
 fn a_start_that_comes_after_the_lease_is_out_is_refused() {
     let mut agent = connected();
     let _ = agent.decide(1_000 + STOP_AFTER_MS);

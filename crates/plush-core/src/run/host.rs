@@ -184,6 +184,10 @@ impl HostRun {
         }
     }
 
+    pub fn is_heard(&self) -> bool {
+        self.is_up() && self.suspicion.is_none()
+    }
+
     pub fn is_up(&self) -> bool {
         self.link == Link::Up
     }

@@ -16,6 +16,7 @@ mod membership;
 mod network;
 mod overruling;
 mod preparing;
+mod probing;
 mod reacting;
 mod reconciling;
 mod recovery;
@@ -25,7 +26,7 @@ mod task;
 mod together;
 mod view;
 
-pub use event::{ConnectFailure, Effect, Event, LinkAccount};
+pub use event::{ConnectFailure, Effect, Event, LinkAccount, Watch};
 
 use crate::Millis;
 use crate::barrier::Barrier;
@@ -168,6 +169,7 @@ impl Run {
                 self.hosts.iter_mut().for_each(|h| h.controller_restarted(now));
                 self.ask_results_again();
                 self.asking.controller_restarted();
+                self.tasks.iter_mut().for_each(|task| task.watched = None);
             }
             Event::Connected { host, hello, account } => {
                 self.hosts[host.index()].connected(*hello, account, self.now);
@@ -210,6 +212,7 @@ impl Run {
             }
             Event::SignalAsked { signal } => self.signal_all(signal),
             Event::Answered { question, answer } => self.answered(question, None, &answer),
+            Event::Probed { host, key, health } => self.probed(host, key, health),
             Event::ClockMeasured { host, offset } => {
                 self.hosts[host.index()].clock = Some(offset);
             }
@@ -235,6 +238,7 @@ impl Run {
         self.hosts.iter_mut().for_each(|h| h.decide_session(&mut effects));
         self.conclude(&mut effects);
         self.judge_network();
+        self.decide_probing(&mut effects);
         effects
     }
 

@@ -16,6 +16,7 @@ use plush_spec::model::{
 mod barriers;
 mod callbacks;
 mod links;
+mod probing;
 mod reacting;
 mod recovery;
 

@@ -304,6 +304,6 @@ fn task(run: &Run, task: &TaskRun) -> TaskView {
         success: task.success(),
         ran_ms,
         guarantee: task.guarantee,
-        health: task.health,
+        health: task.worst_health(),
     }
 }

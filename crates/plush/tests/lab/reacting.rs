@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const EXAMPLE: &str = include_str!("../../../../examples/service.yaml");
 
 /// Asks for the status until it is as wanted; from outside nothing tells.
-fn until(stage: &Stage, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub fn until(stage: &Stage, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let limit = Instant::now() + Duration::from_secs(150);
     loop {
         let status = stage.call(&["status", "last", "--json"]).expect(0).document();
@@ -29,7 +29,7 @@ fn running(status: &Value, host: &str) -> Vec<(u64, Value)> {
         .collect()
 }
 
-fn is_healthy(status: &Value, host: &str, incarnation: u64) -> bool {
+pub fn is_healthy(status: &Value, host: &str, incarnation: u64) -> bool {
     running(status, host) == [(incarnation, "healthy".into())]
 }
 
