@@ -353,6 +353,7 @@ impl HostLink {
             | Command::Stop { .. }
             | Command::Signal { .. }
             | Command::Fail { .. }
+            | Command::Rewrite { .. }
             | Command::CleanUp { .. }
             | Command::Barrier(_)
             | Command::CancelPrepare { .. }

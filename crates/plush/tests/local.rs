@@ -269,7 +269,11 @@ clusters:
 #[test]
 fn a_probe_beside_the_controller_runs_only_once_the_description_is_trusted() {
     let bench = Bench::new();
-    script(&bench, "healthy.sh", "#!/bin/sh\ntest \"$1 $PLUSH_HOST $PLUSH_INCARNATION\" = 'of l1 2'\n");
+    script(
+        &bench,
+        "healthy.sh",
+        "#!/bin/sh\ntest \"$1 $PLUSH_HOST $PLUSH_INCARNATION\" = 'of l1 2'\n",
+    );
     bench.file(
         "app.yaml",
         r#"
@@ -301,4 +305,16 @@ fn an_https_probe_from_the_controller_is_refused_by_name() {
     let said = bench.run(&["run", "app.yaml"]);
     assert!(said.err.contains("https probes from the controller"), "{}", said.err);
     assert!(said.code != Some(0));
+}
+
+#[test]
+fn the_record_says_of_each_host_and_each_task_how_surely_it_is_ended() {
+    let bench = Bench::new();
+    bench.file("app.yaml", "project: p\nresources: [{type: local, hosts: l1}]\nrun: echo hi\n");
+    let said = bench.run(&["run", "app.yaml", "--json"]);
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let (host, task) = (&view["view"]["hosts"][0], &view["view"]["tasks"][0]);
+    let known = ["cgroup", "subreaper", "group"];
+    assert!(known.iter().any(|word| host["guarantee"] == *word), "{host}");
+    assert_eq!(task["guarantee"], host["guarantee"], "{task}");
 }

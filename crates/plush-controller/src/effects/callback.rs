@@ -35,6 +35,8 @@ async fn ask(question: &Question, surroundings: &Surroundings) -> Result<String,
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use plush_protocol::ANSWER_MAX_BYTES;
+    use std::path::PathBuf;
     use std::time::Instant;
 
     async fn answer(argv: &[&str], time_limit_ms: u64) -> Result<String, String> {

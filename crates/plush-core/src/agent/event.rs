@@ -160,6 +160,19 @@ pub struct Greeting {
     pub refusal: Option<Refusal>,
 }
 
+/// A file that is written anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewriting {
+    /// In the directory of this cluster.
+    pub cluster: String,
+    /// Path below it.
+    pub path: String,
+    /// Mode bits.
+    pub mode: u32,
+    /// Its content.
+    pub text: String,
+}
+
 /// How to leave a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CleanUpSpec {
@@ -233,6 +246,8 @@ pub enum Effect {
     },
     /// Make a cluster's directory; ends with [`Event::PrepareEnded`].
     Prepare(PrepareSpec),
+    /// Write a file of a cluster's directory anew; [`Event::Noted`] where that cannot be done.
+    Rewrite(Rewriting),
     /// Run a program of the description; ends with [`Event::Answered`].
     Ask(Question),
     /// End those that run; each still ends with [`Event::Answered`].

@@ -18,7 +18,7 @@ mod tests;
 
 pub use barriers::AskerId;
 pub use ending::{Blow, Ending};
-pub use event::{CleanUpSpec, Effect, Event, Greeting, Launched, LinkId, Recovered};
+pub use event::{CleanUpSpec, Effect, Event, Greeting, Launched, LinkId, Recovered, Rewriting};
 pub use lease::{Lease, Verdict};
 
 use crate::Millis;
@@ -178,6 +178,8 @@ impl Agent {
         self.decide_lease(now, &mut effects);
         self.decide_greetings(&mut effects);
         let mut reports = Vec::new();
+        // A signal that says so comes after the file.
+        effects.extend(self.clusters.decide_rewriting());
         self.tasks.decide(now, &mut effects, &mut reports);
         self.tasks.decide_forgetting(self.outbox.acknowledged(), &mut effects);
         self.clusters.decide(&mut effects);
@@ -324,6 +326,12 @@ impl Agent {
             }
             Command::Fail { key } => {
                 self.tasks.fail(key);
+                None
+            }
+            Command::Rewrite { cluster, path, mode, text } => {
+                if !self.leaving.has_begun() {
+                    self.clusters.rewrite(Rewriting { cluster, path, mode, text });
+                }
                 None
             }
             Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),

@@ -20,6 +20,7 @@ mod probing;
 mod reacting;
 mod reconciling;
 mod recovery;
+mod refreshing;
 mod render;
 mod requests;
 mod task;
@@ -38,6 +39,7 @@ use member::ClusterRun;
 use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
 use recovery::Absence;
+use refreshing::LineUps;
 use render::{Peers, Seat};
 use serde::{Deserialize, Serialize};
 use task::TaskRun;
@@ -58,6 +60,7 @@ pub struct Run {
     absent: Vec<Absence>,
     problems: Vec<Problem>,
     network: Network,
+    line_ups: LineUps,
     asking: Asking,
     stopping: Option<Stopping>,
     outcome: Option<Outcome>,
@@ -116,6 +119,7 @@ impl Run {
             absent: Vec::new(),
             problems: Vec::new(),
             network: Network::default(),
+            line_ups: LineUps::default(),
             asking: Asking::default(),
             stopping: None,
             outcome: None,
@@ -230,6 +234,7 @@ impl Run {
         self.receive_returned(&mut effects);
         self.begin_again();
         self.move_members();
+        self.refresh_files();
         self.ask_about_barriers();
         self.finish_hosts(&mut effects);
         self.connect(&mut effects);

@@ -1,7 +1,7 @@
 //! What an agent is told to do, made from the description for one member: variables replaced, nothing left open.
 //! Not when it is told: that is the run's.
 
-use crate::plan::{PlannedCluster, RunPlan};
+use crate::plan::{PlannedCluster, PlannedTemplate, RunPlan};
 use plush_protocol::{
     Ambiguous, Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, ProbeCheck, ProbeRule,
     Program, ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted, TaskSpec,
@@ -149,7 +149,8 @@ impl Seat<'_> {
     pub fn preparation(&self) -> Result<PrepareSpec, Cause> {
         let project = Scope::of_project(&self.plan.project);
         let scope = self.scope(&project);
-        let file = |(path, mode, text): &(String, u32, String)| {
+        let file = |template: &PlannedTemplate| {
+            let PlannedTemplate { dest_path: path, mode, text, .. } = template;
             let render = |text: &str| {
                 expand(text, &scope).map_err(|error| Cause {
                     kind: CauseKind::BadPackage,
@@ -289,7 +290,7 @@ fn output_rule(policy: model::OutputPolicy) -> OutputRule {
 
 /// Numbers of the signals that a description may name, as Linux counts them on the architectures that Plush serves
 /// (signal(7)).
-fn signal_number(name: &str) -> Option<i32> {
+pub(super) fn signal_number(name: &str) -> Option<i32> {
     let numbers = [
         ("HUP", 1),
         ("INT", 2),

@@ -19,6 +19,7 @@ mod links;
 mod probing;
 mod reacting;
 mod recovery;
+mod refreshing;
 
 const SESSION: u64 = 100;
 
