@@ -1,7 +1,9 @@
 //! The driver: journal what happened, absorb it, decide, publish the view, have the effects performed.
 //! It decides nothing and waits for nothing but events and the time that the core named.
 
-use crate::effects::callback::{self, Surroundings};
+use crate::effects::callback;
+use crate::effects::probing::Asking;
+use crate::effects::program::Surroundings;
 use crate::error::ControllerError;
 use crate::holder::Holder;
 use crate::host_link::{Duty, HostLink, Shared};
@@ -142,6 +144,7 @@ impl Driver {
             clock: RunClock::after(before_ms),
             measures_clocks: run.plan().starts_together(),
             space: Space::of(&start.run_dir),
+            asking: Arc::new(Asking::new(start.surroundings.clone())),
             run_dir: start.run_dir,
         });
         let mut driver = Driver {
@@ -392,6 +395,8 @@ impl Driver {
             Effect::Acknowledge { host, number } => (host, Order::Acknowledge { number }),
             Effect::Collect { host, globs } => (host, Order::Collect { globs }),
             Effect::Disconnect { host } => (host, Order::Disconnect),
+            Effect::Watch { host, key, watch } => (host, Order::Watch { key, watch }),
+            Effect::Unwatch { host, key } => (host, Order::Unwatch { key }),
             Effect::Ask { question } => {
                 let surroundings = self.surroundings.clone();
                 callback::start(question, surroundings, self.shared.words.clone());

@@ -2,7 +2,7 @@
 //! Not a front end: the command prints, this only answers.
 
 use crate::driver;
-use crate::effects::callback::Surroundings;
+use crate::effects::program::Surroundings;
 use crate::error::ControllerError;
 use crate::holder::{Hold, Takeover};
 use crate::journal::Journal;
@@ -10,7 +10,7 @@ use crate::packages::{self, Pushed};
 use crate::provider;
 use crate::run_dir::{LocalHosts, RunDir, create_private, write_whole};
 use crate::transport::AgentShelf;
-use plush_core::plan::{self, Keep, Offer, PlanProblem, Route, RunPlan, Settings};
+use plush_core::plan::{self, Keep, Offer, PlanProblem, PlannedTemplate, Route, RunPlan, Settings};
 use plush_protocol::{Fetch, Outcome, RunView};
 use plush_spec::hostset::{HostSet, NoGroups};
 use plush_spec::model::{Cluster, LocalProgram, Place, Project, Stdin};
@@ -319,17 +319,27 @@ fn offer(
         return Err(problems);
     };
     hosts.retain(|host| choice.takes(&host.name));
-    let templates = templates.into_iter().map(|((dest, mode), text)| (dest, mode, text)).collect();
+    let templates =
+        templates.into_iter().map(|(template, text)| PlannedTemplate { text, ..template });
+    let templates = templates.collect();
     Ok((Offer { hosts, software, templates, stdin_files: stdin }, pushed))
 }
 
 /// A file beside the description: its path, its place there, and what it is for.
 type Wanted<T> = (String, Place, T);
 
-fn templates_of(project: &Project, cluster: &Cluster) -> Vec<Wanted<(String, u32)>> {
+/// Those of a cluster, their texts not read yet.
+fn templates_of(project: &Project, cluster: &Cluster) -> Vec<Wanted<PlannedTemplate>> {
     let software = cluster.software.iter().filter_map(|r| project.software(&r.name));
-    let wanted =
-        |t: &plush_spec::model::Template| (t.path.clone(), t.place, (t.dest_path.clone(), t.mode));
+    let wanted = |t: &plush_spec::model::Template| {
+        let planned = PlannedTemplate {
+            dest_path: t.dest_path.clone(),
+            mode: t.mode,
+            text: String::new(),
+            on_change: t.on_change.clone(),
+        };
+        (t.path.clone(), t.place, planned)
+    };
     software.flat_map(|s| s.templates.iter().map(wanted)).collect()
 }
 

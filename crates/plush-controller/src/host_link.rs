@@ -3,6 +3,7 @@
 
 use crate::attempt::{self, Attempt, Goal, Setback};
 use crate::effects::collect::{self, CollectTraffic};
+use crate::effects::probing::{self, Asking, Subject};
 use crate::error::ControllerError;
 use crate::lines::{Batch, Lines};
 use crate::order::{Order, Word};
@@ -17,7 +18,7 @@ use plush_core::Millis;
 use plush_core::liveness::{Pulse, PulseEffect};
 use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
-use plush_core::run::{Event, OpenTask};
+use plush_core::run::{Event, OpenTask, Watch};
 use plush_protocol::{
     Command, OutputAck, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord,
     TaskState, ToAgent, ToController,
@@ -55,6 +56,7 @@ pub struct Shared {
     pub clock: RunClock,
     /// Something in this run starts at an instant.
     pub measures_clocks: bool,
+    pub asking: Arc<Asking>,
 }
 
 /// Which host a link serves, and as what.
@@ -95,6 +97,10 @@ pub struct HostLink {
     quick_pings: u32,
     /// Output was dropped since there was no room for it: its agent sends it again over another link.
     has_dropped: bool,
+    /// Tasks that are asked about from here.
+    watches: BTreeMap<TaskKey, JoinSet<()>>,
+    /// Changes when the host is heard.
+    heard: watch::Sender<()>,
 }
 
 /// Why a link ended.
@@ -123,6 +129,8 @@ impl HostLink {
             offset: OffsetFilter::default(),
             quick_pings: 0,
             has_dropped: false,
+            watches: BTreeMap::new(),
+            heard: watch::Sender::new(()),
             name,
             route,
             stop_after_ms,
@@ -139,7 +147,8 @@ impl HostLink {
                     Some(Order::Connect { session, received }) => self.begin_attempt(session, received),
                     Some(Order::DropConnect) => self.drop_attempt().await,
                     // These were meant for a link that is gone; the core decides them again after the next one.
-                    Some(Order::Send { .. } | Order::Acknowledge { .. }) => {}
+                    Some(Order::Send { .. } | Order::Acknowledge { .. } | Order::Watch { .. }) => {}
+                    Some(Order::Unwatch { key }) => drop(self.watches.remove(&key)),
                     Some(Order::Collect { .. }) => self.say(self.collect_failed("the link is gone")).await,
                 },
                 outcome = attempt::outcome(&mut self.attempt) => match outcome {
@@ -287,6 +296,7 @@ impl HostLink {
         let now = self.now();
         if wire.take_heard() {
             self.pulse.heard(now);
+            self.heard.send_replace(());
         }
         for effect in self.pulse.decide(now, factor) {
             match effect {
@@ -327,8 +337,23 @@ impl HostLink {
                 self.begin_attempt(session, received);
             }
             Order::Connect { .. } | Order::DropConnect | Order::Disconnect => {}
+            Order::Watch { key, watch } => self.watch(key, *watch),
+            Order::Unwatch { key } => drop(self.watches.remove(&key)),
         }
         Ok(())
+    }
+
+    /// Asks about a task until it is told not to, or nothing more is asked of this host.
+    fn watch(&mut self, key: TaskKey, watch: Watch) {
+        let address = match &self.route {
+            Route::Local { .. } => "localhost".to_owned(),
+            Route::Ssh(address) => self.shared.ssh.settings(address).host_name,
+        };
+        let subject = Subject { host: self.id, key, address, watch };
+        let (asking, words) = (Arc::clone(&self.shared.asking), self.shared.words.clone());
+        let mut one = JoinSet::new();
+        one.spawn(probing::watch(subject, asking, self.heard.subscribe(), words));
+        self.watches.insert(key, one);
     }
 
     fn send_command(&mut self, wire: &mut Wire, number: u64, command: Command) -> Result<(), End> {
@@ -337,6 +362,8 @@ impl HostLink {
             Command::Prepare(_)
             | Command::Stop { .. }
             | Command::Signal { .. }
+            | Command::Fail { .. }
+            | Command::Rewrite { .. }
             | Command::CleanUp { .. }
             | Command::Barrier(_)
             | Command::CancelPrepare { .. }
@@ -476,6 +503,7 @@ impl HostLink {
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
             | Report::Barrier(_)
+            | Report::WentOn { .. }
             | Report::Note(_)
             | Report::Answered { .. } => &[],
         };

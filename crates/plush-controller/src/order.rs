@@ -2,8 +2,8 @@
 //! Not what agents are told: that is the protocol's.
 
 use crate::error::ControllerError;
-use plush_core::run::Event;
-use plush_protocol::{Command, RunView};
+use plush_core::run::{Event, Watch};
+use plush_protocol::{Command, RunView, TaskKey};
 use tokio::sync::oneshot;
 
 /// Orders that may wait for one host; the driver waits beyond that.
@@ -22,6 +22,10 @@ pub enum Order {
     Acknowledge { number: u64 },
     /// Bring files home.
     Collect { globs: Vec<(String, Vec<String>)> },
+    /// Ask about a task from here.
+    Watch { key: TaskKey, watch: Box<Watch> },
+    /// Ask no more.
+    Unwatch { key: TaskKey },
     /// Close the link; nothing more comes.
     Disconnect,
 }

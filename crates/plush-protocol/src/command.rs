@@ -69,6 +69,29 @@ pub enum Command {
     /// The answer to a program's request; nothing, where nobody waits for it any more.
     #[n(6)]
     Barrier(#[n(0)] BarrierAnswer),
+    /// End one incarnation as a failure: who asked it from afar calls it unhealthy. Nothing, if it has ended.
+    #[n(14)]
+    Fail {
+        /// Which.
+        #[n(0)]
+        key: TaskKey,
+    },
+    /// Write a file of a cluster's directory anew, whole or not at all.
+    #[n(15)]
+    Rewrite {
+        /// Of this cluster.
+        #[n(0)]
+        cluster: String,
+        /// Path below its directory.
+        #[n(1)]
+        path: String,
+        /// Mode bits.
+        #[n(2)]
+        mode: u32,
+        /// Its content.
+        #[n(3)]
+        text: String,
+    },
     /// Ask a program of the description; the answer is an `Answered`, or nothing if the agent dies meanwhile.
     #[n(12)]
     Ask(#[n(0)] Question),

@@ -1,7 +1,7 @@
 //! [`RunHistory`]: what a run did, flat, for pictures and tables.
 //! Not the journal: that holds events, and this what they led to.
 
-use crate::view::{HostState, RunView};
+use crate::view::{HostState, RunView, TogetherView};
 use serde::{Deserialize, Serialize};
 
 /// What a run has done so far. All times are in ms since the run began.
@@ -92,6 +92,9 @@ pub struct BarrierHistory {
     pub knee_ms: Option<u64>,
     /// In the order of the plan.
     pub members: Vec<BarrierMember>,
+    /// How well those whom it let go went on at one instant, where that was asked for.
+    #[serde(default)]
+    pub together: Option<TogetherView>,
 }
 
 /// Whose a barrier is.

@@ -44,5 +44,5 @@ pub use task::{
 };
 pub use view::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, Notice, Outcome, PhaseName,
-    Problem, RunView, TaskView, TogetherView,
+    Problem, RunView, TaskView, TogetherView, WorstRound,
 };

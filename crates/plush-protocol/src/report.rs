@@ -97,6 +97,16 @@ pub enum Report {
     /// A program on the host asks something of a barrier; answered by a command.
     #[n(7)]
     Barrier(#[n(0)] BarrierAsk),
+    /// A program that was to go on at an instant has been told to.
+    #[n(13)]
+    WentOn {
+        /// The request that it was told about.
+        #[n(0)]
+        request: u64,
+        /// When it was told, in microseconds of the host's boot time.
+        #[n(1)]
+        at_us: u64,
+    },
 }
 
 /// One task as its agent sees it.

@@ -224,26 +224,39 @@ pub struct BarrierView {
     /// Which round this is, from 1.
     #[serde(default = "first_generation")]
     pub generation: u32,
-    /// How well its tasks were started at one instant, where that was asked for.
+    /// How well those whom it let go went on at one instant, where that was asked for.
     #[serde(default)]
     pub together: Option<TogetherView>,
+    /// Of all rounds that programs went through, the one whose last went on latest after its instant; with the newest
+    /// round.
+    #[serde(default)]
+    pub worst: Option<WorstRound>,
 }
 
-/// How well the tasks after a barrier were started at one instant.
+/// How well those whom a barrier let go went on at one instant: tasks that were started, programs that were told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TogetherView {
     /// The instant: time since the run began.
     pub at_ms: u64,
-    /// Tasks that were started by it so far.
+    /// Tasks that were started by it and programs that were told, so far.
     pub started: u32,
-    /// Tasks that are to be.
+    /// Those that are to be.
     pub expected: u32,
-    /// From the instant to the last start, on the controller's clock.
+    /// From the instant to the last of them, on the controller's clock.
     pub last_us: i64,
-    /// From the first start to the last.
+    /// From the first to the last.
     pub spread_us: u64,
     /// Either may be wrong by so much: half the shortest round trip to the host that is known worst.
     pub uncertainty_us: u64,
+}
+
+/// The round of a barrier that went worst.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorstRound {
+    /// Its number, from 1.
+    pub generation: u32,
+    /// How well its programs went on.
+    pub together: TogetherView,
 }
 
 fn first_generation() -> u32 {

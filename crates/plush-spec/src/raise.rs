@@ -202,6 +202,14 @@ fn template(template: &Template) -> Node {
     map.put("path", escaped(&template.path));
     map.put("dest_path", template.dest_path.as_str());
     map.some("mode", Some(format!("{:03o}", template.mode)).filter(|m| m != "644"));
+    map.some(
+        "on_change",
+        match &template.on_change {
+            OnChange::Nothing => None,
+            OnChange::Replace => Some("replace"),
+            OnChange::Signal(signal) => Some(signal.as_str()),
+        },
+    );
     map.node()
 }
 

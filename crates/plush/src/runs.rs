@@ -74,10 +74,16 @@ pub fn ids(runs_dir: &Path) -> Result<Vec<String>, Trouble> {
 }
 
 fn at_path(directory: &Path) -> Result<Run, Trouble> {
-    let absolute = directory.canonicalize().ok().filter(|path| path.is_dir());
-    absolute
-        .map(|path| Run::at(&path))
-        .ok_or_else(|| Trouble::usage(format!("there is no run directory {}", directory.display())))
+    let none = || Trouble::usage(format!("there is no run directory {}", directory.display()));
+    let absolute = directory.canonicalize().map_err(|error| none().caused_by(&error))?;
+    let here = RunDir::at(&absolute);
+    let files = [here.plan(), here.journal(), here.view(), here.log(), here.operator_socket()];
+    match files.iter().any(|file| file.exists()) {
+        true => Ok(Run::at(&absolute)),
+        false => Err(none()
+            .because("nothing there is a run's: no plan, no journal, no log")
+            .next("`plush runs` lists runs; a path names the directory of one")),
+    }
 }
 
 fn last(runs_dir: &Path) -> Result<Run, Trouble> {
@@ -118,6 +124,15 @@ fn unknown(reference: &str, runs_dir: &Path) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_leads_to_no_run_is_said_to_do_so() {
+        let home = tempfile::tempdir().expect("a test has a directory");
+        let path = home.path().to_str().expect("its name is plain");
+        assert!(find(path, home.path()).is_err());
+        std::fs::write(home.path().join("plan.json"), "{").expect("it can be written to");
+        assert!(find(path, home.path()).is_ok(), "it need not be whole");
+    }
 
     #[test]
     fn a_beginning_that_only_one_run_has_is_enough() {

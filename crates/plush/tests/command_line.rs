@@ -256,3 +256,11 @@ fn an_unknown_run_is_an_error_that_says_where_it_was_looked_for() {
     assert_eq!(said.code, Some(64));
     assert!(said.err.contains("plush/runs"), "{}", said.err);
 }
+
+#[test]
+fn a_barrier_to_compare_without_runs_to_compare_is_refused_not_passed_over() {
+    let bench = Bench::new();
+    let said = bench.run(&["report", "last", "--barrier", "b"]);
+    assert_eq!(said.code, Some(64));
+    assert!(said.err.contains("--barrier"), "{}", said.err);
+}

@@ -224,3 +224,97 @@ fn f81_a_callback_that_hangs_dies_or_prints_rubbish_costs_a_line() {
         assert!(causes.iter().any(|cause| cause.contains(part)), "{part} is not in {causes:?}");
     }
 }
+
+/// A port that nobody uses now.
+fn free_port() -> u16 {
+    let open = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    open.local_addr().unwrap().port()
+}
+
+/// The incarnation and the end of the one task.
+fn end_of(said: &Said) -> (Value, Value) {
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let task = &view["view"]["tasks"][0];
+    (task["incarnation"].clone(), task["success"].clone())
+}
+
+#[test]
+fn a_port_that_stops_answering_the_controller_has_its_task_started_again() {
+    let bench = Bench::new();
+    let text = r#"
+project: port
+resources: [{type: local, hosts: l1}]
+clusters:
+  c:
+    num_hosts: 1
+    execution:
+      - process: serve
+        run: |
+          exec python3 -c '
+          import os, socket, time
+          s = socket.create_server(("127.0.0.1", PORT))
+          for n in range(2): s.accept()
+          if os.environ["PLUSH_INCARNATION"] == "1":
+              s.close()
+              time.sleep(600)
+          '
+        restart: {max: 1}
+        probe: {tcp: PORT, from: controller, every: 200 ms, failures: 2}
+"#;
+    bench.file("app.yaml", text.replace("PORT", &free_port().to_string()));
+    let said = bench.run(&["run", "app.yaml", "--json"]);
+    assert_eq!(end_of(&said), (2.into(), true.into()), "{}", said.err);
+}
+
+#[test]
+fn a_probe_beside_the_controller_runs_only_once_the_description_is_trusted() {
+    let bench = Bench::new();
+    script(
+        &bench,
+        "healthy.sh",
+        "#!/bin/sh\ntest \"$1 $PLUSH_HOST $PLUSH_INCARNATION\" = 'of l1 2'\n",
+    );
+    bench.file(
+        "app.yaml",
+        r#"
+project: p
+resources: [{type: local, hosts: l1}]
+clusters:
+  c:
+    num_hosts: 1
+    execution:
+      - process: w
+        run: test $PLUSH_INCARNATION = 2 || exec sleep 600
+        restart: {max: 1}
+        probe: {command: {path: ./healthy.sh, args: [of]}, from: controller, every: 100 ms, failures: 2}
+"#,
+    );
+    let said = bench.run(&["run", "app.yaml", "--json"]);
+    assert_eq!(said.code, Some(77), "{}", said.err);
+    assert!(said.err.contains("probe of w: ./healthy.sh of"), "{}", said.err);
+    let said = bench.run(&["run", "app.yaml", "--json", "--trust"]);
+    assert_eq!(end_of(&said), (2.into(), true.into()), "{}", said.err);
+}
+
+#[test]
+fn an_https_probe_from_the_controller_is_refused_by_name() {
+    let bench = Bench::new();
+    let text = "project: p\nresources: [{type: local, hosts: l1}]\nclusters:\n  c:\n    num_hosts: 1\n    execution:\n      \
+                - process: w\n        run: x\n        probe: {http: \"https://${host}/\", from: controller}\n";
+    bench.file("app.yaml", text);
+    let said = bench.run(&["run", "app.yaml"]);
+    assert!(said.err.contains("https probes from the controller"), "{}", said.err);
+    assert!(said.code != Some(0));
+}
+
+#[test]
+fn the_record_says_of_each_host_and_each_task_how_surely_it_is_ended() {
+    let bench = Bench::new();
+    bench.file("app.yaml", "project: p\nresources: [{type: local, hosts: l1}]\nrun: echo hi\n");
+    let said = bench.run(&["run", "app.yaml", "--json"]);
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    let (host, task) = (&view["view"]["hosts"][0], &view["view"]["tasks"][0]);
+    let known = ["cgroup", "subreaper", "group"];
+    assert!(known.iter().any(|word| host["guarantee"] == *word), "{host}");
+    assert_eq!(task["guarantee"], host["guarantee"], "{task}");
+}

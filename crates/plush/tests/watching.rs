@@ -294,3 +294,15 @@ fn a_run_directory_may_lie_deep() {
     std::fs::write(directory.join("view.json"), serde_json::to_vec(&deep).unwrap()).unwrap();
     assert_eq!(bench.run(&["attach", &id]).code, Some(0));
 }
+
+#[test]
+fn a_last_view_whose_controller_is_gone_is_said_to_be_no_more_than_that() {
+    let bench = Bench::new();
+    let run_dir = bench.run_dir("demo-1");
+    let view = serde_json::to_vec(&bench::view(PhaseName::Run, HostState::Running)).unwrap();
+    std::fs::write(run_dir.join("view.json"), view).unwrap();
+    let said = bench.run(&["status", "demo-1"]);
+    assert_eq!(said.code, Some(0));
+    assert!(said.err.contains("no controller serves run demo-1"), "{}", said.err);
+    assert!(said.err.contains("`plush resume demo-1`"), "{}", said.err);
+}

@@ -4,8 +4,8 @@
 use super::happened::Happened;
 use crate::barrier_words::{MAX_LINE_BYTES, Reply, Request};
 use crate::base::{Base, TASKS_SOCKET};
-use crate::chance;
-use plush_core::agent::AskerId;
+use crate::{chance, clock};
+use plush_core::agent::{AskerId, Event};
 use plush_protocol::{BarrierAsk, BarrierEntrant, BarrierOutcome, BarrierVerb, Tainted, TaskKey};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -92,21 +92,38 @@ impl Program {
     /// One request after the other, until it goes or says what is no line.
     async fn serve(mut self) {
         while let Some(line) = self.line().await {
-            let (reply, goes_on) = match line {
-                Err(why) => (Reply::Nonsense(why), false),
-                Ok(line) => match Request::read(line.trim()) {
-                    Err(why) => (Reply::Nonsense(why), true),
-                    Ok(request) => match self.answer(&request).await {
-                        Some(reply) => (reply, true),
-                        None => return,
-                    },
-                },
+            let goes_on = match line.map(|line| Request::read(line.trim())) {
+                Err(why) => {
+                    self.say(&Reply::Nonsense(why)).await;
+                    false
+                }
+                Ok(Err(why)) => self.say(&Reply::Nonsense(why)).await,
+                Ok(Ok(request)) => self.serve_one(&request).await,
             };
-            let written = self.to.write_all(reply.line().as_bytes()).await;
-            if written.is_err() || !goes_on {
+            if !goes_on {
                 return;
             }
         }
+    }
+
+    /// Asks, and passes the answer on; whether there may be more to do.
+    async fn serve_one(&mut self, request: &Request) -> bool {
+        let ask = self.ask_of(request);
+        let number = ask.request;
+        let Some(reply) = self.answer(request, ask).await else { return false };
+        let is_told = self.say(&reply).await;
+        if let Reply::Answer(BarrierOutcome::LetGo { at_us: Some(_), .. }) = reply
+            && is_told
+        {
+            let went_on = Event::WentOn { request: number, at_us: clock::now_us() };
+            let _agent_ends = self.tell.send(Happened::Core(went_on)).await;
+        }
+        is_told
+    }
+
+    /// Whether it could be written.
+    async fn say(&mut self, reply: &Reply) -> bool {
+        self.to.write_all(reply.line().as_bytes()).await.is_ok()
     }
 
     /// The next line; `None` at the end.
@@ -123,9 +140,9 @@ impl Program {
     }
 
     /// Asks and waits; `None` if nobody is there to be told.
-    async fn answer(&mut self, request: &Request) -> Option<Reply> {
+    async fn answer(&mut self, request: &Request, ask: BarrierAsk) -> Option<Reply> {
         let limit = request.limit;
-        let answer = self.ask(self.say(request)).await?;
+        let answer = self.ask(ask).await?;
         let asker = self.asker;
         let waited = async {
             match limit {
@@ -148,14 +165,14 @@ impl Program {
                 if request.verb == BarrierVerb::Enter {
                     let leave =
                         Request { verb: BarrierVerb::Leave, request: None, ..request.clone() };
-                    let _nobody_waits_for_it = self.ask(self.say(&leave)).await;
+                    let _nobody_waits_for_it = self.ask(self.ask_of(&leave)).await;
                 }
                 Some(Reply::TimedOut)
             }
         }
     }
 
-    fn say(&self, request: &Request) -> BarrierAsk {
+    fn ask_of(&self, request: &Request) -> BarrierAsk {
         BarrierAsk {
             request: request.request.unwrap_or_else(chance::number),
             barrier: Tainted::new(request.barrier.clone()),

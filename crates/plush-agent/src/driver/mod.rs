@@ -33,7 +33,7 @@ use held::Held;
 use link::{BATCH_BYTES, Link};
 use output::Outgoing;
 use pieces::{Piece, Pieces};
-use plush_core::agent::{Agent, AskerId, CleanUpSpec, Effect, Event, Greeting, LinkId};
+use plush_core::agent::{Agent, AskerId, CleanUpSpec, Effect, Event, Greeting, LinkId, Rewriting};
 use plush_protocol::{
     AgentHello, BarrierOutcome, Guarantee, Logout, OutputAck, PROTOCOL_VERSION, Pong, PrepareSpec,
     Report, StreamName, Tainted, TaskKey, ToAgent, ToController,
@@ -382,6 +382,10 @@ impl Driver {
                 self.say(link, &ToController::Pong(pong));
             }
             Effect::AnswerProgram { asker, outcome } => {
+                if let BarrierOutcome::LetGo { at_us: Some(at_us), .. } = outcome {
+                    // The core's clock has milliseconds; what is left of one is waited for here.
+                    clock::wait_until_us(at_us);
+                }
                 if let Some(program) = self.askers.remove(&asker) {
                     // It may have gone a moment ago.
                     let _gone = program.send(outcome);
@@ -410,6 +414,7 @@ impl Driver {
                     let _ended = tell.blocking_send(Happened::Core(event));
                 });
             }
+            Effect::Rewrite(rewriting) => self.rewrite(&rewriting),
             Effect::Remove(spec) => self.remove(spec),
             Effect::Ask(question) => {
                 let unwanted = Arc::clone(&self.questions_unwanted);
@@ -462,6 +467,13 @@ impl Driver {
             let report = prepare::run(preparation);
             let _ended = tell.blocking_send(Happened::PrepareEnded { cluster, report });
         });
+    }
+
+    fn rewrite(&mut self, rewriting: &Rewriting) {
+        if let Err(cause) = prepare::rewrite(&self.base, rewriting) {
+            let text = format!("replace {}: {}", rewriting.path, cause.text.raw());
+            self.core.absorb(Event::Noted(Report::Note(Tainted::new(text))));
+        }
     }
 
     /// Every task has ended; what strays of them are left is killed by their keepers before the files go.
@@ -621,6 +633,7 @@ fn is_said(effect: &Effect) -> bool {
         | Effect::Conclude { .. }
         | Effect::Forget { .. }
         | Effect::Probe { .. }
+        | Effect::Rewrite(_)
         | Effect::Remove(_)
         | Effect::Ask(_)
         | Effect::CancelQuestions

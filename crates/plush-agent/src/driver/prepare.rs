@@ -14,7 +14,7 @@ use crate::files::root::Root;
 use crate::files::store::{Store, StoreError};
 use crate::files::{fetch, install, unpack};
 use crate::programs::{self, Job};
-use plush_core::agent::Event;
+use plush_core::agent::{Event, Rewriting};
 use plush_protocol::{
     Cause, CauseKind, Fetch, Installer, PackageSpec, PrepareSpec, Report, SoftwareSpec, Tainted,
 };
@@ -512,6 +512,13 @@ impl Reporter {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Writes one file of a cluster that is prepared anew; whoever has the old one open keeps that.
+pub fn rewrite(base: &Base, rewriting: &Rewriting) -> Result<(), Cause> {
+    let directory = base.clusters().join(below(&rewriting.cluster)?);
+    let root = Root::open(&directory).map_err(|e| trouble("open", &e))?;
+    write_rendered(&root, &rewriting.path, rewriting.mode, &rewriting.text)
 }
 
 fn write_rendered(fresh: &Root, path: &str, mode: u32, text: &str) -> Result<(), Cause> {

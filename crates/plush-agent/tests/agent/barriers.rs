@@ -181,6 +181,17 @@ fn an_instant_is_waited_for() {
     answer(&mut client, ask.request, let_go(Some(at_us)));
     assert_eq!(hear(&mut program)["result"], "released");
     assert!(now_us() >= at_us, "the program is let go at the instant");
+    let went_on = |memory: &Memory| {
+        memory.reports.iter().find_map(|report| match report {
+            Report::WentOn { request, at_us } => Some((*request, *at_us)),
+            _ => None,
+        })
+    };
+    client.until("a program that goes on", |memory| went_on(memory).is_some());
+    let (request, told_us) = went_on(&client.memory).unwrap();
+    assert_eq!(request, ask.request);
+    assert!(told_us >= at_us, "and its agent says when it was");
+    println!("told {} us after the instant", told_us - at_us);
     let began = |memory: &Memory| {
         memory.reports.iter().find_map(|report| match report {
             Report::Task(TaskRecord { state: TaskState::Running { since_us, .. }, .. }) => {

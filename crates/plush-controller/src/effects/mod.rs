@@ -3,3 +3,5 @@
 
 pub mod callback;
 pub mod collect;
+pub mod probing;
+pub mod program;

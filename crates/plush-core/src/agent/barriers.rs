@@ -47,7 +47,7 @@ impl Barriers {
         for asker in askers {
             self.waiting.remove(&asker);
             let at = match answer.outcome {
-                BarrierOutcome::LetGo { at_us, .. } => at_us.map(|us| us.div_ceil(1_000)),
+                BarrierOutcome::LetGo { at_us, .. } => at_us.map(|us| us / 1_000),
                 _ => None,
             };
             self.answers.push(Answer { asker, at, outcome: answer.outcome.clone() });

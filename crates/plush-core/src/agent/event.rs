@@ -126,6 +126,13 @@ pub enum Event {
         /// What.
         ask: BarrierAsk,
     },
+    /// A program that was to go on at an instant has been told to.
+    WentOn {
+        /// The request that it was told about.
+        request: u64,
+        /// When, in microseconds of boot time.
+        at_us: u64,
+    },
     /// A program does not wait for its answer any more.
     AskerGone {
         /// Which.
@@ -151,6 +158,19 @@ pub struct Greeting {
     pub epoch: u64,
     /// The controller is refused, now and later.
     pub refusal: Option<Refusal>,
+}
+
+/// A file that is written anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewriting {
+    /// In the directory of this cluster.
+    pub cluster: String,
+    /// Path below it.
+    pub path: String,
+    /// Mode bits.
+    pub mode: u32,
+    /// Its content.
+    pub text: String,
 }
 
 /// How to leave a host.
@@ -226,6 +246,8 @@ pub enum Effect {
     },
     /// Make a cluster's directory; ends with [`Event::PrepareEnded`].
     Prepare(PrepareSpec),
+    /// Write a file of a cluster's directory anew; [`Event::Noted`] where that cannot be done.
+    Rewrite(Rewriting),
     /// Run a program of the description; ends with [`Event::Answered`].
     Ask(Question),
     /// End those that run; each still ends with [`Event::Answered`].
@@ -256,7 +278,8 @@ pub enum Effect {
         /// Why, in a word.
         why: String,
     },
-    /// Answer a program that asked something of a barrier.
+    /// Answer a program that asked something of a barrier: [`BarrierOutcome::LetGo`] at its instant, of which less than a
+    /// millisecond may be left. Where there is one, [`Event::WentOn`] says when that was done.
     AnswerProgram {
         /// Who.
         asker: AskerId,

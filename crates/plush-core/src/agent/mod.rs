@@ -7,7 +7,6 @@
 mod barriers;
 pub mod ending;
 pub mod event;
-mod health;
 pub mod lease;
 mod leaving;
 mod preparing;
@@ -19,7 +18,7 @@ mod tests;
 
 pub use barriers::AskerId;
 pub use ending::{Blow, Ending};
-pub use event::{CleanUpSpec, Effect, Event, Greeting, Launched, LinkId, Recovered};
+pub use event::{CleanUpSpec, Effect, Event, Greeting, Launched, LinkId, Recovered, Rewriting};
 pub use lease::{Lease, Verdict};
 pub use restart::may_be_followed;
 
@@ -156,6 +155,9 @@ impl Agent {
                 let report = self.barriers.asked(asker, ask);
                 self.outbox.push(report);
             }
+            Event::WentOn { request, at_us } => {
+                self.outbox.push(Report::WentOn { request, at_us });
+            }
             Event::AskerGone { asker } => self.barriers.gone(asker),
             Event::PrepareEnded(report) => {
                 self.clusters.ended(&report);
@@ -177,6 +179,8 @@ impl Agent {
         self.decide_lease(now, &mut effects);
         self.decide_greetings(&mut effects);
         let mut reports = Vec::new();
+        // A signal that says so comes after the file.
+        effects.extend(self.clusters.decide_rewriting());
         self.tasks.decide(now, &mut effects, &mut reports);
         self.tasks.decide_forgetting(self.outbox.acknowledged(), &mut effects);
         self.clusters.decide(&mut effects);
@@ -319,6 +323,16 @@ impl Agent {
             Command::Stop { key, why } => self.tasks.stop(key, why),
             Command::Signal { key, signal } => {
                 self.tasks.signal(key, signal);
+                None
+            }
+            Command::Fail { key } => {
+                self.tasks.fail(key);
+                None
+            }
+            Command::Rewrite { cluster, path, mode, text } => {
+                if !self.leaving.has_begun() {
+                    self.clusters.rewrite(Rewriting { cluster, path, mode, text });
+                }
                 None
             }
             Command::Prepare(spec) => self.clusters.prepare(spec, self.leaving.has_begun()),

@@ -2,13 +2,14 @@
 //! Not the making.
 
 use super::Ordered;
-use super::event::Effect;
+use super::event::{Effect, Rewriting};
 use plush_protocol::{Cause, CauseKind, PrepareSpec, Report, Tainted};
 
 /// Clusters that were asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clusters {
     clusters: Ordered<String, Cluster>,
+    rewritings: Vec<Rewriting>,
 }
 
 #[derive(Clone, Debug)]
@@ -28,7 +29,19 @@ enum Cancel {
 
 impl Clusters {
     pub fn recovered(prepared: Vec<String>) -> Self {
-        Clusters { clusters: prepared.into_iter().map(|name| (name, Cluster::Prepared)).collect() }
+        let clusters = prepared.into_iter().map(|name| (name, Cluster::Prepared)).collect();
+        Clusters { clusters, ..Clusters::default() }
+    }
+
+    /// A file is to be written anew; nothing, where there is none yet.
+    pub fn rewrite(&mut self, rewriting: Rewriting) {
+        if let Some(Cluster::Prepared) = self.clusters.get(&rewriting.cluster) {
+            self.rewritings.push(rewriting);
+        }
+    }
+
+    pub fn decide_rewriting(&mut self) -> impl Iterator<Item = Effect> {
+        self.rewritings.drain(..).map(Effect::Rewrite)
     }
 
     /// A preparation is asked for: the answer, where it is known already.
@@ -89,6 +102,7 @@ impl Clusters {
             | Report::Task(_)
             | Report::Cleaned { .. }
             | Report::Barrier(_)
+            | Report::WentOn { .. }
             | Report::Note(_)
             | Report::Answered { .. } => {}
         }

@@ -3,9 +3,9 @@
 
 use super::Ordered;
 use super::event::{Effect, Launched};
-use super::health::Probing;
 use super::restart::Restarts;
 use crate::Millis;
+use crate::health::Probing;
 use plush_protocol::{
     Cause, CauseKind, Exit, Health, Report, Tainted, TaskKey, TaskRecord, TaskSpec, TaskState,
     Unhealthy,

@@ -680,6 +680,47 @@ fn an_unhealthy_task_is_ended_as_failed_and_started_again() {
 }
 
 #[test]
+fn a_task_that_is_called_unhealthy_from_afar_is_ended_as_failed_and_an_older_incarnation_never() {
+    let mut agent = connected();
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: restarting() });
+    let _ = says(&mut agent, 1_100, 1, TaskState::Running { pid: 5, since_us: None });
+    let effects = command(&mut agent, 2, Command::Fail { key: key(1) });
+    assert!(effects.contains(&Effect::Stop { key: key(1), why: Exit::PROBE.into() }));
+    let stopped = Exit::Stopped { why: Exit::PROBE.into() };
+    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    assert_eq!(started(&says(&mut agent, 1_400, 1, end)), [incarnation(2)]);
+    let effects = command(&mut agent, 3, Command::Fail { key: key(1) });
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Stop { .. })), "{effects:?}");
+}
+
+#[test]
+fn a_file_is_written_anew_before_the_signal_that_says_so_and_only_where_there_is_one() {
+    let mut agent = Agent::new("r", Recovered { prepared: vec!["c".into()], ..found() });
+    agent.absorb(Event::Hello { link: 1, hello: hello(1, 0, 0) });
+    let _ = agent.decide(1_000);
+    let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
+    let _ = says(&mut agent, 1_100, 1, TaskState::Running { pid: 5, since_us: None });
+    let rewrite = |cluster: &str| Command::Rewrite {
+        cluster: cluster.into(),
+        path: "conf".into(),
+        mode: 0o600,
+        text: "x".into(),
+    };
+    let absorb = |agent: &mut Agent, number, command| {
+        agent.absorb(Event::Command { link: 1, number, command });
+    };
+    absorb(&mut agent, 2, Command::Signal { key: key(1), signal: 1 });
+    absorb(&mut agent, 3, rewrite("c"));
+    absorb(&mut agent, 4, rewrite("absent"));
+    let effects = agent.decide(1_200);
+    let at = |wanted: &dyn Fn(&Effect) -> bool| effects.iter().position(wanted);
+    let written = at(&|e| matches!(e, Effect::Rewrite(r) if r.cluster == "c"));
+    let signalled = at(&|e| matches!(e, Effect::Signal { .. }));
+    assert!(written.is_some() && written < signalled, "{effects:?}");
+    assert_eq!(at(&|e| matches!(e, Effect::Rewrite(r) if r.cluster == "absent")), None);
+}
+
+#[test]
 fn a_start_that_comes_after_the_lease_is_out_is_refused() {
     let mut agent = connected();
     let _ = agent.decide(1_000 + STOP_AFTER_MS);

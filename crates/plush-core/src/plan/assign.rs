@@ -1,7 +1,9 @@
 //! Assignment: which of the hosts on offer serves in which place.
 //! Not where offers come from: providers ask, this decides.
 
-use super::{HostId, Keep, Kept, PlannedCluster, PlannedHost, Replace, RunPlan, unsupported};
+use super::{
+    HostId, Keep, Kept, PlannedCluster, PlannedHost, PlannedTemplate, Replace, RunPlan, unsupported,
+};
 use plush_protocol::SoftwareSpec;
 use plush_spec::model::{Cluster, Place, Project, Wanted};
 use std::collections::BTreeSet;
@@ -13,8 +15,8 @@ pub struct Offer {
     pub hosts: Vec<PlannedHost>,
     /// The cluster's software with its packages resolved.
     pub software: Vec<SoftwareSpec>,
-    /// Templates: path on the host, mode bits, text.
-    pub templates: Vec<(String, u32, String)>,
+    /// In the order of the description.
+    pub templates: Vec<PlannedTemplate>,
     /// Texts for standard input, by process name.
     pub stdin_files: Vec<(String, String)>,
 }

@@ -10,7 +10,7 @@ pub use kept::{Kept, Replace};
 pub use unsupported::unsupported;
 
 use plush_protocol::SoftwareSpec;
-use plush_spec::model::{Action, Cluster, Command, Process, Project, Step};
+use plush_spec::model::{Action, Cluster, Command, OnChange, Process, Project, Step};
 use serde::{Deserialize, Serialize};
 
 /// Which host of [`RunPlan::hosts`].
@@ -93,10 +93,23 @@ pub struct PlannedCluster {
     pub min: u32,
     /// The software with its packages resolved.
     pub software: Vec<SoftwareSpec>,
-    /// Templates: path on the host, mode bits, text with `${...}` in it.
-    pub templates: Vec<(String, u32, String)>,
+    /// In the order of the description.
+    pub templates: Vec<PlannedTemplate>,
     /// Texts for the standard input of processes, by process name.
     pub stdin_files: Vec<(String, String)>,
+}
+
+/// A file that is rendered for each host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTemplate {
+    /// Path on the host, with `${...}` in it.
+    pub dest_path: String,
+    /// Mode bits.
+    pub mode: u32,
+    /// Text with `${...}` in it.
+    pub text: String,
+    /// What follows when it would be rendered otherwise.
+    pub on_change: OnChange,
 }
 
 impl PlannedCluster {

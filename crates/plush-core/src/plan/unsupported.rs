@@ -2,7 +2,9 @@
 //! Not what is wrong with a description: that is the parser's.
 
 use super::PlanProblem;
-use plush_spec::model::{Action, Cluster, HookPlace, Installer, Place, Process, Project, Stdin};
+use plush_spec::model::{
+    Action, Check, Cluster, HookPlace, Installer, Place, Process, Project, Stdin,
+};
 
 /// Everything in the application's clusters that would have to be passed over.
 pub fn unsupported(project: &Project) -> Vec<PlanProblem> {
@@ -52,8 +54,11 @@ impl Found {
     }
 
     fn process(&mut self, process: &Process) {
-        let away = process.probes.iter().any(|probe| probe.from == HookPlace::Controller);
-        self.when(away, "probes from the controller", process.place);
+        let is_secure =
+            |check: &Check| matches!(check, Check::Http(url) if url.starts_with("https:"));
+        let mut from_here = process.probes.iter().filter(|p| p.from == HookPlace::Controller);
+        let secure = from_here.any(|probe| is_secure(&probe.check));
+        self.when(secure, "https probes from the controller", process.place);
         self.when(!process.secrets.is_empty(), "secrets", process.place);
         self.when(
             process.stdin == Stdin::Operator,

@@ -4,7 +4,8 @@
 use crate::offset::ClockOffset;
 use crate::plan::HostId;
 use plush_protocol::{
-    AgentHello, Answer, Command, Outcome, Question, Report, StreamName, Tainted, TaskKey,
+    AgentHello, Answer, Command, Health, Outcome, ProbeRule, Question, Report, StreamName, Tainted,
+    TaskKey,
 };
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,15 @@ pub enum Event {
         /// What came of it.
         answer: Answer,
     },
+    /// What the probes come to that are asked from here has changed.
+    Probed {
+        /// The task's host.
+        host: HostId,
+        /// The incarnation.
+        key: TaskKey,
+        /// Its health.
+        health: Health,
+    },
     /// It is known better than before how far a host's clock is ahead.
     ClockMeasured {
         /// Which host.
@@ -152,6 +162,17 @@ pub struct LinkAccount {
     pub agent_sent_bytes: u64,
     /// Fingerprint of the host key, where there is one.
     pub host_key: Option<String>,
+}
+
+/// What is asked about a task from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// The probes; a command is a program beside the controller, and its words are those of the description.
+    pub probes: Vec<ProbeRule>,
+    /// The host's own name, by which a URL may name it.
+    pub name: String,
+    /// What programs find in their environment besides.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why no link could be made.
@@ -218,6 +239,22 @@ pub enum Effect {
     Ask {
         /// Which, and what it is told.
         question: Question,
+    },
+    /// Ask about a task from here, again and again, until [`Effect::Unwatch`]; each change of its health is a `Probed`.
+    Watch {
+        /// Its host.
+        host: HostId,
+        /// The incarnation.
+        key: TaskKey,
+        /// What is asked, by the rules of [`crate::health::ProbingFromAfar`].
+        watch: Box<Watch>,
+    },
+    /// Ask no more; what is said yet is not taken.
+    Unwatch {
+        /// Its host.
+        host: HostId,
+        /// The incarnation.
+        key: TaskKey,
     },
     /// The run is over.
     Finish {

@@ -4,6 +4,7 @@
 //! Steps and programs enter the same barrier. Each expected host has one seat, or as many as the description says; who
 //! comes first takes it, and keeps it from round to round. More programs than seats get seats of their own.
 
+use super::together::{Punctuality, WentOn};
 use crate::Millis;
 use crate::barrier::{Entrant, Opening, Rounds, Stand, Verdict};
 use crate::plan::HostId;
@@ -24,6 +25,8 @@ pub(super) struct Gathering {
     per_host: usize,
     seats: BTreeMap<Entrant, Seat>,
     of_host: BTreeMap<HostId, Vec<Entrant>>,
+    /// How well programs went on that were let go at an instant.
+    punctuality: Punctuality,
     /// The number of the next seat that is not a host's first: those bear their hosts' numbers.
     next_seat: u32,
 }
@@ -44,6 +47,8 @@ struct Asked {
     request: u64,
     generation: u32,
     told: Option<BarrierOutcome>,
+    /// The instant at which its program is to go on, until it is known when it did.
+    due: Option<Millis>,
 }
 
 /// Who sits on a seat.
@@ -59,12 +64,12 @@ pub(super) enum Owner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Told {
-    /// The step on this host goes on.
-    StepReleased { host: HostId, generation: u32 },
+    /// The step on this host goes on, at the instant if there is one.
+    StepReleased { host: HostId, generation: u32, instant: Option<Millis> },
     /// The step on this host came too late.
     StepTooLate(HostId),
-    /// A request from this host is answered.
-    Answer { host: HostId, request: u64, outcome: BarrierOutcome },
+    /// A request from this host is answered; who is let go goes on at the instant, if there is one.
+    Answer { host: HostId, request: u64, outcome: BarrierOutcome, instant: Option<Millis> },
 }
 
 impl Gathering {
@@ -75,6 +80,7 @@ impl Gathering {
             per_host: per_host.max(1) as usize,
             seats: BTreeMap::new(),
             of_host: BTreeMap::new(),
+            punctuality: Punctuality::default(),
             next_seat: u32::try_from(hosts).expect("hosts are counted in 32 bits"),
         }
     }
@@ -82,6 +88,23 @@ impl Gathering {
     /// The rounds.
     pub fn rounds(&self) -> &Rounds {
         &self.rounds
+    }
+
+    /// How well its programs went on.
+    pub fn punctuality(&self) -> &Punctuality {
+        &self.punctuality
+    }
+
+    /// The program of a request went on. Counted once for each entrant and round.
+    pub fn went_on(&mut self, host: HostId, request: u64, when: WentOn) {
+        for seat in self.of_host.get(&host).map_or(&[][..], Vec::as_slice) {
+            let last = self.seats.get_mut(seat).and_then(|seat| seat.last.as_mut());
+            if let Some(last) = last.filter(|last| last.request == request)
+                && let Some(instant) = last.due.take()
+            {
+                self.punctuality.went_on(last.generation, instant, when);
+            }
+        }
     }
 
     /// Opens the generation that waits to open.
@@ -124,7 +147,7 @@ impl Gathering {
 
     /// A program asks; the answer, unless it has to wait for it.
     pub fn ask(&mut self, host: HostId, ask: &BarrierAsk, now: Millis) -> Vec<Told> {
-        let answer = |outcome| vec![Told::Answer { host, request: ask.request, outcome }];
+        let answer = |outcome| vec![Told::answer(host, ask.request, outcome)];
         if ask.who.alias.raw().len() > MAX_ALIAS_BYTES {
             let why = format!("a name of an entrant has at most {MAX_ALIAS_BYTES} bytes");
             return answer(BarrierOutcome::Refused { why });
@@ -154,14 +177,24 @@ impl Gathering {
                 Verdict::Release(entrant) => (entrant, self.let_go(entrant, generation)),
                 Verdict::TooLate(entrant) => (entrant, too_late(generation)),
             };
+            let instant = self.instant(entrant, generation);
             let Some(seat) = self.seats.get_mut(&entrant) else { continue };
             if seat.owner == Some(Owner::Step) {
+                let host = seat.host;
                 told.push(match verdict {
-                    Verdict::Release(_) => Told::StepReleased { host: seat.host, generation },
-                    Verdict::TooLate(_) => Told::StepTooLate(seat.host),
+                    Verdict::Release(_) => Told::StepReleased { host, generation, instant },
+                    Verdict::TooLate(_) => Told::StepTooLate(host),
                 });
             }
-            told.extend(seat.tell(outcome));
+            if let Some(instant) = instant.filter(|_| !seat.waiting.is_empty()) {
+                if let Some(last) = &mut seat.last {
+                    last.due = Some(instant);
+                }
+                let rounds = &self.rounds;
+                let is_kept = |generation| rounds.round(generation).is_some();
+                self.punctuality.expect(generation, instant, is_kept);
+            }
+            told.extend(seat.tell(outcome, instant));
         }
         told
     }
@@ -224,7 +257,8 @@ impl Gathering {
         }
         if let Some(generation) = self.rounds.enter(entrant, ask.generation, now) {
             let seat = self.seats.get_mut(&entrant).expect("the entrant was just found");
-            seat.last = Some(Asked { request: ask.request, generation, told: None });
+            let request = ask.request;
+            seat.last = Some(Asked { request, generation, told: None, due: None });
             return self.answer_or_wait(entrant, ask, generation, None);
         }
         let named = ask.generation.expect("an entrant's own next round is never wrong");
@@ -239,7 +273,9 @@ impl Gathering {
             },
             _ => refused(&format!("the next round of this entrant is {next}")),
         };
-        vec![Told::Answer { host: self.seats[&entrant].host, request: ask.request, outcome }]
+        let instant = self.instant(entrant, named);
+        let host = self.seats[&entrant].host;
+        vec![Told::Answer { host, request: ask.request, outcome, instant }]
     }
 
     /// Answers what is known already; otherwise the request waits for its release.
@@ -257,7 +293,8 @@ impl Gathering {
             (_, told) => told,
         };
         if let Some(outcome) = known {
-            return vec![Told::Answer { host, request, outcome }];
+            let instant = self.instant(entrant, generation);
+            return vec![Told::Answer { host, request, outcome, instant }];
         }
         if seat.waiting.contains(&request) {
             return Vec::new();
@@ -268,7 +305,7 @@ impl Gathering {
         }
         let request = seat.waiting.remove(0);
         let why = "too many programs wait as this entrant".to_owned();
-        vec![Told::Answer { host, request, outcome: BarrierOutcome::Dropped { why } }]
+        vec![Told::answer(host, request, BarrierOutcome::Dropped { why })]
     }
 
     /// Through, or back out before it was let go. In which round is said by who leaves, or is the one that it is in.
@@ -288,7 +325,7 @@ impl Gathering {
             0 => refused("it has not entered"),
             _ => BarrierOutcome::Left { generation },
         };
-        told.push(Told::Answer { host, request: ask.request, outcome });
+        told.push(Told::answer(host, ask.request, outcome));
         told
     }
 
@@ -297,7 +334,15 @@ impl Gathering {
         if seat.waiting.is_empty() {
             return Vec::new();
         }
-        seat.tell(BarrierOutcome::Dropped { why: why.to_owned() })
+        seat.tell(BarrierOutcome::Dropped { why: why.to_owned() }, None)
+    }
+
+    /// When an entrant goes on that was let go in this round: so long after its release, where that is asked for. A round
+    /// that is not kept any more is long over: whoever comes to it goes on at once.
+    fn instant(&self, entrant: Entrant, generation: u32) -> Option<Millis> {
+        let lead = self.rounds.policy().together_ms?;
+        let passage = self.rounds.round(generation)?.passage(entrant)?;
+        passage.released_at.map(|at| at + lead)
     }
 
     fn let_go(&self, entrant: Entrant, generation: u32) -> BarrierOutcome {
@@ -345,14 +390,20 @@ impl Gathering {
     }
 }
 
+impl Told {
+    fn answer(host: HostId, request: u64, outcome: BarrierOutcome) -> Told {
+        Told::Answer { host, request, outcome, instant: None }
+    }
+}
+
 impl Seat {
     /// Answers every request that waits, and remembers the answer for who asks again.
-    fn tell(&mut self, outcome: BarrierOutcome) -> Vec<Told> {
+    fn tell(&mut self, outcome: BarrierOutcome, instant: Option<Millis>) -> Vec<Told> {
         if let Some(last) = &mut self.last {
             last.told = Some(outcome.clone());
         }
         let host = self.host;
-        let answer = |request| Told::Answer { host, request, outcome: outcome.clone() };
+        let answer = |request| Told::Answer { host, request, outcome: outcome.clone(), instant };
         self.waiting.drain(..).map(answer).collect()
     }
 }

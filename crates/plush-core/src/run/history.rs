@@ -120,10 +120,14 @@ impl Run {
 
     fn barrier_histories(&self) -> Vec<BarrierHistory> {
         let mut all = Vec::new();
-        for (plan, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
-            let phases = [("prepare", &cluster.prepare), ("ready", &cluster.ready)];
-            all.extend(phases.map(|(phase, machine)| {
-                self.barrier_history(
+        for (number, (plan, cluster)) in self.plan.clusters.iter().zip(&self.clusters).enumerate() {
+            let phases = [
+                ("prepare", &cluster.prepare, None),
+                ("ready", &cluster.ready, self.together_at_ready(number)),
+            ];
+            all.extend(phases.map(|(phase, machine, together)| BarrierHistory {
+                together,
+                ..self.barrier_history(
                     format!("{}/{phase}", plan.name()),
                     (BarrierOrigin::Phase, 1),
                     machine,
@@ -131,11 +135,15 @@ impl Run {
                 )
             }));
         }
-        for (spec, gathering) in self.plan.project.barriers.iter().zip(&self.barriers) {
+        let named = self.plan.project.barriers.iter().zip(&self.barriers);
+        for (number, (spec, gathering)) in named.enumerate() {
             all.extend(gathering.rounds().rounds().map(|round| {
                 let origin = (BarrierOrigin::Description, round.generation);
                 let host = |entrant| gathering.host_of(entrant);
-                self.barrier_history(spec.name.to_string(), origin, &round.barrier, host)
+                BarrierHistory {
+                    together: self.together_at(number, round.generation),
+                    ..self.barrier_history(spec.name.to_string(), origin, &round.barrier, host)
+                }
             }));
         }
         all
@@ -168,6 +176,7 @@ impl Run {
             }),
             knee_ms: knee_ms(machine, self.now),
             members: machine.history().filter_map(member).collect(),
+            together: None,
         }
     }
 }

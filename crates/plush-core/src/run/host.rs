@@ -2,6 +2,7 @@
 //! Not what it does for a cluster: that is `member`.
 
 use super::event::{ConnectFailure, Effect, LinkAccount};
+use super::refreshing::Rendered;
 use crate::Millis;
 use crate::liveness::LEAST_LIMIT_MS;
 use crate::offset::ClockOffset;
@@ -59,6 +60,8 @@ pub(super) struct HostRun {
     limit_ms: Millis,
     /// Why it is suspect, for people.
     pub doubt: Option<Tainted>,
+    /// What its files were made from.
+    pub rendered: Rendered,
 }
 
 /// A link that is up and silent. Nothing follows from it but attempts at a second link (L5).
@@ -181,7 +184,12 @@ impl HostRun {
             suspicion: None,
             limit_ms: LEAST_LIMIT_MS,
             doubt: None,
+            rendered: Rendered::default(),
         }
+    }
+
+    pub fn is_heard(&self) -> bool {
+        self.is_up() && self.suspicion.is_none()
     }
 
     pub fn is_up(&self) -> bool {

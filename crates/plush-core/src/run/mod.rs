@@ -16,15 +16,18 @@ mod membership;
 mod network;
 mod overruling;
 mod preparing;
+mod probing;
 mod reacting;
 mod reconciling;
 mod recovery;
+mod refreshing;
 mod render;
 mod requests;
 mod task;
+mod together;
 mod view;
 
-pub use event::{ConnectFailure, Effect, Event, LinkAccount};
+pub use event::{ConnectFailure, Effect, Event, LinkAccount, Watch};
 
 use crate::Millis;
 use crate::barrier::Barrier;
@@ -36,6 +39,7 @@ use member::ClusterRun;
 use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
 use recovery::Absence;
+use refreshing::LineUps;
 use render::{Peers, Seat};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -70,6 +74,7 @@ pub struct Run {
     /// Controllers that took the run over.
     takeovers: u64,
     network: Network,
+    line_ups: LineUps,
     asking: Asking,
     stopping: Option<Stopping>,
     outcome: Option<Outcome>,
@@ -130,6 +135,7 @@ impl Run {
             forgotten_problems: 0,
             takeovers: 0,
             network: Network::default(),
+            line_ups: LineUps::default(),
             asking: Asking::default(),
             stopping: None,
             outcome: None,
@@ -189,6 +195,7 @@ impl Run {
                 self.hosts.iter_mut().for_each(|h| h.controller_restarted(now));
                 self.ask_results_again();
                 self.asking.controller_restarted();
+                self.tasks.iter_mut().for_each(|task| task.watched = None);
             }
             Event::Connected { host, hello, account } => {
                 self.hosts[host.index()].connected(*hello, account, self.now);
@@ -231,6 +238,7 @@ impl Run {
             }
             Event::SignalAsked { signal } => self.signal_all(signal),
             Event::Answered { question, answer } => self.answered(question, None, &answer),
+            Event::Probed { host, key, health } => self.probed(host, key, health),
             Event::ClockMeasured { host, offset } => {
                 self.hosts[host.index()].clock = Some(offset);
             }
@@ -248,6 +256,7 @@ impl Run {
         self.receive_returned(&mut effects);
         self.begin_again();
         self.move_members();
+        self.refresh_files();
         self.ask_about_barriers();
         self.finish_hosts(&mut effects);
         self.connect(&mut effects);
@@ -256,6 +265,7 @@ impl Run {
         self.hosts.iter_mut().for_each(|h| h.decide_session(&mut effects));
         self.conclude(&mut effects);
         self.judge_network();
+        self.decide_probing(&mut effects);
         effects
     }
 

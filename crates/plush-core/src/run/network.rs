@@ -42,11 +42,15 @@ impl Run {
     /// Whether hosts may be called dead now. A run that stops does not wait for a network; and who has been silent for
     /// as long as its lease has ended its tasks by itself.
     pub(super) fn verdicts(&self) -> Verdicts {
-        let frozen = self.network.state == State::Frozen || self.network.factor > 1;
-        match frozen && self.stopping.is_none() {
+        match !self.may_judge() && self.stopping.is_none() {
             true => Verdicts::Frozen { beyond_ms: self.plan.longest_lease_ms() },
             false => Verdicts::Given,
         }
+    }
+
+    /// Whether what is not heard or seen from here says anything about hosts.
+    pub(super) fn may_judge(&self) -> bool {
+        self.network.state == State::Heard && self.network.factor == 1
     }
 
     /// Freezes verdicts or thaws them, and says so in one line.

@@ -65,6 +65,7 @@ impl Run {
         let Some((cluster, place)) = self.places[host.index()] else { return };
         match self.seat(cluster, place, &self.peers()).preparation() {
             Ok(spec) => {
+                self.remember_files(host, &spec.files);
                 self.hosts[host.index()].command(Command::Prepare(spec));
                 self.clusters[cluster].members[place].stage =
                     Stage::Preparing { step: "begin".into(), done_bytes: 0, total_bytes: None };

@@ -44,6 +44,7 @@ impl Run {
             }
             Report::Note(text) => self.problem(Some(host), "note", text, None),
             Report::Barrier(ask) => self.barrier_asked(host, &ask),
+            Report::WentOn { request, at_us } => self.program_went_on(host, request, at_us),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What an agent is told to do, made from the description for one member: variables replaced, nothing left open.
 //! Not when it is told: that is the run's.
 
-use crate::plan::{PlannedCluster, RunPlan};
+use crate::plan::{PlannedCluster, PlannedTemplate, RunPlan};
 use plush_protocol::{
     Ambiguous, Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, ProbeCheck, ProbeRule,
     Program, ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted, TaskSpec,
@@ -69,20 +69,15 @@ impl Seat<'_> {
             success_codes: success_codes(process),
             at_us: None,
             restart: self.restart_rule(process),
-            probes: probes(process, scope)?,
-            unhealthy: self.unhealthy(process),
+            probes: probes(process, HookPlace::Host, scope)?,
+            unhealthy: unhealthy(self.cluster, process),
         })
-    }
-
-    fn reaction(&self, process: &Process) -> Option<Reaction> {
-        let general = self.cluster.kept.on_failure.process.as_ref();
-        process.on_failure.as_ref().or(general).cloned()
     }
 
     /// As the process says; one whose failure is answered by a restart has a rule too.
     fn restart_rule(&self, process: &Process) -> Option<RestartRule> {
-        let asked =
-            (self.reaction(process) == Some(Reaction::Restart)).then(model::Restart::default);
+        let asked = (reaction(self.cluster, process) == Some(Reaction::Restart))
+            .then(model::Restart::default);
         let rule = process.restart.or(asked)?;
         Some(RestartRule {
             when: match rule.when {
@@ -102,20 +97,27 @@ impl Seat<'_> {
         })
     }
 
-    /// A failure that changes nothing ends nothing either.
-    fn unhealthy(&self, process: &Process) -> Unhealthy {
-        match self.reaction(process) {
-            Some(Reaction::Continue) if process.restart.is_none() => Unhealthy::Tell,
-            Some(
-                Reaction::Continue
-                | Reaction::Restart
-                | Reaction::Replace
-                | Reaction::Drop
-                | Reaction::Fail
-                | Reaction::Call(_),
-            )
-            | None => Unhealthy::End,
-        }
+    /// The probes of a process that are asked from where the controller is.
+    pub fn probes_from_here(&self, process: &Process) -> Result<Vec<ProbeRule>, SubstituteError> {
+        let project = Scope::of_project(&self.plan.project);
+        probes(process, HookPlace::Controller, &self.scope(&project))
+    }
+
+    /// What a program beside the controller is told of this member.
+    pub fn values(&self, process: &Process) -> Vec<(String, String)> {
+        let mut values = self.own_values(process);
+        values.push(("PLUSH_HOST".to_owned(), self.host.to_owned()));
+        values
+    }
+
+    fn own_values(&self, process: &Process) -> Vec<(String, String)> {
+        let own = [
+            ("PLUSH_RANK", self.rank.to_string()),
+            ("PLUSH_COUNT", self.count().to_string()),
+            ("PLUSH_CLUSTER", self.cluster.name().to_owned()),
+            ("PLUSH_PROCESS", process.name.to_string()),
+        ];
+        own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn environment(
@@ -123,14 +125,7 @@ impl Seat<'_> {
         process: &Process,
         scope: &Scope<'_>,
     ) -> Result<Vec<(String, String)>, SubstituteError> {
-        let own = [
-            ("PLUSH_RANK", self.rank.to_string()),
-            ("PLUSH_COUNT", self.count().to_string()),
-            ("PLUSH_CLUSTER", self.cluster.name().to_owned()),
-            ("PLUSH_PROCESS", process.name.to_string()),
-        ];
-        let mut environment: Vec<(String, String)> =
-            own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut environment = self.own_values(process);
         for variable in self.cluster.spec.env.iter().chain(&process.env) {
             environment.retain(|(name, _)| *name != variable.name);
             environment.push((variable.name.clone(), expand(&variable.value, scope)?));
@@ -154,7 +149,8 @@ impl Seat<'_> {
     pub fn preparation(&self) -> Result<PrepareSpec, Cause> {
         let project = Scope::of_project(&self.plan.project);
         let scope = self.scope(&project);
-        let file = |(path, mode, text): &(String, u32, String)| {
+        let file = |template: &PlannedTemplate| {
+            let PlannedTemplate { dest_path: path, mode, text, .. } = template;
             let render = |text: &str| {
                 expand(text, &scope).map_err(|error| Cause {
                     kind: CauseKind::BadPackage,
@@ -220,15 +216,44 @@ fn program(command: &Command, scope: &Scope<'_>) -> Result<Program, SubstituteEr
     })
 }
 
-/// The probes that the agent asks; those of the controller are not its business.
-fn probes(process: &Process, scope: &Scope<'_>) -> Result<Vec<ProbeRule>, SubstituteError> {
-    let here = process.probes.iter().filter(|probe| probe.from == HookPlace::Host);
+fn reaction(cluster: &PlannedCluster, process: &Process) -> Option<Reaction> {
+    let general = cluster.kept.on_failure.process.as_ref();
+    process.on_failure.as_ref().or(general).cloned()
+}
+
+/// A failure that changes nothing ends nothing either.
+pub(super) fn unhealthy(cluster: &PlannedCluster, process: &Process) -> Unhealthy {
+    match reaction(cluster, process) {
+        Some(Reaction::Continue) if process.restart.is_none() => Unhealthy::Tell,
+        Some(
+            Reaction::Continue
+            | Reaction::Restart
+            | Reaction::Replace
+            | Reaction::Drop
+            | Reaction::Fail
+            | Reaction::Call(_),
+        )
+        | None => Unhealthy::End,
+    }
+}
+
+/// The probes that are asked from there. A program beside the controller gets its words as they stand.
+fn probes(
+    process: &Process,
+    from: HookPlace,
+    scope: &Scope<'_>,
+) -> Result<Vec<ProbeRule>, SubstituteError> {
     let rule = |probe: &model::Probe| {
         Ok(ProbeRule {
-            check: match &probe.check {
-                Check::Tcp(port) => ProbeCheck::Tcp(*port),
-                Check::Http(url) => ProbeCheck::Http(expand(url, scope)?),
-                Check::Command(command) => ProbeCheck::Command(program(command, scope)?),
+            check: match (&probe.check, from) {
+                (Check::Tcp(port), _) => ProbeCheck::Tcp(*port),
+                (Check::Http(url), _) => ProbeCheck::Http(expand(url, scope)?),
+                (Check::Command(command), HookPlace::Host) => {
+                    ProbeCheck::Command(program(command, scope)?)
+                }
+                (Check::Command(command), HookPlace::Controller) => {
+                    ProbeCheck::Command(Program::Argv(command.words()))
+                }
             },
             every_ms: probe.every_ms,
             time_limit_ms: probe.time_limit_ms,
@@ -237,7 +262,7 @@ fn probes(process: &Process, scope: &Scope<'_>) -> Result<Vec<ProbeRule>, Substi
             successes: probe.successes.max(1),
         })
     };
-    here.map(rule).collect()
+    process.probes.iter().filter(|probe| probe.from == from).map(rule).collect()
 }
 
 fn stop_rule(stop: &model::Stop) -> StopRule {
@@ -265,7 +290,7 @@ fn output_rule(policy: model::OutputPolicy) -> OutputRule {
 
 /// Numbers of the signals that a description may name, as Linux counts them on the architectures that Plush serves
 /// (signal(7)).
-fn signal_number(name: &str) -> Option<i32> {
+pub(super) fn signal_number(name: &str) -> Option<i32> {
     let numbers = [
         ("HUP", 1),
         ("INT", 2),

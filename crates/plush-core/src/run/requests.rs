@@ -4,6 +4,7 @@
 use super::Run;
 use super::gathering::Told;
 use super::member::Stage;
+use super::together::WentOn;
 use crate::Millis;
 use crate::plan::HostId;
 use plush_protocol::{BarrierAnswer, BarrierAsk, BarrierOutcome, Command};
@@ -34,20 +35,32 @@ impl Run {
 
     /// Passes on what a barrier wants done.
     pub(super) fn pass_on(&mut self, number: usize, told: Vec<Told>) {
-        let lead = self.plan.project.barriers[number].policy.together_ms;
-        let instant = lead.map(|lead| self.now + lead);
         for told in told {
             match told {
-                Told::StepReleased { host, generation } => {
+                Told::StepReleased { host, generation, instant } => {
                     self.step_released(number, host, generation, instant);
                 }
                 Told::StepTooLate(host) => self.step_too_late(number, host),
-                Told::Answer { host, request, outcome } => {
+                Told::Answer { host, request, outcome, instant } => {
                     let outcome = self.at_instant(host, outcome, instant);
                     self.answer_program(host, request, outcome);
                 }
             }
         }
+    }
+
+    /// A program that was let go at an instant has been told, at this time of its host's clock.
+    pub(super) fn program_went_on(&mut self, host: HostId, request: u64, boot_us: u64) {
+        let uncertainty_us = self.uncertainty_us(host);
+        let Some(at_us) = self.hosts[host.index()].run_time_us(boot_us) else { return };
+        for barrier in &mut self.barriers {
+            barrier.went_on(host, request, WentOn { at_us, uncertainty_us });
+        }
+    }
+
+    /// How well a host's clock is known.
+    pub(super) fn uncertainty_us(&self, host: HostId) -> u64 {
+        self.hosts[host.index()].clock.map_or(0, |clock| clock.uncertainty_us)
     }
 
     /// A task has come to its end: what its programs held at barriers is free.

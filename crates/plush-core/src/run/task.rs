@@ -28,7 +28,12 @@ pub(super) struct TaskRun {
     pub due: Option<Due>,
     /// When it was executed, on the run's clock in microseconds, where that is known.
     pub executed_us: Option<i64>,
+    /// What its agent's probes say.
     pub health: Option<Health>,
+    /// What probes from here say.
+    pub health_from_here: Option<Health>,
+    /// The incarnation that is asked about from here.
+    pub watched: Option<TaskKey>,
     /// Its place was given to another host, or this one was taken out of it: it does not count any more.
     pub is_superseded: bool,
     /// Since when its newest incarnation runs.
@@ -120,6 +125,8 @@ impl TaskRun {
             due: None,
             executed_us: None,
             health: None,
+            health_from_here: None,
+            watched: None,
             is_superseded: false,
             running_since: None,
             sequel: Sequel::None,
@@ -160,6 +167,7 @@ impl TaskRun {
         if incarnation > self.key.incarnation {
             self.key = record.key;
             self.running_since = None;
+            self.health_from_here = None;
         }
         self.health = record.health;
         self.guarantee = match record.state {
@@ -225,7 +233,7 @@ impl TaskRun {
         self.sequel = Sequel::None;
         self.stop_sent = false;
         (self.due, self.executed_us, self.running_since) = (None, None, None);
-        (self.guarantee, self.health) = (None, None);
+        (self.guarantee, self.health, self.health_from_here) = (None, None, None);
     }
 
     /// Its host is gone: what is not known now will never be.
@@ -267,6 +275,11 @@ impl TaskRun {
         let earlier = earlier.into_iter().filter(move |n| *n != key.incarnation);
         let keys = earlier.map(move |incarnation| TaskKey { incarnation, ..key }).chain([key]);
         keys.map(|key| (key, self.totals.get(&key.incarnation).copied()))
+    }
+
+    /// The worst that is said of it, where anybody asks.
+    pub fn worst_health(&self) -> Option<Health> {
+        [self.health, self.health_from_here].into_iter().flatten().min()
     }
 
     /// A program was seen to run under its key, and not everything is known of it.

@@ -16,8 +16,10 @@ use plush_spec::model::{
 mod barriers;
 mod callbacks;
 mod links;
+mod probing;
 mod reacting;
 mod recovery;
+mod refreshing;
 
 const SESSION: u64 = 100;
 

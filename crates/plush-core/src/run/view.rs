@@ -4,13 +4,13 @@
 use super::gathering::Gathering;
 use super::host::{Ending, HostRun, Link};
 use super::member::{ClusterRun, Stage, StepStand};
-use super::task::{Due, DueBy, Stand, TaskRun};
+use super::task::{Stand, TaskRun};
 use super::{Run, Stopping};
 use crate::barrier::{Barrier, Entrant, Round};
 use crate::plan::HostId;
 use plush_protocol::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, PhaseName, RunView, Tainted,
-    TaskView, TogetherView,
+    TaskView,
 };
 
 const VERSION: u32 = 1;
@@ -230,20 +230,21 @@ fn barriers(run: &Run) -> Vec<BarrierView> {
     for (number, (plan, cluster)) in run.plan.clusters.iter().zip(&run.clusters).enumerate() {
         let host = |entrant: Entrant| Some(HostId(entrant.0));
         views.push(BarrierView {
-            together: together(run, Some(number), |by| by == DueBy::Ready),
+            together: run.together_at_ready(number),
             ..barrier(run, format!("{}/ready", plan.name()), &cluster.ready, host)
         });
     }
     for (number, (spec, gathering)) in
         run.plan.project.barriers.iter().zip(&run.barriers).enumerate()
     {
+        let newest = gathering.rounds().rounds().next_back().map(|r| r.generation);
+        let is_newest = |round: &Round| newest == Some(round.generation);
         for round in shown_rounds(gathering) {
             let host = |entrant| gathering.host_of(entrant);
             views.push(BarrierView {
                 generation: round.generation,
-                together: together(run, None, |by| {
-                    by == DueBy::Barrier { number, generation: round.generation }
-                }),
+                together: run.together_at(number, round.generation),
+                worst: gathering.punctuality().worst().filter(|_| is_newest(round)),
                 ..barrier(run, spec.name.to_string(), &round.barrier, host)
             });
         }
@@ -283,43 +284,8 @@ fn barrier(
         missing: missing.map(|host| run.plan.host_name(host).to_owned()).collect(),
         generation: 1,
         together: None,
+        worst: None,
     }
-}
-
-/// How well the tasks that a barrier let go at one instant were started; of a ready barrier those of its cluster.
-fn together(
-    run: &Run,
-    cluster: Option<usize>,
-    is_by: impl Fn(DueBy) -> bool,
-) -> Option<TogetherView> {
-    let here = |t: &&TaskRun| cluster.is_none_or(|number| t.cluster == number);
-    let due: Vec<(&TaskRun, Due)> = run
-        .tasks
-        .iter()
-        .filter(here)
-        .filter_map(|t| t.due.filter(|due| is_by(due.by)).map(|due| (t, due)))
-        .collect();
-    let at_ms = due.iter().map(|(_, due)| due.at).min()?;
-    // Those who were let go later have an instant of their own: each is measured against its own.
-    let after_us = |(task, due): &(&TaskRun, Due)| {
-        let at_us = i64::try_from(due.at.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        task.executed_us.map(|started| started - at_us)
-    };
-    let started: Vec<i64> = due.iter().filter_map(after_us).collect();
-    let (first, last) = (started.iter().min(), started.iter().max());
-    let clocks = due.iter().filter_map(|(task, _)| run.hosts[task.host.index()].clock);
-    Some(TogetherView {
-        at_ms,
-        started: count(started.len()),
-        expected: count(due.len()),
-        last_us: last.copied().unwrap_or(0),
-        spread_us: first.zip(last).map_or(0, |(first, last)| last.abs_diff(*first)),
-        uncertainty_us: clocks.map(|clock| clock.uncertainty_us).max().unwrap_or(0),
-    })
-}
-
-fn count(number: usize) -> u32 {
-    u32::try_from(number).expect("tasks are counted in 32 bits")
 }
 
 fn task(run: &Run, task: &TaskRun) -> TaskView {
@@ -339,6 +305,6 @@ fn task(run: &Run, task: &TaskRun) -> TaskView {
         success: task.success(),
         ran_ms,
         guarantee: task.guarantee,
-        health: task.health,
+        health: task.worst_health(),
     }
 }

@@ -118,6 +118,8 @@ impl Checks {
             | Effect::Send { .. }
             | Effect::Collect { .. }
             | Effect::Disconnect { .. }
+            | Effect::Watch { .. }
+            | Effect::Unwatch { .. }
             | Effect::Finish { .. } => {}
         }
     }

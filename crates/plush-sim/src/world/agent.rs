@@ -303,6 +303,8 @@ impl World {
                 let life = there.agent.as_ref().expect("the agent has just decided").life;
                 self.on_host_later(host, long, OnHost::Probed { life, key, probe, passed });
             }
+            // Files have no content in this world.
+            Effect::Rewrite(_) => {}
             Effect::Remove(spec) => self.begin_removal(host, &spec),
             Effect::Ask(question) => {
                 let answer = Answer::Failed(Tainted::new("this world has no programs that answer"));

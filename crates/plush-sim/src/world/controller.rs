@@ -13,8 +13,8 @@ use plush_core::liveness::Pulse;
 use plush_core::plan::{HostId, RunPlan};
 use plush_core::run::{ConnectFailure, Effect, Event, LinkAccount, Run};
 use plush_protocol::{
-    AgentHello, Answer, Command, ControllerHello, PROTOCOL_VERSION, StreamName, Tainted, TaskKey,
-    ToAgent, ToController,
+    AgentHello, Answer, Command, ControllerHello, Health, PROTOCOL_VERSION, StreamName, Tainted,
+    TaskKey, ToAgent, ToController,
 };
 use std::collections::BTreeMap;
 
@@ -24,6 +24,9 @@ const SYNC_MS: (Millis, Millis) = (1, 8);
 const CONNECT_LIMIT_MS: Millis = 15_000;
 /// How long results take.
 const FETCH_MS: (Millis, Millis) = (20, 400);
+
+/// How long it takes until probes from here say something.
+const PROBED_MS: (Millis, Millis) = (50, 20_000);
 
 /// A controller process and its disk.
 pub(crate) struct Controller {
@@ -247,6 +250,13 @@ impl World {
                 let answer = Answer::Failed(Tainted::new("this world has no programs that answer"));
                 self.event(Event::Answered { question: question.number, answer });
             }
+            Effect::Watch { host, key, .. } => {
+                let long = self.chance.between(PROBED_MS.0, PROBED_MS.1);
+                let life = self.controller.life;
+                self.after(long, Happening::Judged { life, host, key });
+            }
+            // What is said of it yet is not taken.
+            Effect::Unwatch { .. } => {}
             Effect::Finish { .. } => self.finished_at = Some(self.now),
         }
     }
@@ -435,6 +445,18 @@ impl World {
             false => Event::CollectFailed { host, cause: Tainted::new("interrupted") },
         };
         self.event(event);
+    }
+
+    /// Probes from here say something about a task.
+    pub(crate) fn judged(&mut self, life: u64, host: HostId, key: TaskKey) {
+        if life != self.controller.life || !self.controller.alive {
+            return;
+        }
+        let health = match self.nature.probe_passes(&mut self.chance) {
+            true => Health::Healthy,
+            false => Health::Unhealthy,
+        };
+        self.event(Event::Probed { host, key, health });
     }
 
     fn wake_later(&mut self) {

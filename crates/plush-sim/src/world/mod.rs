@@ -166,6 +166,7 @@ impl World {
             Happening::Wake { life } => self.controller_wake(life),
             Happening::Stored { life } => self.stored(life),
             Happening::Fetched { life, host, link } => self.fetched(life, host, link),
+            Happening::Judged { life, host, key } => self.judged(life, host, key),
             Happening::Tick { life } => self.tick(life),
             Happening::Takeover => self.takeover(),
             Happening::OnHost { host, boot, what } => self.on_host(host, boot, what),

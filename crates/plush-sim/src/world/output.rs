@@ -218,6 +218,7 @@ impl World {
             | Report::PrepareFailed { .. }
             | Report::Cleaned { .. }
             | Report::Barrier(_)
+            | Report::WentOn { .. }
             | Report::Note(_)
             | Report::Answered { .. } => return,
         };

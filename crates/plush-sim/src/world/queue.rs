@@ -31,6 +31,8 @@ pub(crate) enum Happening {
     Stored { life: u64 },
     /// Results have come home, or not.
     Fetched { life: u64, host: HostId, link: u64 },
+    /// Probes from the controller come to a verdict.
+    Judged { life: u64, host: HostId, key: TaskKey },
     /// The controller looks after its links.
     Tick { life: u64 },
     /// A new controller takes over.

@@ -254,12 +254,17 @@ impl Lower<'_, '_> {
                 Some("write two probes".to_string()),
             );
         }
+        let from = match self.text(node, "from").as_deref() {
+            Some("controller") => HookPlace::Controller,
+            _ => HookPlace::Host,
+        };
+        if let (HookPlace::Controller, Check::Command(command)) = (from, &check) {
+            let at = node.get("command").map_or(&node.span, |command| &command.span);
+            self.probe_from_controller(command, at);
+        }
         Some(Probe {
             check,
-            from: match self.text(node, "from").as_deref() {
-                Some("controller") => HookPlace::Controller,
-                _ => HookPlace::Host,
-            },
+            from,
             every_ms: self.duration_ms(node, "every").unwrap_or(10_000),
             time_limit_ms: self.duration_ms(node, "time_limit").unwrap_or(5_000),
             delay_ms: self.duration_ms(node, "delay").unwrap_or(0),
@@ -267,5 +272,30 @@ impl Lower<'_, '_> {
             successes: self.whole(node, "successes").unwrap_or(1),
             place: self.place(&node.span),
         })
+    }
+
+    /// A program beside the controller: what comes from hosts and providers is told by its environment alone.
+    fn probe_from_controller(&mut self, command: &Command, at: &Span) {
+        match command {
+            Command::Shell { .. } => self.report.error(
+                "unsafe",
+                at,
+                "a probe from the controller is no line for a shell",
+                Some("name a program: `command: {path: ./healthy, args: [--quick]}`".to_string()),
+            ),
+            Command::Program { path, args, .. } => {
+                if std::iter::once(path).chain(args).any(|word| word.contains("${")) {
+                    self.report.error(
+                        "unsafe",
+                        at,
+                        "variables are not put into the words of a probe from the controller",
+                        Some(
+                            "the program finds PLUSH_HOST, PLUSH_ADDRESS, PLUSH_RANK and more in its environment"
+                                .to_string(),
+                        ),
+                    );
+                }
+            }
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! Not whether they may run: that is the operator's decision, made before anything is planned.
 
 use crate::model::{
-    Action, BarrierPolicy, Check, Cluster, Command, FailurePolicy, Hook, HookPlace, Probe, Process,
-    Project, Reaction, Step,
+    Action, BarrierPolicy, Check, Cluster, FailurePolicy, Hook, HookPlace, Probe, Process, Project,
+    Reaction, Step,
 };
 
 /// One of them.
@@ -11,7 +11,7 @@ use crate::model::{
 pub struct LocalProgram {
     /// When it runs: `on host_lost`, `barrier start`, `probe of web`.
     pub what: String,
-    /// Program and arguments, or a line for the shell.
+    /// Program and arguments.
     pub command: Vec<String>,
 }
 
@@ -92,12 +92,6 @@ impl Found {
         let (HookPlace::Controller, Check::Command(command)) = (probe.from, &probe.check) else {
             return;
         };
-        let command = match command {
-            Command::Program { path, args, .. } => {
-                std::iter::once(path).chain(args).cloned().collect()
-            }
-            Command::Shell { line, .. } => vec!["/bin/sh".into(), "-c".into(), line.clone()],
-        };
-        self.0.push(LocalProgram { what: what.into(), command });
+        self.0.push(LocalProgram { what: what.into(), command: command.words() });
     }
 }

@@ -35,5 +35,5 @@ pub use project::{Application, Project, Variable};
 pub use requirement::{Condition, Constraint, Expression, Group, Range, Requirement, Test};
 pub use resource::{Hosts, Resource};
 pub use service::{OnReturn, Service, ServiceClass};
-pub use software::{Installer, Package, PackageKind, Software, Template};
+pub use software::{Installer, OnChange, Package, PackageKind, Software, Template};
 pub use step::{Action, Items, Repeat, Slow, Step, Workflow};

@@ -99,6 +99,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// Program and arguments as they stand; a shell is the program of a line.
+    pub fn words(&self) -> Vec<String> {
+        match self {
+            Command::Program { path, args, .. } => {
+                std::iter::once(path).chain(args).cloned().collect()
+            }
+            Command::Shell { line, .. } => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+        }
+    }
+
     /// Where it is written.
     pub fn place(&self) -> Place {
         match self {

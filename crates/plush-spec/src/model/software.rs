@@ -91,7 +91,21 @@ pub struct Template {
     pub dest_path: String,
     /// Its permissions, such as 0o644.
     pub mode: u32,
+    /// What follows when its text would be another.
+    pub on_change: OnChange,
     /// Where it is written.
     #[serde(skip)]
     pub place: Place,
+}
+
+/// What follows when what a file was rendered from changes: another host serves in a place.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnChange {
+    /// The file stays as it was made.
+    #[default]
+    Nothing,
+    /// It is replaced.
+    Replace,
+    /// It is replaced, and the processes of the cluster on that host get this signal.
+    Signal(String),
 }

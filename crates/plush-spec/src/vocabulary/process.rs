@@ -345,7 +345,7 @@ pub(crate) static PROBE: Record = Record {
             .task()
             .example("http://localhost:8080/health"),
         Field::record("command", &COMMAND, "A command that succeeds.").example("./healthy"),
-        Field::attr("from", Scalar::Choice(&["host", "controller"]), "From where it is asked.")
+        Field::attr("from", Scalar::Choice(&["host", "controller"]), "From where it is asked; from the controller, `command` is a program with `path` and `args`, no line.")
             .default("host")
             .example("controller"),
         Field::attr("every", Scalar::Duration, "How often.").default("10 s").example("5 s"),

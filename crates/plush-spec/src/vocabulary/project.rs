@@ -132,6 +132,13 @@ pub(crate) static TEMPLATE: Record = Record {
         Field::attr("mode", Scalar::Mode, "Its permissions, in octal.")
             .default("644")
             .example("\"600\""),
+        Field::attr(
+            "on_change",
+            Scalar::Choice(&["nothing", "replace", "HUP", "INT", "USR1", "USR2", "WINCH"]),
+            "What follows when another host serves in a place and the text would be another: the file is replaced; with a signal's name, the cluster's processes on the host get it then.",
+        )
+        .default("nothing")
+        .example("HUP"),
     ],
     rest: None,
     foreign: false,

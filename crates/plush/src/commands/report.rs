@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "LABEL=RUN", num_args = 1.., requires = "barrier", conflicts_with = "run")]
     compare: Vec<String>,
     /// The barrier that is compared: CLUSTER/prepare, CLUSTER/ready, or its name
-    #[arg(long, value_name = "NAME", requires = "compare")]
+    #[arg(long, value_name = "NAME", requires = "compare", conflicts_with = "run")]
     barrier: Option<String>,
     /// What a compared curve counts
     #[arg(long, value_name = "WHAT", default_value = "entered", requires = "compare")]

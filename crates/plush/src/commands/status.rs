@@ -4,7 +4,7 @@
 use super::run_candidates;
 use crate::exit::ExitCode;
 use crate::handle::Handle;
-use crate::invocation::{Invocation, print, print_json};
+use crate::invocation::{Invocation, print, print_json, tell};
 use crate::render::{summary, table, text, words};
 use crate::runs::{self, Run};
 use crate::trouble::Trouble;
@@ -37,7 +37,16 @@ pub async fn status(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     let run = runs::find(&arguments.run, &invocation.settings.runs_dir)?;
     let view = match current(&run).await {
         Some(view) => view,
-        None => run.last_view()?,
+        None => {
+            let view = run.last_view()?;
+            if view.outcome.is_none() {
+                let id = text::shown(&run.id);
+                tell(&format!(
+                    "plush: no controller serves run {id}: this is what it said last; `plush resume {id}` goes on with it\n"
+                ));
+            }
+            view
+        }
     };
     if invocation.is_for_programs() {
         print_json(&view)?;

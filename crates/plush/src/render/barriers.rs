@@ -3,8 +3,9 @@
 
 use crate::colour::Paint;
 use crate::duration;
-use crate::render::{names, table, text};
+use crate::render::{names, table, text, together};
 use plush_protocol::history::{BarrierHistory, BarrierOrigin, MemberStand, RunHistory};
+use plush_protocol::view::{BarrierView, WorstRound};
 use serde::Serialize;
 
 /// A folded host set is cut beyond so many characters.
@@ -79,6 +80,13 @@ fn details(barrier: &BarrierHistory, history: &RunHistory) -> String {
             opened.entered, opened.expected
         ));
     }
+    if let Some(found) = &barrier.together {
+        page.push_str(&format!("  {}\n", together::words(found)));
+    }
+    if let Some(worst) = worst(barrier, history) {
+        let skew = together::skew(&worst.together);
+        page.push_str(&format!("  worst of all rounds #{}: {skew}\n", worst.generation));
+    }
     let opened_ms = barrier.opened.as_ref().map(|opened| opened.at_ms);
     let until_ms = opened_ms.unwrap_or(history.view.elapsed_ms);
     let waited_ms = barrier.first_entry_ms().map_or(0, |first| until_ms.saturating_sub(first));
@@ -102,6 +110,13 @@ fn details(barrier: &BarrierHistory, history: &RunHistory) -> String {
         }
     }
     page
+}
+
+/// The round that went worst, told with the newest one.
+fn worst<'a>(barrier: &BarrierHistory, history: &'a RunHistory) -> Option<&'a WorstRound> {
+    let same = |b: &&BarrierView| b.name == barrier.name && b.generation == barrier.generation;
+    let worst = history.view.barriers.iter().find(same)?.worst.as_ref();
+    worst.filter(|worst| worst.generation != barrier.generation)
 }
 
 /// The barriers for programs.

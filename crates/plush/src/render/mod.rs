@@ -18,6 +18,7 @@ pub mod summary;
 pub mod table;
 pub mod tasks;
 pub mod text;
+pub mod together;
 pub mod words;
 
 #[cfg(test)]

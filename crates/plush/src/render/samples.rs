@@ -176,5 +176,6 @@ fn barrier(entered: u32, missing: &[&str]) -> BarrierView {
         missing: missing.iter().map(|name| (*name).to_owned()).collect(),
         generation: 1,
         together: None,
+        worst: None,
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::colour::Paint;
 use crate::duration;
-use crate::render::{names, progress, table, tasks, text, words};
-use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView, TogetherView};
+use crate::render::{names, progress, table, tasks, text, together, words};
+use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -113,7 +113,14 @@ fn opening(barrier: &BarrierView) -> String {
         None => format!("closed for {waited} so far, {entered}"),
     };
     let start = match &barrier.together {
-        Some(together) => format!("{start}; {}", started(together)),
+        Some(found) => format!("{start}; {}", together::words(found)),
+        None => start,
+    };
+    let start = match barrier.worst.as_ref().filter(|w| w.generation != barrier.generation) {
+        Some(worst) => {
+            let skew = together::skew(&worst.together);
+            format!("{start}; worst of all in round {}: {skew}", worst.generation)
+        }
         None => start,
     };
     let missing: Vec<&str> = barrier.missing.iter().map(String::as_str).collect();
@@ -121,21 +128,6 @@ fn opening(barrier: &BarrierView) -> String {
         true => start,
         false => format!("{start}, missing {}", names::fold_within(&missing, HOSTS_WIDTH)),
     }
-}
-
-/// How well the tasks after it were started together.
-fn started(together: &TogetherView) -> String {
-    let ms = |us: i64| format!("{:.1} ms", us as f64 / 1_000.0);
-    let TogetherView { started, expected, last_us, spread_us, uncertainty_us, .. } = together;
-    if *started == 0 {
-        return format!("0 of {expected} tasks started together so far");
-    }
-    format!(
-        "{started} of {expected} tasks started together, the last {} after the instant, {} apart (± {})",
-        ms(*last_us),
-        ms(i64::try_from(*spread_us).unwrap_or(i64::MAX)),
-        ms(i64::try_from(*uncertainty_us).unwrap_or(i64::MAX)),
-    )
 }
 
 fn section(title: &str, rows: Vec<Vec<String>>) -> String {
@@ -261,7 +253,7 @@ mod tests {
     use crate::render::samples;
     use crate::render::text::is_forbidden;
     use plush_protocol::tainted::Tainted;
-    use plush_protocol::view::Problem;
+    use plush_protocol::view::{Problem, TogetherView, WorstRound};
     use proptest::prelude::*;
 
     fn check(view: &RunView) -> String {
@@ -294,10 +286,13 @@ mod tests {
             spread_us: 900,
             uncertainty_us: 410,
         };
+        let worst = TogetherView { last_us: 7_000, ..together.clone() };
+        view.barriers[0].worst = Some(WorstRound { generation: 2, together: worst });
         view.barriers[0].together = Some(together);
         view.barriers[0].generation = 3;
         let page = check(&view);
-        let told = "50 of 50 tasks started together, the last 1.2 ms after the instant, 0.9 ms apart (± 0.4 ms)";
+        let told = "50 of 50 went on together, the last 1.2 ms after the instant, 0.9 ms apart (± 0.4 ms); \
+                    worst of all in round 2: the last 7.0 ms after the instant, 0.9 ms apart";
         assert!(page.contains(told) && page.contains("(round 3)"), "{page}");
     }
 

@@ -187,6 +187,36 @@ fn tasks_start_together_and_the_summary_says_how_well() {
     stage.assert_nothing_left();
 }
 
+/// Programs that begin each round at one instant; between rounds they drift apart.
+#[test]
+fn programs_begin_their_rounds_together_and_the_summary_says_how_well() {
+    let Some(stage) = Stage::with_hosts(5) else { return };
+    examples(&stage);
+    let said = stage.run("steps.yaml", &[]).expect(0);
+    let document = said.document();
+    let barriers = document["view"]["barriers"].as_array().unwrap();
+    let step = barriers.iter().find(|b| b["name"] == "step").unwrap();
+    assert_eq!(step["generation"], 5, "{step}");
+    let (last, worst) = (&step["together"], &step["worst"]);
+    assert_eq!((&last["started"], &last["expected"]), (&5.into(), &5.into()), "{step}");
+    assert!(worst["together"]["last_us"].as_i64() >= last["last_us"].as_i64(), "{step}");
+    let uncertainty = last["uncertainty_us"].as_u64().unwrap();
+    assert!(uncertainty > 0 && uncertainty < 1_000_000, "{step}");
+    // The hosts of one lab share this machine's clock, so that their words can be compared.
+    for round in 1..=5 {
+        let starts: Vec<u128> = (1..=5)
+            .map(|n| moments(&said.directory(), &format!("h00{n}"), "steps"))
+            .map(|told| told.iter().find(|(n, ..)| *n == round).unwrap().2)
+            .collect();
+        let spread_us = (starts.iter().max().unwrap() - starts.iter().min().unwrap()) / 1_000;
+        println!("round {round}: seen by the programs {spread_us} us");
+        // The machine may be loaded; without an instant they would be apart by as much as one more agent's turn.
+        assert!(spread_us < 3_000_000, "{starts:?}");
+    }
+    println!("told of the last round: {last}; the worst: {worst}");
+    stage.assert_nothing_left();
+}
+
 #[test]
 fn iperf3_measures_one_pair_at_a_time_and_then_four() {
     let Some(stage) = Stage::with_hosts(8) else { return };

@@ -12,6 +12,7 @@ mod misbehaving;
 mod network;
 mod nothing_left;
 mod preparing;
+mod probing;
 mod product;
 mod reacting;
 mod reporting;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const EXAMPLE: &str = include_str!("../../../../examples/service.yaml");
 
 /// Asks for the status until it is as wanted; from outside nothing tells.
-fn until(stage: &Stage, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub fn until(stage: &Stage, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let limit = Instant::now() + Duration::from_secs(150);
     loop {
         let status = stage.call(&["status", "last", "--json"]).expect(0).document();
@@ -29,7 +29,7 @@ fn running(status: &Value, host: &str) -> Vec<(u64, Value)> {
         .collect()
 }
 
-fn is_healthy(status: &Value, host: &str, incarnation: u64) -> bool {
+pub fn is_healthy(status: &Value, host: &str, incarnation: u64) -> bool {
     running(status, host) == [(incarnation, "healthy".into())]
 }
 
@@ -227,4 +227,29 @@ fn a_task_that_crashes_runs_again_in_time() {
     until(&stage, "the end", |s| !s["outcome"].is_null());
     run("rm /tmp/began");
     stage.assert_nothing_left();
+}
+
+#[test]
+fn the_neighbours_of_a_replaced_host_get_their_file_anew_and_a_signal() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    stage.file("neighbours.yaml", include_str!("../../../../examples/neighbours.yaml"));
+    stage.file("members.in", include_str!("../../../../examples/members.in"));
+    stage.begin("neighbours.yaml", &["--detach"]).end().expect(0);
+    let serves = |s: &Value, host: &str| running(s, host).len() == 1;
+    until(&stage, "two members", |s| serves(s, "h001") && serves(s, "h002"));
+    stage.lab.power_off("h002").unwrap();
+    until(&stage, "a replacement", |s| serves(s, "h003"));
+    let output = |host: &str| {
+        let path = stage.runs()[0].join("output").join(host).join("node.1.out");
+        std::fs::read_to_string(path).unwrap()
+    };
+    until(&stage, "what they say", |_| {
+        output("h001").contains("now h001 h003") && !output("h003").is_empty()
+    });
+    assert_eq!(output("h001"), "at first h001 h002\nnow h001 h003\n");
+    assert_eq!(output("h003"), "at first h001 h003\n");
+    Running::start(stage.plush(&["stop", "last"])).end();
+    until(&stage, "the end", |s| !s["outcome"].is_null());
+    stage.assert_nothing_left_on("h001");
+    stage.assert_nothing_left_on("h003");
 }

@@ -1,6 +1,7 @@
 //! Claims about barriers that programs enter, and about tasks that start together.
 
 use super::*;
+use crate::offset::ClockOffset;
 use plush_protocol::{BarrierAsk, BarrierEntrant, BarrierOutcome, BarrierVerb};
 
 fn ask(task: u32, request: u64, verb: BarrierVerb) -> BarrierAsk {
@@ -138,7 +139,6 @@ fn a_run_that_stops_tells_those_who_wait() {
 
 #[test]
 fn tasks_after_a_barrier_that_starts_together_are_due_at_one_instant() {
-    use crate::offset::ClockOffset;
     let together = BarrierPolicy { together_ms: Some(2_000), ..BarrierPolicy::default() };
     let steps = vec![meets("m", &[]), runs("w", &["m"]), runs("v", &["w"])];
     let mut tale = Tale::with_barrier(cluster(2, steps), 2, together);
@@ -167,4 +167,132 @@ fn tasks_after_a_barrier_that_starts_together_are_due_at_one_instant() {
     assert_eq!((together.last_us, together.spread_us, together.uncertainty_us), (700, 400, 41));
     tale.wait(3_000);
     assert_eq!(due(&tale.exit(0, 0, Exit::Code(0))), [None], "what comes later waits for nothing");
+}
+
+/// Two programs at a barrier with a lead of two seconds, on hosts whose clocks are known.
+fn together() -> Tale {
+    let policy = BarrierPolicy { together_ms: Some(2_000), ..BarrierPolicy::default() };
+    let mut tale = meeting(policy);
+    for (host, ahead_us) in AHEAD_US.into_iter().enumerate() {
+        let offset = ClockOffset { ahead_us, uncertainty_us: 40 + host as u64 };
+        tale.tell(Event::ClockMeasured { host: HostId(host as u32), offset });
+    }
+    tale
+}
+
+const AHEAD_US: [i64; 2] = [5_000_000, -1_000];
+
+impl Tale {
+    /// Both come in one round and are let go; the instants on their hosts' clocks.
+    fn round_together(&mut self, requests: [u64; 2]) -> Vec<Option<u64>> {
+        let _waits = self.asks(0, requests[0], BarrierVerb::Enter);
+        instants(&self.asks(1, requests[1], BarrierVerb::Enter))
+    }
+
+    /// The agent says that the program of a request went on so long after an instant of its clock.
+    fn went_on(&mut self, host: u32, request: u64, instant_us: u64, late_us: u64) {
+        self.report(host, Report::WentOn { request, at_us: instant_us + late_us });
+    }
+
+    fn newest_round(&self) -> plush_protocol::BarrierView {
+        self.run.view().barriers.pop().unwrap()
+    }
+}
+
+fn instants(effects: &[Effect]) -> Vec<Option<u64>> {
+    let at = |(_, _, outcome)| match outcome {
+        BarrierOutcome::LetGo { at_us, .. } => Some(at_us),
+        _ => None,
+    };
+    answers(effects).into_iter().filter_map(at).collect()
+}
+
+#[test]
+fn programs_go_on_at_one_instant_and_how_well_they_did_is_in_the_view_and_the_history() {
+    let mut tale = together();
+    let said = tale.round_together([1, 2]);
+    let at_us = (tale.now + 2_000) * 1_000;
+    assert_eq!(said, [Some(at_us + 5_000_000), Some(at_us - 1_000)]);
+    let found = tale.newest_round().together.unwrap();
+    assert_eq!((found.started, found.expected, found.at_ms), (0, 2, at_us / 1_000));
+    tale.went_on(0, 1, said[0].unwrap(), 300);
+    tale.went_on(1, 2, said[1].unwrap(), 700);
+    let round = tale.newest_round();
+    let found = round.together.unwrap();
+    assert_eq!((found.started, found.expected), (2, 2));
+    assert_eq!((found.last_us, found.spread_us, found.uncertainty_us), (700, 400, 41));
+    let history = tale.run.history();
+    let passed = history.barriers.iter().find(|b| b.name == "b").unwrap();
+    assert_eq!(passed.together.as_ref(), Some(&found));
+}
+
+#[test]
+fn a_program_that_goes_on_is_counted_once_and_only_for_its_own_request() {
+    let mut tale = together();
+    let said = tale.round_together([1, 2]);
+    for _ in 0..2 {
+        tale.went_on(0, 1, said[0].unwrap(), 300);
+    }
+    tale.went_on(0, 2, said[0].unwrap(), 900);
+    tale.went_on(1, 77, said[1].unwrap(), 900);
+    let found = tale.newest_round().together.unwrap();
+    assert_eq!((found.started, found.last_us), (1, 300));
+}
+
+#[test]
+fn who_did_not_hear_it_is_told_the_same_instant_again() {
+    let mut tale = together();
+    let said = tale.round_together([1, 2]);
+    tale.wait(500);
+    assert_eq!(instants(&tale.asks(0, 1, BarrierVerb::Enter)), said[..1]);
+}
+
+#[test]
+fn a_late_comer_has_an_instant_of_its_own() {
+    let policy = BarrierPolicy {
+        together_ms: Some(2_000),
+        entry: Entry { count: Some(1), ..Entry::default() },
+        ..BarrierPolicy::default()
+    };
+    let mut tale = meeting(policy);
+    let offset = ClockOffset { ahead_us: 0, uncertainty_us: 1 };
+    (0..2).for_each(|n| drop(tale.tell(Event::ClockMeasured { host: HostId(n), offset })));
+    let first = instants(&tale.asks(0, 1, BarrierVerb::Enter));
+    tale.wait(700);
+    let late = instants(&tale.asks(1, 2, BarrierVerb::Enter));
+    assert_eq!(late[0].unwrap() - first[0].unwrap(), 701_000);
+    tale.went_on(0, 1, first[0].unwrap(), 10);
+    tale.went_on(1, 2, late[0].unwrap(), 20);
+    let found = tale.newest_round().together.unwrap();
+    assert_eq!((found.last_us, found.spread_us), (20, 10), "each against its own instant");
+}
+
+#[test]
+fn of_many_rounds_the_newest_and_the_worst_are_known_and_no_more_than_the_barrier_keeps() {
+    let mut tale = together();
+    for round in 1..=100u64 {
+        let requests = [round * 10, round * 10 + 1];
+        let said = tale.round_together(requests);
+        let late_us = if round == 7 { 5_000 } else { round };
+        (0..2).for_each(|h| tale.went_on(h as u32, requests[h], said[h].unwrap(), late_us));
+        tale.wait(3_000);
+    }
+    let newest = tale.newest_round();
+    assert_eq!((newest.generation, newest.together.unwrap().last_us), (100, 100));
+    let worst = newest.worst.unwrap();
+    assert_eq!((worst.generation, worst.together.last_us, worst.together.started), (7, 5_000, 2));
+    let history = tale.run.history();
+    let kept = history.barriers.iter().filter(|b| b.name == "b" && b.together.is_some()).count();
+    assert_eq!(kept, crate::barrier::Rounds::KEPT);
+    let saved = serde_json::to_string(&tale.run.barriers[0]).unwrap();
+    assert!(saved.len() < 20_000, "{} bytes", saved.len());
+}
+
+#[test]
+fn a_program_on_a_host_whose_clock_is_not_known_goes_on_at_once() {
+    let mut tale = meeting(BarrierPolicy { together_ms: Some(2_000), ..BarrierPolicy::default() });
+    assert_eq!(tale.round_together([1, 2]), [None, None]);
+    tale.went_on(0, 1, 5, 5);
+    let found = tale.newest_round().together.unwrap();
+    assert_eq!((found.started, found.expected), (0, 2));
 }

@@ -5,7 +5,7 @@ use crate::duration;
 use crate::render::chart::bars::{self, Pace, Sorted};
 use crate::render::chart::curves::{self, Curve, CurveShape, Curves, Mark};
 use crate::render::chart::{Drawing, Tint};
-use crate::render::{names, text};
+use crate::render::{names, text, together};
 use plush_protocol::history::{BarrierHistory, BarrierMember, BarrierOrigin, RunHistory};
 
 /// A folded host set in a sentence of a picture.
@@ -154,7 +154,9 @@ impl About<'_> {
             true => String::new(),
             false => format!(" Missing then: {}.", names::fold_within(&missing, HOSTS_WIDTH)),
         };
-        format!("{policy}{because}{missing}")
+        let together = self.barrier.together.as_ref();
+        let together = together.map_or(String::new(), |t| format!(" {}.", together::words(t)));
+        format!("{policy}{because}{missing}{together}")
     }
 
     fn waits(&self) -> Drawing {

@@ -4,7 +4,7 @@
 use super::{BARRIERS_DRAWN, Compared, Picture, barrier, chapters, timeline};
 use crate::duration;
 use crate::render::chart::svg::{self, escaped};
-use crate::render::{barriers, names, progress, summary, text, words};
+use crate::render::{barriers, names, progress, summary, text, together, words};
 use plush_protocol::history::{BarrierHistory, HostHistory, MemberStand, RunHistory};
 use plush_protocol::view::Outcome;
 use std::collections::BTreeMap;
@@ -250,8 +250,11 @@ fn barrier_table(history: &RunHistory) -> String {
                 missing.len()
             ),
         };
-        let skew = barrier::skew(barrier, history).filter(|_| barrier::is_at_once(barrier));
-        let skew = skew.map_or("-".into(), |s| duration::show_ms(s.spread_ms));
+        let heard = || barrier::skew(barrier, history).filter(|_| barrier::is_at_once(barrier));
+        let skew = match &barrier.together {
+            Some(found) => together::words(found),
+            None => heard().map_or("-".into(), |s| duration::show_ms(s.spread_ms)),
+        };
         vec![
             name,
             format!("{}; {}", shown(&barrier.entry), shown(&barrier.release)),

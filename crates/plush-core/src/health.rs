@@ -1,12 +1,12 @@
-//! The health of one task, as its probes say: when each is asked, and when answers count.
-//! Not the asking: the driver does that.
+//! The health of one task, as its probes say: when each is asked, and when answers count. On its host, and from afar.
+//! Not the asking: drivers do that.
 
 use crate::Millis;
 use plush_protocol::{Health, ProbeCheck, ProbeRule};
 
 /// The probes of one running task.
 #[derive(Clone, Debug)]
-pub(super) struct Probing {
+pub struct Probing {
     probes: Vec<Probe>,
 }
 
@@ -36,13 +36,26 @@ enum Row {
 
 /// One question that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub struct Question {
+    /// Which of the probes.
     pub probe: usize,
+    /// What is asked.
     pub check: ProbeCheck,
+    /// No answer after so long is a wrong one.
     pub time_limit_ms: u64,
 }
 
+/// Probes of one running task that are asked over a network. It may be the network, or our own side, that gives the
+/// wrong answer: one counts only when the host is heard after it.
+#[derive(Clone, Debug)]
+pub struct ProbingFromAfar {
+    probing: Probing,
+    /// Probes whose wrong answer waits for that. They are not asked meanwhile.
+    doubted: Vec<usize>,
+}
+
 impl Probing {
+    /// Nothing has been asked.
     pub fn new(rules: &[ProbeRule]) -> Self {
         let probe = |rule: &ProbeRule| Probe {
             rule: rule.clone(),
@@ -103,6 +116,7 @@ impl Probing {
         due
     }
 
+    /// When to be asked again though no answer comes.
     pub fn wake_at(&self) -> Option<Millis> {
         let at = |probe: &Probe| match probe.turn {
             Turn::New => Some(0),
@@ -110,6 +124,43 @@ impl Probing {
             Turn::Asked => None,
         };
         self.probes.iter().filter_map(at).min()
+    }
+}
+
+impl ProbingFromAfar {
+    /// Nothing has been asked.
+    pub fn new(rules: &[ProbeRule]) -> Self {
+        ProbingFromAfar { probing: Probing::new(rules), doubted: Vec::new() }
+    }
+
+    /// The worst of the verdicts.
+    pub fn health(&self) -> Health {
+        self.probing.health()
+    }
+
+    /// An answer has come.
+    pub fn answered(&mut self, probe: usize, passed: bool) {
+        match passed {
+            true => self.probing.answered(probe, true),
+            false => self.doubted.push(probe),
+        }
+    }
+
+    /// The task's host has been heard.
+    pub fn heard(&mut self) {
+        for probe in self.doubted.drain(..) {
+            self.probing.answered(probe, false);
+        }
+    }
+
+    /// Questions that are due now.
+    pub fn decide(&mut self, now: Millis) -> Vec<Question> {
+        self.probing.decide(now)
+    }
+
+    /// When to be asked again though no answer comes.
+    pub fn wake_at(&self) -> Option<Millis> {
+        self.probing.wake_at()
     }
 }
 
@@ -166,5 +217,27 @@ mod tests {
         let _ = (probing.decide(0), probing.decide(30));
         probing.answered(1, true);
         assert_eq!(probing.health(), Health::Unknown);
+    }
+
+    #[test]
+    fn from_afar_a_wrong_answer_counts_only_when_the_host_is_heard_after_it() {
+        let rules = [ProbeRule { failures: 1, ..rule() }];
+        let mut probing = ProbingFromAfar::new(&rules);
+        let _ = (probing.decide(0), probing.decide(30));
+        probing.heard();
+        probing.answered(0, false);
+        assert_eq!(probing.health(), Health::Unknown, "what was heard before says nothing");
+        assert_eq!((probing.decide(10_000), probing.wake_at()), (vec![], None), "nobody asks");
+        probing.heard();
+        assert_eq!(probing.health(), Health::Unhealthy);
+    }
+
+    #[test]
+    fn from_afar_a_right_answer_counts_at_once() {
+        let rules = [ProbeRule { successes: 1, ..rule() }];
+        let mut probing = ProbingFromAfar::new(&rules);
+        let _ = (probing.decide(0), probing.decide(30));
+        probing.answered(0, true);
+        assert_eq!(probing.health(), Health::Healthy);
     }
 }

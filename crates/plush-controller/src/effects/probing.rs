@@ -1,0 +1,312 @@
+//! Asks about the health of tasks from where the controller is: ports and URLs of hosts, programs beside the controller.
+//! Not when, and not what answers mean: the core's rule says so. Only what it says is told, when it changes.
+//!
+//! A host is asked at the address that SSH uses, directly, also when SSH takes another way to it.
+
+use crate::effects::program;
+use crate::effects::program::Surroundings;
+use crate::order::Word;
+use plush_core::health::{ProbingFromAfar, Question};
+use plush_core::plan::HostId;
+use plush_core::run::{Event, Watch};
+use plush_protocol::{ProbeCheck, Program, TaskKey};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// So many questions are under way at the same time, of all hosts. Further ones wait for their turn; their time limit
+/// begins with it.
+const IN_FLIGHT: usize = 64;
+/// As much of an answer is read for its status line.
+const STATUS_MAX_BYTES: u64 = 256;
+
+/// What all that is asked from here shares.
+pub struct Asking {
+    turns: Semaphore,
+    surroundings: Surroundings,
+}
+
+/// About whom is asked.
+pub struct Subject {
+    pub host: HostId,
+    pub key: TaskKey,
+    /// Where its host is asked: a name or an address.
+    pub address: String,
+    pub watch: Watch,
+}
+
+impl Asking {
+    pub fn new(surroundings: Surroundings) -> Asking {
+        Asking { turns: Semaphore::new(IN_FLIGHT), surroundings }
+    }
+}
+
+/// Asks again and again, until it is dropped. `heard` changes when the host is heard.
+pub async fn watch(
+    subject: Subject,
+    asking: Arc<Asking>,
+    mut heard: watch::Receiver<()>,
+    words: mpsc::Sender<Word>,
+) {
+    let subject = Arc::new(subject);
+    let mut rule = ProbingFromAfar::new(&subject.watch.probes);
+    let mut told = rule.health();
+    let mut questions = JoinSet::new();
+    let began = Instant::now();
+    let since = |began: Instant| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    loop {
+        for question in rule.decide(since(began)) {
+            let (subject, asking) = (Arc::clone(&subject), Arc::clone(&asking));
+            questions.spawn(async move {
+                let passed = ask(&question, &subject, &asking).await;
+                (question.probe, passed)
+            });
+        }
+        let wake = rule.wake_at().map(|at| began + Duration::from_millis(at));
+        tokio::select! {
+            Some(answer) = questions.join_next() => {
+                let (probe, passed) = answer.expect("asking does not panic");
+                rule.answered(probe, passed);
+                // What was heard until now was heard before the answer.
+                heard.mark_unchanged();
+            }
+            is_there = heard.changed() => match is_there {
+                Ok(()) => rule.heard(),
+                Err(_) => return,
+            },
+            () = sleep_until(wake.unwrap_or(began)), if wake.is_some() => {}
+        }
+        let health = rule.health();
+        if std::mem::replace(&mut told, health) != health {
+            let event = Event::Probed { host: subject.host, key: subject.key, health };
+            // The driver ends first only when the run is over.
+            let _ = words.send(Word::Event(event)).await;
+        }
+    }
+}
+
+/// True if the answer is right and in time.
+async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> bool {
+    let _turn = asking.turns.acquire().await.expect("turns are never closed");
+    let limit = Duration::from_millis(question.time_limit_ms);
+    match &question.check {
+        ProbeCheck::Tcp(port) => {
+            let open = TcpStream::connect((subject.address.as_str(), *port));
+            timeout(limit, open).await.is_ok_and(|opened| opened.is_ok())
+        }
+        ProbeCheck::Http(url) => {
+            let status = timeout(limit, status(url, subject)).await.ok().flatten();
+            status.is_some_and(|status| status < 400)
+        }
+        ProbeCheck::Command(command) => succeeds(command, limit, subject, asking).await,
+    }
+}
+
+/// What the server of a URL says of it. No proxy and no redirect: what is asked is this server.
+async fn status(url: &str, subject: &Subject) -> Option<u16> {
+    let place = Place::read(url)?;
+    let is_host = place.name == "localhost" || place.name == subject.watch.name;
+    let name = if is_host { subject.address.as_str() } else { place.name };
+    let mut stream = TcpStream::connect((name, place.port)).await.ok()?;
+    let Place { authority, path, .. } = place;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: plush\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut head = Vec::new();
+    let mut bounded = stream.take(STATUS_MAX_BYTES);
+    while !head.contains(&b'\n') {
+        if bounded.read_buf(&mut head).await.ok()? == 0 {
+            break;
+        }
+    }
+    status_of(&head)
+}
+
+/// The code in the first line of an answer: `HTTP/1.1 204 No Content`.
+fn status_of(head: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(head.split(|byte| *byte == b'\n').next()?).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    words.next().filter(|version| version.starts_with("HTTP/1."))?;
+    words.next().filter(|code| code.len() == 3)?.parse().ok()
+}
+
+/// Where a URL leads.
+#[derive(Debug, PartialEq, Eq)]
+struct Place<'a> {
+    authority: &'a str,
+    name: &'a str,
+    port: u16,
+    path: String,
+}
+
+impl Place<'_> {
+    /// Only plain HTTP; whatever could be taken for a line of its own makes it none.
+    fn read(url: &str) -> Option<Place<'_>> {
+        if url.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+            return None;
+        }
+        let rest = url.strip_prefix("http://")?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let (name, port) = match authority.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+            Some((name, "")) => (name, 80),
+            Some((name, port)) => (name, port.strip_prefix(':')?.parse().ok()?),
+            None => match authority.rsplit_once(':') {
+                Some((name, port)) => (name, port.parse().ok()?),
+                None => (authority, 80),
+            },
+        };
+        (!name.is_empty()).then_some(Place { authority, name, port, path })
+    }
+}
+
+async fn succeeds(command: &Program, limit: Duration, subject: &Subject, asking: &Asking) -> bool {
+    let argv: Vec<String> = match command {
+        Program::Argv(words) => words.clone(),
+        Program::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+    };
+    let environment = subject.watch.environment.iter().cloned();
+    let TaskKey { task, incarnation } = subject.key;
+    let environment = environment.chain([
+        ("PLUSH_ADDRESS".to_owned(), subject.address.clone()),
+        ("PLUSH_TASK".to_owned(), task.to_string()),
+        ("PLUSH_INCARNATION".to_owned(), incarnation.to_string()),
+    ]);
+    let job =
+        program::Job { argv, environment: environment.collect(), input: String::new(), limit };
+    program::run(&job, &asking.surroundings).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use plush_protocol::{Health, ProbeRule};
+
+    fn place(url: &str) -> Option<(&str, u16, String)> {
+        Place::read(url).map(|place| (place.name, place.port, place.path))
+    }
+
+    #[test]
+    fn a_url_says_whom_to_ask_for_what() {
+        assert_eq!(place("http://h1/"), Some(("h1", 80, "/".into())));
+        assert_eq!(place("http://h1:8080/a?b#c"), Some(("h1", 8080, "/a?b".into())));
+        assert_eq!(place("http://[::1]:81?x"), Some(("::1", 81, "/?x".into())));
+        for bad in ["https://h1/", "http://", "http://h:x/", "http://h/\r\nHost: y", "h1"] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_status_of_a_server_that_speaks_http_counts() {
+        assert_eq!(status_of(b"HTTP/1.1 204 No Content\r\n"), Some(204));
+        assert_eq!(status_of(b"HTTP/1.0 500\n"), Some(500));
+        for bad in [&b"SSH-2.0-x 200\r\n"[..], b"HTTP/1.1\r\n", b"", b"\xff\xff"] {
+            assert_eq!(status_of(bad), None);
+        }
+    }
+
+    /// A port of this machine that accepts.
+    async fn port() -> (tokio::net::TcpListener, u16) {
+        let open = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = open.local_addr().unwrap().port();
+        (open, port)
+    }
+
+    fn rule(check: ProbeCheck) -> ProbeRule {
+        let (every_ms, time_limit_ms, delay_ms) = (20, 10_000, 0);
+        ProbeRule { check, every_ms, time_limit_ms, delay_ms, failures: 2, successes: 1 }
+    }
+
+    fn begin(check: ProbeCheck) -> (watch::Sender<()>, mpsc::Receiver<Word>, JoinSet<()>) {
+        let watch = Watch {
+            probes: vec![rule(check)],
+            name: "h1".into(),
+            environment: vec![("PLUSH_RANK".into(), "3".into())],
+        };
+        let key = TaskKey { task: 0, incarnation: 1 };
+        let subject = Subject { host: HostId(0), key, address: "127.0.0.1".into(), watch };
+        let directory = std::env::temp_dir();
+        let surroundings =
+            Surroundings { directory: directory.clone(), run: "r".into(), run_dir: directory };
+        let (heard, receiver) = watch::channel(());
+        let (words, said) = mpsc::channel(8);
+        let mut asked = JoinSet::new();
+        asked.spawn(super::watch(subject, Arc::new(Asking::new(surroundings)), receiver, words));
+        (heard, said, asked)
+    }
+
+    async fn next(said: &mut mpsc::Receiver<Word>) -> Health {
+        match said.recv().await {
+            Some(Word::Event(Event::Probed { health, .. })) => health,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The host is heard again and again until something is said.
+    async fn next_while_heard(
+        heard: &watch::Sender<()>,
+        said: &mut mpsc::Receiver<Word>,
+    ) -> Health {
+        let mut often = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tokio::select! {
+                health = next(said) => return health,
+                _ = often.tick() => drop(heard.send_replace(())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_stops_answering_is_unhealthy_once_its_host_is_heard() {
+        let (open, port) = port().await;
+        let (heard, mut said, _asked) = begin(ProbeCheck::Tcp(port));
+        assert_eq!(next(&mut said).await, Health::Healthy);
+        drop(open);
+        let silent = timeout(Duration::from_millis(500), said.recv()).await;
+        assert!(silent.is_err(), "nobody is heard: {silent:?}");
+        assert_eq!(next_while_heard(&heard, &mut said).await, Health::Unhealthy);
+        let _open = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        assert_eq!(next(&mut said).await, Health::Healthy);
+    }
+
+    #[tokio::test]
+    async fn a_url_that_names_the_host_is_asked_at_its_address() {
+        let (open, port) = port().await;
+        let (heard, mut said, _asked) = begin(ProbeCheck::Http(format!("http://h1:{port}/x")));
+        for (answer, health) in [
+            ("HTTP/1.1 204 No Content\r\n\r\n", Health::Healthy),
+            ("HTTP/1.1 503 Busy\r\n\r\n", Health::Unhealthy),
+        ] {
+            let serve = async {
+                loop {
+                    let (mut stream, _) = open.accept().await.unwrap();
+                    let mut request = [0; 256];
+                    let count = stream.read(&mut request).await.unwrap();
+                    let request = String::from_utf8_lossy(&request[..count]).into_owned();
+                    assert!(request.starts_with("GET /x HTTP/1.1\r\nHost: h1:"), "{request}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            };
+            tokio::select! {
+                found = next_while_heard(&heard, &mut said) => assert_eq!(found, health),
+                () = serve => unreachable!("it serves for ever"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_finds_whom_it_is_asked_about_in_its_environment() {
+        let words = ["sh", "-c", "test $PLUSH_RANK = 3 && test $PLUSH_ADDRESS = 127.0.0.1"];
+        let command = Program::Argv(words.map(str::to_owned).into());
+        let (_heard, mut said, _asked) = begin(ProbeCheck::Command(command));
+        assert_eq!(next(&mut said).await, Health::Healthy);
+    }
+}
