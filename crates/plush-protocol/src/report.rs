@@ -23,8 +23,8 @@ pub enum Report {
         #[n(1)]
         prepared: Vec<String>,
     },
-    /// How far a preparation is: four in its first two seconds, one a second later, and one when a package is there; only
-    /// if there is something new.
+    /// How far a preparation is: four in its first two seconds, one a second later, and one when a package is there. A fetch
+    /// that gets nothing says so too, as long as it waits; anything else speaks only of what is new.
     #[n(1)]
     Preparing {
         /// Of this cluster.
@@ -39,9 +39,9 @@ pub enum Report {
         /// Bytes in all, where known.
         #[n(3)]
         total_bytes: Option<u64>,
-        /// Bytes that have crossed the network for the cluster by now, all packages together.
+        /// While something is fetched: bytes that have crossed the network for the cluster by now, all packages together.
         #[n(4)]
-        fetched_bytes: u64,
+        fetched_bytes: Option<u64>,
     },
     /// A cluster's directory is complete.
     #[n(2)]

@@ -533,18 +533,20 @@ impl Reporter {
     /// The step is over; one that took no time worth telling says nothing.
     fn end(&mut self, done_bytes: u64) {
         let now = Instant::now();
-        if now.duration_since(self.told.at) >= PROGRESS_EVERY.0 {
+        if done_bytes > 0 && now.duration_since(self.told.at) >= PROGRESS_EVERY.0 {
             self.tell(now, done_bytes, Some(done_bytes));
         }
     }
 
     fn tell(&mut self, now: Instant, done_bytes: u64, total_bytes: Option<u64>) {
-        if done_bytes == 0 || (done_bytes, &self.step) == (self.told.done_bytes, &self.told.step) {
+        // Who fetches and gets nothing is in need of the network, so it says so; others have nothing to say.
+        let is_old = (done_bytes, &self.step) == (self.told.done_bytes, &self.told.step);
+        if is_old && !self.fetches {
             return;
         }
         self.told = Told { at: now, step: self.step.clone(), done_bytes };
         let (cluster, step) = (self.cluster.clone(), self.step.clone());
-        let fetched_bytes = self.fetched_bytes + if self.fetches { done_bytes } else { 0 };
+        let fetched_bytes = self.fetches.then_some(self.fetched_bytes + done_bytes);
         let report = Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
         // A word less about progress harms nobody.
         let _busy = self.happened.try_send(Happened::Core(Event::Preparing(report)));

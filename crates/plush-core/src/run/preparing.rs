@@ -8,14 +8,22 @@ use crate::plan::HostId;
 use plush_protocol::Command;
 
 impl Run {
-    pub(super) fn preparing(&mut self, host: HostId, name: &str, stage: Stage, fetched_bytes: u64) {
+    pub(super) fn preparing(
+        &mut self,
+        host: HostId,
+        name: &str,
+        stage: Stage,
+        fetched_bytes: Option<u64>,
+    ) {
         if self.is_preparing(host, name)
             && let Some((cluster, place)) = self.places[host.index()]
         {
             let cluster = &mut self.clusters[cluster];
             cluster.members[place].stage = stage;
             // What is fetched is what hosts share; they unpack without getting in each other's way.
-            cluster.prepare.progressed(Entrant(host.0), fetched_bytes, self.now);
+            if let Some(fetched_bytes) = fetched_bytes {
+                cluster.prepare.progressed(Entrant(host.0), fetched_bytes, self.now);
+            }
         }
     }
 

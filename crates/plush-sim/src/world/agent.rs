@@ -345,7 +345,7 @@ impl World {
                 step,
                 done_bytes: 50,
                 total_bytes: Some(100),
-                fetched_bytes: 50,
+                fetched_bytes: Some(50),
             };
             self.on_host_later(host, long / 2, OnHost::Prepare { life, report: half });
         }

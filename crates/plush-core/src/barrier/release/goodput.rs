@@ -21,9 +21,9 @@ pub(super) struct Goodput {
     meter: Meter,
     /// Somebody has told of progress.
     heard: bool,
-    /// How many are to make progress.
+    /// How many are to take part.
     number: f64,
-    /// How many inside make none: they are let in on top.
+    /// How many inside do not: they hold no place.
     idle: f64,
     /// The sum of both as it was at the last change.
     limit: u32,
@@ -167,7 +167,7 @@ impl Goodput {
 
     fn judge(&mut self, reading: Reading, inside: u32) {
         if reading.goodput <= 0.0 {
-            // Nobody uses what is measured, so nobody is in the way of those who wait.
+            // Nobody gets anything done, so nobody is in the way of those who wait.
             self.idle = reading.idle;
             return self.go(self.number);
         }

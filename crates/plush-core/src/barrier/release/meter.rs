@@ -2,8 +2,9 @@
 //! Not what follows from it for those who wait: that is `goodput`.
 //!
 //! Each word covers the time since the word before, so what it adds is spread evenly over that time. Time is cut into
-//! windows; a window is read when the words about it have come. Somebody counts in a window for as long as its words
-//! tell of progress: whoever connects, unpacks, has stalled or is dead takes no part, neither in the sum nor in the number.
+//! windows; a window is read when the words about it have come. Somebody counts in a window for the time that its words
+//! cover, also if they tell that it got nothing done: that may be the crowd's fault. Whoever does not speak, since it works
+//! on something else or is dead, takes no part, neither in the sum nor in the number.
 
 use super::Progress;
 use crate::Millis;
@@ -38,7 +39,7 @@ struct Told {
     step: u32,
 }
 
-/// Sums over the entrants that made progress in a time; all but the last two are in milliseconds of entrants.
+/// Sums over the entrants that spoke about a time; all but the last two are in milliseconds of entrants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Window {
     from: Millis,
@@ -58,9 +59,9 @@ struct Window {
 pub(super) struct Reading {
     /// When the window began.
     pub from: Millis,
-    /// How many made progress, on average.
+    /// How many spoke about it, on average.
     pub busy: f64,
-    /// How many were inside and made none.
+    /// How many were inside and did not.
     pub idle: f64,
     /// What they got done together in a millisecond.
     pub goodput: f64,
@@ -69,14 +70,14 @@ pub(super) struct Reading {
 }
 
 impl Meter {
-    /// Somebody spoke; says whether it was the first time. A word about nothing new, or of the same instant, adds nothing.
+    /// Somebody spoke; says whether it has something done for the first time. A second word of the same instant adds nothing.
     pub fn progressed(&mut self, now: Millis, progress: Progress) -> bool {
         let Progress { entrant, since, done } = progress;
         self.open(now);
-        let is_first = !self.told.contains_key(&entrant);
         let told = self.told.entry(entrant).or_insert(Told::nothing(since));
+        let is_first = told.done == 0 && done > 0;
         if now <= told.at {
-            return is_first;
+            return false;
         }
         let (more, span_ms) = (done.saturating_sub(told.done) as f64, (now - told.at) as f64);
         if told.words > 0 {
@@ -88,7 +89,7 @@ impl Meter {
             // The first word covers the way to the server too, so it says nothing about the pace.
             told.before = (told.words > 1 && told.pace > 0.0).then_some(told.pace);
         }
-        for window in self.windows.iter_mut().filter(|_| more > 0.0) {
+        for window in &mut self.windows {
             let overlap = now.min(window.until).saturating_sub(told.at.max(window.from)) as f64;
             let part = more * overlap / span_ms;
             window.done += part;

@@ -12,7 +12,7 @@ struct World {
     entered: u32,
     /// How much one has to do.
     size: f64,
-    /// One of so many does nothing, ever.
+    /// One of so many does nothing and says nothing, ever.
     stalls: Option<u32>,
 }
 
@@ -173,7 +173,7 @@ fn a_server_that_becomes_slow_lets_fewer_in_and_one_that_becomes_fast_more() {
 }
 
 #[test]
-fn those_who_stall_hold_no_place() {
+fn those_who_fall_silent_hold_no_place() {
     let mut world = World::new(1_000, 5_000.0);
     world.stalls = Some(4);
     world.play(300_000, harmed(48.0, 24.0));
