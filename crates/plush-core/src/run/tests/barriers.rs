@@ -168,3 +168,44 @@ fn tasks_after_a_barrier_that_starts_together_are_due_at_one_instant() {
     tale.wait(3_000);
     assert_eq!(due(&tale.exit(0, 0, Exit::Code(0))), [None], "what comes later waits for nothing");
 }
+
+fn thirty_are_let_in_adaptively() -> Tale {
+    let mut fetching = cluster(30, vec![runs("w", &[])]);
+    fetching.prepare.release = plush_spec::model::Release::ADAPTIVE;
+    let mut tale = Tale::of(fetching, 30);
+    (0..30).for_each(|host| tale.connect(host));
+    tale
+}
+
+#[test]
+fn what_hosts_tell_of_their_fetching_lets_more_hosts_prepare() {
+    let mut tale = thirty_are_let_in_adaptively();
+    let mut begun = preparing(&tale.said);
+    assert_eq!(begun.len(), 8, "as many as are let in at first");
+    for second in 1..20 {
+        for host in begun.clone() {
+            let (cluster, step) = ("c".into(), "fetch it".into());
+            let (done_bytes, total_bytes) = (second * 1_000, None);
+            let fetched_bytes = Some(done_bytes);
+            let report =
+                Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
+            begun.extend(preparing(&tale.report(host, report)));
+        }
+        begun.extend(preparing(&tale.wait(950)));
+    }
+    assert_eq!(begun.len(), 30, "each goes on as fast as before, though nobody is through");
+    let text = serde_json::to_string(&tale.run).unwrap();
+    assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), tale.run);
+}
+
+#[test]
+fn unpacking_is_no_progress_that_hosts_share() {
+    let mut tale = thirty_are_let_in_adaptively();
+    for second in 1..20 {
+        let (cluster, step) = ("c".into(), "unpack it".into());
+        let (done_bytes, total_bytes, fetched_bytes) = (second * 1_000, None, None);
+        let report = Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
+        assert!(preparing(&tale.report(0, report)).is_empty());
+        assert!(preparing(&tale.wait(950)).is_empty());
+    }
+}
