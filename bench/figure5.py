@@ -1,17 +1,21 @@
-"""Figure 5 of the paper on emulated hosts: one server with a shaped uplink serves a file to many hosts, let go by each
-release policy in turn. Called by `bench/run figure5`.
+"""Figure 5 of the paper on emulated hosts: one server serves a file to many hosts, let go by each release policy in turn.
+Called by `bench/run figure5`.
 
 For each policy one run of one description, whose phase `prepare` opens when all hosts are there, has that release and fetches the
-file; what is measured is when
-each host's preparation was reported complete, from the first one's start (the run's own journal, by `plush run --events`). Hosts and
-links are the same for all policies; a policy sees nothing but its own run.
+file; what is measured is when each host's preparation was reported complete, from the first one's start (the run's own journal, by
+`plush run --events`). Hosts and links are the same for all policies; a policy sees nothing but its own run.
 """
+import base64
 import json
 import math
 import os
 import random
 import subprocess
 import sys
+import threading
+from typing import NamedTuple
+
+from lab import HERE
 
 LIMIT_S = 1800
 POLICIES = {
@@ -24,11 +28,30 @@ POLICIES = {
     "median": "median",
     "adaptive": "adaptive",
 }
-# Name: uplink of the server, and the links of the hosts: median rate in Mbit/s, spread of its logarithm, delay in ms.
+
+
+class Network(NamedTuple):
+    """Rates in Mbit/s. A server with a share is bench/crowded.py with so much of one processor, any other busybox's."""
+    uplink: int
+    link: float
+    spread: float
+    delay_ms: tuple = (5, 60)
+    share: float = None
+    then_share: float = None
+    after_s: float = None
+
+    def __str__(self):
+        links = f"links of the hosts: median {self.link:g} Mbit/s, log-spread {self.spread}, delay {self.delay_ms[0]} to {self.delay_ms[1]} ms"
+        server = f"; a crowded server with {self.share:.0%} of a processor" if self.share else ""
+        change = f", {self.then_share:.0%} from {self.after_s:g} s after the opening on" if self.then_share else ""
+        return f"uplink {self.uplink} Mbit/s; {links}{server}{change}"
+
+
 NETWORKS = {
-    "tail": ("100mbit", 8.0, 1.0, (5, 60)),
-    "narrow": ("40mbit", 20.0, 0.5, (5, 60)),
-    "wide": ("200mbit", 4.0, 0.7, (20, 120)),
+    "tail": Network(200, 40, 1.0),
+    "narrow": Network(120, 40, 0.5),
+    "crowd": Network(200, 40, 0.7, share=0.1),
+    "change": Network(200, 15, 0.5, share=0.3, then_share=0.05, after_s=15),
 }
 
 
@@ -39,18 +62,22 @@ def lab_do(lab, *argv):
 
 def shape(lab, hosts, network, seed):
     """Draws the links: a lognormal rate and an even delay for each host, the server's uplink as named."""
-    uplink, median, spread, (near, far) = NETWORKS[network]
     draw = random.Random(seed)
-    lab_do(lab, "link", "h001", "--reset", "--rate", uplink, "--delay", "2ms")
+    lab_do(lab, "link", "h001", "--reset", "--rate", f"{network.uplink}mbit", "--delay", "2ms")
     for number in range(2, hosts + 2):
-        rate = max(0.5, median * math.exp(draw.gauss(0, spread)))
-        delay = draw.uniform(near, far)
+        rate = max(0.5, network.link * math.exp(draw.gauss(0, network.spread)))
+        delay = draw.uniform(*network.delay_ms)
         lab_do(lab, "link", f"h{number:03d}", "--reset", "--rate", f"{rate:.2f}mbit", "--delay", f"{delay:.0f}ms")
 
 
 def serve(lab, megabytes):
+    """Both servers, on the ports 8000 and 8001; the address. A host of the lab does not see everybody's files, so it is given the second one."""
+    with open(os.path.join(HERE, "crowded.py"), "rb") as file:
+        program = base64.b64encode(file.read()).decode()
     lab_do(lab, "on", "h001", "sh", "-c",
-           f"mkdir -p /srv/f && head -c {megabytes}000000 /dev/urandom > /srv/f/file && busybox httpd -p 8000 -h /srv/f")
+           f"mkdir -p /srv/f && head -c {megabytes}000000 /dev/urandom > /srv/f/file && busybox httpd -p 8000 -h /srv/f && echo 1 > /srv/share && "
+           f"echo {program} | base64 -d > /srv/crowded.py && "
+           "(setsid python3 /srv/crowded.py 8001 /srv/f/file /srv/share < /dev/null > /srv/log 2>&1 &)")
     status = subprocess.run(["plush-lab", "--name", lab.name, "status", "--json"], check=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, timeout=LIMIT_S)
     hosts = json.loads(status.stdout)
@@ -58,13 +85,17 @@ def serve(lab, megabytes):
     return next(h["address"] for h in hosts if h["name"] == "h001")
 
 
-def describe(path, hosts, address, release):
+def allow(lab, share):
+    lab_do(lab, "on", "h001", "sh", "-c", f"echo {share} > /srv/share.new && mv /srv/share.new /srv/share")
+
+
+def describe(path, hosts, url, release):
     with open(path, "w") as file:
         file.write(f"""plush: 1
 project: figure5
 resources: [{{type: ssh, hosts: "h[002-{hosts + 1:03d}]"}}]
 software:
-  file: {{type: none, package: {{type: web, path: "http://{address}:8000/file"}}}}
+  file: {{type: none, package: {{type: web, path: "{url}"}}}}
 clusters:
   all:
     num_hosts: {hosts}
@@ -83,10 +114,10 @@ def bring_agents(lab, work, hosts):
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=LIMIT_S)
 
 
-def completions(said):
+def completions(lines):
     """Seconds from the first preparation's order to each one's end, in order."""
     began, done = None, []
-    for line in said.splitlines():
+    for line in lines:
         if not line.startswith("{"):
             continue
         record = json.loads(line)
@@ -100,14 +131,26 @@ def completions(said):
     return [(at - began) / 1000 for at in sorted(done)]
 
 
-def measure(lab, work, hosts, address, policy):
+def measure(lab, work, hosts, address, network, policy):
+    """One run; where the network changes, it does so a while after the run's own word that `prepare` has opened."""
     app = os.path.join(work, f"{policy}.yaml")
-    describe(app, hosts, address, POLICIES[policy])
-    done = subprocess.run(lab.command("plush", "run", app, "--runs-dir", os.path.join(work, "runs"), "-y", "--events"),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT_S)
-    times = completions(done.stdout.decode(errors="replace"))
+    describe(app, hosts, f"http://{address}:{8001 if network.share else 8000}/file", POLICIES[policy])
+    if network.share:
+        allow(lab, network.share)
+    lines, change = [], None
+    command = lab.command("plush", "run", app, "--runs-dir", os.path.join(work, "runs"), "-y", "--events")
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+        for line in run.stdout:
+            lines.append(line.decode(errors="replace"))
+            if network.then_share and not change and '"is":"opened"' in lines[-1]:
+                change = threading.Timer(network.after_s, allow, (lab, network.then_share))
+                change.start()
+    if change:
+        change.join()
+    times = completions(lines)
     if len(times) != hosts:
-        sys.exit(f"{policy}: {len(times)} of {hosts} hosts have the file:\n{done.stderr.decode(errors='replace')[-2000:]}")
+        said = "".join(line for line in lines if not line.startswith("{"))
+        sys.exit(f"{policy}: {len(times)} of {hosts} hosts have the file:\n{said[-2000:]}")
     return times
 
 
@@ -115,15 +158,21 @@ def at_share(times, share):
     return times[max(0, math.ceil(share * len(times)) - 1)]
 
 
-def table(network, hosts, megabytes, curves):
-    uplink, median, spread, delays = NETWORKS[network]
-    print(f"network `{network}`: uplink {uplink}; links of the hosts: median {median} Mbit/s, log-spread {spread}, delay {delays} ms")
-    print(f"{megabytes} MB to {hosts} hosts, seconds until a share of them had it whole:")
-    print(f"{'release':>10} {'10 %':>8} {'50 %':>8} {'80 %':>8} {'95 %':>8} {'all':>8} {'all, of the best fixed':>24}")
-    fixed = min((curves[p][-1] for p in curves if p.isdigit()), default=math.nan)
-    for policy, times in curves.items():
-        shares = " ".join(f"{at_share(times, s):8.1f}" for s in (0.1, 0.5, 0.8, 0.95, 1.0))
-        print(f"{policy:>10} {shares} {times[-1] / fixed:24.2f}", flush=True)
+def middle(runs):
+    """The run that is the median of several by the time until 95 % had the file."""
+    return sorted(runs, key=lambda times: at_share(times, 0.95))[(len(runs) - 1) // 2]
+
+
+def table(name, hosts, megabytes, curves):
+    print(f"network `{name}`: {NETWORKS[name]}")
+    print(f"{megabytes} MB to {hosts} hosts, seconds until a share of them had it whole (of several runs the median one by 95 %):\n")
+    print("| release | runs | 10 % | 50 % | 80 % | 95 % | all | 95 % in each run | rate to 95 %, of the best fixed |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    fixed = min((at_share(middle(curves[p]), 0.95) for p in curves if p.isdigit() or p == "all"), default=math.nan)
+    for policy, runs in curves.items():
+        shares = " | ".join(f"{at_share(middle(runs), s):.1f}" for s in (0.1, 0.5, 0.8, 0.95, 1.0))
+        each = ", ".join(f"{at_share(times, 0.95):.1f}" for times in runs)
+        print(f"| `{policy}` | {len(runs)} | {shares} | {each} | {fixed / at_share(middle(runs), 0.95):.0%} |", flush=True)
 
 
 def picture(path, title, curves):
@@ -159,7 +208,7 @@ def picture(path, title, curves):
 
 
 def remembered(path, hosts, megabytes):
-    """Curves of earlier calls with the same hosts and file, so that a long sweep can be measured in pieces."""
+    """Runs of earlier calls with the same hosts and file, so that a long sweep can be measured in pieces."""
     try:
         with open(path) as file:
             before = json.load(file)
@@ -174,15 +223,18 @@ def main(lab, work, hosts, megabytes, networks, policies, out):
     results = remembered(path, hosts, megabytes)
     address = serve(lab, megabytes)
     bring_agents(lab, work, hosts)
-    for network in networks:
+    for name in networks:
+        network = NETWORKS[name]
         shape(lab, hosts, network, seed=7)
-        curves = results.setdefault(network, {})
+        curves = results.setdefault(name, {})
         for policy in policies:
-            curves[policy] = measure(lab, work, hosts, address, policy)
-            print(f"  {network}, {policy}: all after {curves[policy][-1]:.1f} s", flush=True)
+            times = measure(lab, work, hosts, address, network, policy)
+            curves.setdefault(policy, []).append(times)
+            print(f"  {name}, {policy}: 95 % after {at_share(times, 0.95):.1f} s, all after {times[-1]:.1f} s (load {os.getloadavg()[0]:.1f})", flush=True)
             with open(path, "w") as file:
                 json.dump({"hosts": hosts, "megabytes": megabytes, "seconds": results}, file)
         curves = {policy: curves[policy] for policy in POLICIES if policy in curves}
-        table(network, hosts, megabytes, curves)
-        picture(os.path.join(out, f"figure5-{network}.svg"), f"{megabytes} MB to {hosts} hosts, network `{network}`", curves)
+        table(name, hosts, megabytes, curves)
+        shown = {policy: middle(runs) for policy, runs in curves.items()}
+        picture(os.path.join(out, f"figure5-{name}.svg"), f"{megabytes} MB to {hosts} hosts, network `{name}`", shown)
     print(f"pictures and figures: {out}")

@@ -23,7 +23,8 @@ pub enum Report {
         #[n(1)]
         prepared: Vec<String>,
     },
-    /// How far a preparation is; at most one a second.
+    /// How far a preparation is: four in its first two seconds, one a second later, and one when a package is there. A fetch
+    /// that gets nothing says so too, as long as it waits; anything else speaks only of what is new.
     #[n(1)]
     Preparing {
         /// Of this cluster.
@@ -38,6 +39,9 @@ pub enum Report {
         /// Bytes in all, where known.
         #[n(3)]
         total_bytes: Option<u64>,
+        /// While something is fetched: bytes that have crossed the network for the cluster by now, all packages together.
+        #[n(4)]
+        fetched_bytes: Option<u64>,
     },
     /// A cluster's directory is complete.
     #[n(2)]

@@ -29,8 +29,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// How often a preparation says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+/// How often a preparation says how far it is: at first after the shorter time, then whenever it has gone on for as long
+/// again, up to the longer one. Who decides how many hosts fetch at a time learns soon how fast it goes.
+const PROGRESS_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// rsync gives up after so much silence.
 const RSYNC_STALL_S: u32 = 60;
 /// The name of what an outside program fetches, until it is put in place.
@@ -53,7 +54,7 @@ struct Work {
     store: Store,
     began: Instant,
     deadline: Instant,
-    told: Instant,
+    told: Told,
     step: String,
     fetched_bytes: u64,
     cached: u32,
@@ -97,7 +98,7 @@ impl Work {
             store,
             began: now,
             deadline: now,
-            told: now,
+            told: Told { at: now, step: String::new(), done_bytes: 0 },
             step: String::new(),
             fetched_bytes: 0,
             cached: 0,
@@ -218,9 +219,10 @@ impl Work {
             given.or_else(|| std::env::var(name).ok())
         };
         let network = Network::from_variables(&lookup);
-        let mut reporter = self.reporter();
+        let mut reporter = Reporter { fetches: true, ..self.reporter() };
         let fetched =
             self.store.fetch(&order, &network, &mut |done, total| reporter.go_on(done, total));
+        reporter.end(fetched.as_ref().map_or(0, |fetched| fetched.digests.bytes));
         self.told = reporter.told;
         let fetched = fetched.map_err(|e| {
             let kind = match &e.cause {
@@ -246,7 +248,7 @@ impl Work {
             return Ok(Package::Stored(digest));
         }
         let mut incoming = self.store.receive(Some(bytes)).map_err(|e| store_trouble(&e))?;
-        let mut reporter = self.reporter();
+        let mut reporter = Reporter { fetches: true, ..self.reporter() };
         let pulled = self.job.pieces.pull(blake3, bytes, &mut |piece, done| {
             incoming.write(piece, Some(bytes - done)).map_err(|e| store_trouble(&e))?;
             match reporter.go_on(done, Some(bytes)) {
@@ -264,6 +266,7 @@ impl Work {
             PiecesError::Unwanted => cause(CauseKind::Cancelled, "it was cancelled".into()),
         })?;
         let digests = incoming.finish(&[digest]).map_err(|e| store_trouble(&e))?;
+        reporter.end(bytes);
         self.told = reporter.told;
         self.fetched_bytes += bytes;
         Ok(self.arrived(package, &digests))
@@ -467,7 +470,10 @@ impl Work {
             step: self.step.clone(),
             cancelled: Arc::clone(&self.job.cancelled),
             deadline: self.deadline,
-            told: self.told,
+            began: self.began,
+            told: self.told.clone(),
+            fetched_bytes: self.fetched_bytes,
+            fetches: false,
             happened: self.job.happened.clone(),
         }
     }
@@ -487,13 +493,26 @@ impl Work {
     }
 }
 
+/// What was told last of how far it is.
+#[derive(Clone)]
+struct Told {
+    at: Instant,
+    step: String,
+    done_bytes: u64,
+}
+
 /// Tells how far a step is, and whether it should go on.
 struct Reporter {
     cluster: String,
     step: String,
     cancelled: Arc<AtomicBool>,
     deadline: Instant,
-    told: Instant,
+    began: Instant,
+    told: Told,
+    /// By the steps before this one.
+    fetched_bytes: u64,
+    /// What this step does crosses the network.
+    fetches: bool,
     happened: mpsc::Sender<Happened>,
 }
 
@@ -503,14 +522,34 @@ impl Reporter {
         if self.cancelled.load(Ordering::Relaxed) || now >= self.deadline {
             return ControlFlow::Break(());
         }
-        if now.duration_since(self.told) >= PROGRESS_EVERY {
-            self.told = now;
-            let (cluster, step) = (self.cluster.clone(), self.step.clone());
-            let report = Report::Preparing { cluster, step, done_bytes, total_bytes };
-            // A word less about progress harms nobody.
-            let _busy = self.happened.try_send(Happened::Core(Event::Preparing(report)));
+        let (soonest, latest) = PROGRESS_EVERY;
+        let every = self.told.at.duration_since(self.began).clamp(soonest, latest);
+        if now.duration_since(self.told.at) >= every {
+            self.tell(now, done_bytes, total_bytes);
         }
         ControlFlow::Continue(())
+    }
+
+    /// The step is over; one that took no time worth telling says nothing.
+    fn end(&mut self, done_bytes: u64) {
+        let now = Instant::now();
+        if done_bytes > 0 && now.duration_since(self.told.at) >= PROGRESS_EVERY.0 {
+            self.tell(now, done_bytes, Some(done_bytes));
+        }
+    }
+
+    fn tell(&mut self, now: Instant, done_bytes: u64, total_bytes: Option<u64>) {
+        // Who fetches and gets nothing is in need of the network, so it says so; others have nothing to say.
+        let is_old = (done_bytes, &self.step) == (self.told.done_bytes, &self.told.step);
+        if is_old && !self.fetches {
+            return;
+        }
+        self.told = Told { at: now, step: self.step.clone(), done_bytes };
+        let (cluster, step) = (self.cluster.clone(), self.step.clone());
+        let fetched_bytes = self.fetches.then_some(self.fetched_bytes + done_bytes);
+        let report = Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
+        // A word less about progress harms nobody.
+        let _busy = self.happened.try_send(Happened::Core(Event::Preparing(report)));
     }
 }
 

@@ -22,7 +22,7 @@ use crate::Millis;
 use entry::Census;
 use members::Members;
 use plush_spec::model::{BarrierPolicy, Late};
-use release::{Departure, End, Pace, Room};
+use release::{Departure, End, Pace, Progress, Room};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -152,6 +152,16 @@ impl Barrier {
         }
         passage.stand = Stand::Failed;
         passage.left_at = Some(now);
+    }
+
+    /// `entrant`, which is inside, has done so much in all: a number that grows, in a unit that is the same for all. Whoever
+    /// is not inside says nothing of worth.
+    pub fn progressed(&mut self, entrant: Entrant, done: u64, now: Millis) {
+        if let Some(Passage { stand: Stand::Released, released_at: Some(since), .. }) =
+            self.members.get(entrant).copied()
+        {
+            self.pace.progressed(now, Progress { entrant, since, done });
+        }
     }
 
     /// `entrant` is through; where places inside are limited, one is free. A second or a late leave frees nothing.
@@ -346,7 +356,7 @@ impl Barrier {
         passage.stand = Stand::Left;
         passage.left_at = Some(now);
         let inside_ms = now.saturating_sub(released_at);
-        self.pace.left(now, Departure { end, inside_ms, of: self.inside });
+        self.pace.left(now, Departure { entrant, end, inside_ms, of: self.inside });
         self.inside -= 1;
         let members = &self.members;
         let gone = |e: &Entrant| !members.stands_at(*e, Stand::Released);

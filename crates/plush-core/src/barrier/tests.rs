@@ -309,6 +309,69 @@ fn a_straggler_far_behind_is_told_at_once() {
 
 mod invariants;
 
+#[test]
+fn progress_of_one_that_is_not_inside_changes_nothing() {
+    let mut b =
+        barrier(Entry { count: Some(1), ..Default::default() }, Release::ADAPTIVE, Late::Admit, 20);
+    b.progressed(Entrant(0), 5, 0);
+    b.enter(Entrant(0), 1);
+    assert_eq!(released(&mut b, 1), [0]);
+    b.leave(Entrant(0), 5);
+    let before = b.clone();
+    [0, 1, 99].into_iter().for_each(|who| b.progressed(Entrant(who), 7, 9));
+    assert_eq!(b, before);
+}
+
+#[test]
+fn progress_lets_more_in_long_before_anybody_is_through() {
+    let mut b = barrier(
+        Entry { count: Some(1), ..Default::default() },
+        Release::ADAPTIVE,
+        Late::Admit,
+        100,
+    );
+    (0..100).for_each(|n| b.enter(Entrant(n), 0));
+    let mut inside = released(&mut b, 0);
+    assert_eq!(inside.len(), 8);
+    for now in (250..8_000).step_by(250) {
+        inside.iter().for_each(|who| b.progressed(Entrant(*who), now * 100, now));
+        inside.extend(released(&mut b, now));
+    }
+    assert_eq!(inside.len(), 100, "each goes on as fast as before, so nobody is in the way");
+    let text = serde_json::to_string(&b).unwrap();
+    assert_eq!(serde_json::from_str::<Barrier>(&text).unwrap(), b);
+}
+
+/// What a word on progress costs with so many inside, in nanoseconds, deciding after it included.
+#[expect(clippy::disallowed_methods, reason = "the rules are given the time; here they are timed")]
+fn progress_ns(members: u32) -> u128 {
+    let release = Release::Adaptive {
+        rule: plush_spec::model::AdaptiveRule::Throughput,
+        start: members,
+        timeout_ms: None,
+    };
+    let mut b = barrier(Entry::default(), release, Late::Admit, members);
+    (0..members).for_each(|n| b.enter(Entrant(n), 0));
+    assert_eq!(b.decide(0).len() as u32, members);
+    let began = std::time::Instant::now();
+    for round in 1..5 {
+        for n in 0..members {
+            let now = round * 1_000 + u64::from(n) * 1_000 / u64::from(members);
+            b.progressed(Entrant(n), now, now);
+            assert!(b.decide(now).is_empty());
+        }
+    }
+    began.elapsed().as_nanos() / u128::from(4 * members)
+}
+
+#[test]
+fn the_cost_of_a_word_on_progress_does_not_grow_with_the_number_inside() {
+    let least = |members| (0..10).map(|_| progress_ns(members)).min().unwrap();
+    let (few, many) = (least(100), least(10_000));
+    eprintln!("{few} ns with 100 inside, {many} ns with 10,000");
+    assert!(many < 10 * few.max(50), "{few} ns with 100 inside, {many} ns with 10,000");
+}
+
 /// What it costs, in nanoseconds, that one of so many members comes, waits, is let go and leaves.
 #[expect(clippy::disallowed_methods, reason = "the rules are given the time; here they are timed")]
 fn entry_ns(members: u32, release: &Release) -> u128 {

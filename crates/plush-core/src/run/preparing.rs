@@ -12,15 +12,18 @@ impl Run {
         &mut self,
         host: HostId,
         name: &str,
-        step: String,
-        done_bytes: u64,
-        total_bytes: Option<u64>,
+        stage: Stage,
+        fetched_bytes: Option<u64>,
     ) {
         if self.is_preparing(host, name)
             && let Some((cluster, place)) = self.places[host.index()]
         {
-            self.clusters[cluster].members[place].stage =
-                Stage::Preparing { step, done_bytes, total_bytes };
+            let cluster = &mut self.clusters[cluster];
+            cluster.members[place].stage = stage;
+            // What is fetched is what hosts share; they unpack without getting in each other's way.
+            if let Some(fetched_bytes) = fetched_bytes {
+                cluster.prepare.progressed(Entrant(host.0), fetched_bytes, self.now);
+            }
         }
     }
 

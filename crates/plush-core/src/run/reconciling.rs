@@ -18,8 +18,9 @@ impl Run {
                     self.reconcile(host, tasks, &prepared);
                 }
             }
-            Report::Preparing { cluster, step, done_bytes, total_bytes } => {
-                self.preparing(host, &cluster, step, done_bytes, total_bytes);
+            Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes } => {
+                let stage = Stage::Preparing { step, done_bytes, total_bytes };
+                self.preparing(host, &cluster, stage, fetched_bytes);
             }
             Report::Prepared { cluster, .. } => self.prepared(host, &cluster),
             Report::PrepareFailed { cluster, cause } => {

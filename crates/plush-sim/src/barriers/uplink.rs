@@ -44,13 +44,33 @@ pub enum Links {
 
 /// The file in Mbit: 10 MB.
 const FILE_MBIT: f64 = 80.0;
-/// Median seconds that a host is inside without using the uplink: it connects before, and unpacks after.
+/// Median seconds that a host is inside without using the uplink.
 const OWN_S: f64 = 1.0;
+/// The share of them before its fetch, in which it connects; in the others it checks and unpacks. On the lab the first byte
+/// comes after two or three times the way to the server and back.
+const CONNECTS: f64 = 0.15;
+/// Words on progress are looked for so often: a step for each word of each host would take the square of their number.
+const TICK_S: f64 = 1.0 / 16.0;
+/// As the agent does: the first word after this time, the next when as long has passed again, up to a second.
+const FIRST_WORD_S: f64 = 0.25;
+const LAST_WORD_S: f64 = 1.0;
+
+/// Whether hosts tell of their progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// As agents do.
+    Spoken,
+    /// As programs at barriers do.
+    None,
+}
 
 /// When each host was through, in seconds after the opening, in order.
-pub fn serve(network: &Network, hosts: u32, release: Release, seed: u64) -> Vec<f64> {
+pub fn serve(network: &Network, hosts: u32, release: Release, words: Words, seed: u64) -> Vec<f64> {
     let mut chance = Chance::new(seed);
-    let fetchers = (0..hosts).map(|_| Fetcher::draw(network, &mut chance)).collect();
+    let mut fetchers: Vec<_> = (0..hosts).map(|_| Fetcher::draw(network, &mut chance)).collect();
+    for fetcher in &mut fetchers {
+        fetcher.way_s = 0.005 + 0.055 * draw::uniform(&mut chance);
+    }
     let mut barrier = Barrier::new(BarrierPolicy { release, ..BarrierPolicy::default() });
     (0..hosts).for_each(|n| barrier.enter(Entrant(n), 0));
     let changes_at = f64::from(hosts) * FILE_MBIT / network.server.uplink_mbit / 2.0;
@@ -62,6 +82,10 @@ pub fn serve(network: &Network, hosts: u32, release: Release, seed: u64) -> Vec<
         now: 0.0,
         busy: Vec::new(),
         through: Vec::new(),
+        words,
+        on_the_way: Vec::new(),
+        looks_at: TICK_S,
+        chance,
     };
     world.admit();
     while world.through.len() < hosts as usize {
@@ -72,10 +96,21 @@ pub fn serve(network: &Network, hosts: u32, release: Release, seed: u64) -> Vec<
 
 struct Fetcher {
     link_mbit: f64,
-    /// Until then it does not use the uplink.
-    own_until: f64,
+    /// Half a round trip to the controller.
+    way_s: f64,
     own_s: f64,
+    let_in: f64,
     left_mbit: f64,
+    speaks_at: f64,
+    stage: Stage,
+}
+
+/// What a host inside does, and until when where that is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    Connects { until: f64 },
+    Fetches,
+    Unpacks { until: f64 },
 }
 
 impl Fetcher {
@@ -84,14 +119,27 @@ impl Fetcher {
             Links::LogNormal(sigma) => draw::log_normal(chance, 1.0, sigma),
             Links::ParetoSlow(index) => 2f64.powf(1.0 / index) / draw::pareto(chance, 1.0, index),
         };
-        let own_s = draw::log_normal(chance, OWN_S, 0.5);
         Fetcher {
             link_mbit: network.link_mbit * factor,
-            own_until: 0.0,
-            own_s,
+            way_s: 0.0,
+            own_s: draw::log_normal(chance, OWN_S, 0.5),
+            let_in: 0.0,
             left_mbit: FILE_MBIT,
+            speaks_at: 0.0,
+            stage: Stage::Fetches,
         }
     }
+
+    fn fetched_bytes(&self) -> u64 {
+        ((FILE_MBIT - self.left_mbit) * 125_000.0) as u64
+    }
+}
+
+/// What a host has told of its progress and has not arrived.
+struct Word {
+    arrives: f64,
+    who: usize,
+    fetched_bytes: u64,
 }
 
 struct World<'a> {
@@ -104,6 +152,11 @@ struct World<'a> {
     /// Who is inside, by the speed of the link.
     busy: Vec<usize>,
     through: Vec<f64>,
+    words: Words,
+    on_the_way: Vec<Word>,
+    /// When words are looked for next.
+    looks_at: f64,
+    chance: Chance,
 }
 
 impl World<'_> {
@@ -111,38 +164,88 @@ impl World<'_> {
     fn step(&mut self) {
         let rates = self.rates();
         let wake = self.barrier.wake_at().map_or(f64::INFINITY, |at| at as f64 / 1000.0);
-        let wake = if self.now < self.changes_at { wake.min(self.changes_at) } else { wake };
+        let change = if self.now < self.changes_at { self.changes_at } else { f64::INFINITY };
+        let look = if self.words == Words::Spoken { self.looks_at } else { f64::INFINITY };
         let next = self.busy.iter().zip(&rates).map(|(who, rate)| {
             let fetcher = &self.fetchers[*who];
-            match fetcher.own_until > self.now {
-                true => fetcher.own_until,
-                false => self.now + fetcher.left_mbit / rate,
+            match fetcher.stage {
+                Stage::Connects { until } | Stage::Unpacks { until } => until,
+                Stage::Fetches => self.now + fetcher.left_mbit / rate,
             }
         });
-        let next = next.fold(wake.max(self.now + 0.001), f64::min);
+        let due = wake.max(self.now + 0.001).min(change).min(look);
+        let next = next.fold(due, f64::min).max(self.now);
         assert!(next.is_finite(), "somebody is inside, or time lets somebody in");
         for (who, rate) in self.busy.iter().zip(&rates) {
             self.fetchers[*who].left_mbit -= rate * (next - self.now);
         }
         self.now = next;
-        let (now, fetchers) = (self.now, &self.fetchers);
-        let is_through =
-            |who: &usize| fetchers[*who].left_mbit <= 1e-9 && fetchers[*who].own_until <= now;
-        let gone: Vec<usize> = self.busy.iter().copied().filter(is_through).collect();
-        self.busy.retain(|who| !gone.contains(who));
-        for who in gone {
+        self.go_on();
+        if self.words == Words::Spoken && self.now >= self.looks_at {
+            self.speak();
+            self.looks_at += TICK_S;
+        }
+        self.admit();
+    }
+
+    /// What those inside do next.
+    fn go_on(&mut self) {
+        let now = self.now;
+        let mut through = Vec::new();
+        for who in &self.busy {
+            let fetcher = &mut self.fetchers[*who];
+            match fetcher.stage {
+                Stage::Connects { until } if until <= now => fetcher.stage = Stage::Fetches,
+                Stage::Fetches if fetcher.left_mbit <= 1e-9 => {
+                    fetcher.left_mbit = 0.0;
+                    let until = now + fetcher.own_s * (1.0 - CONNECTS);
+                    fetcher.stage = Stage::Unpacks { until };
+                    let arrives = now + fetcher.way_s;
+                    self.on_the_way.push(Word {
+                        arrives,
+                        who: *who,
+                        fetched_bytes: fetcher.fetched_bytes(),
+                    });
+                }
+                Stage::Unpacks { until } if until <= now => through.push(*who),
+                Stage::Connects { .. } | Stage::Fetches | Stage::Unpacks { .. } => {}
+            }
+        }
+        self.busy.retain(|who| !through.contains(who));
+        for who in through {
             self.through.push(self.now);
             self.barrier.leave(entrant(who), self.millis());
         }
-        self.admit();
+    }
+
+    /// Words that arrive now, and those that are sent: each host at its own times, each word on its own way.
+    fn speak(&mut self) {
+        let (now, millis) = (self.now, self.millis());
+        for word in self.on_the_way.extract_if(.., |word| word.arrives <= now) {
+            self.barrier.progressed(entrant(word.who), word.fetched_bytes, millis);
+        }
+        for who in &self.busy {
+            let fetcher = &mut self.fetchers[*who];
+            if fetcher.stage != Stage::Fetches || fetcher.speaks_at > now {
+                continue;
+            }
+            fetcher.speaks_at = now + (now - fetcher.let_in).clamp(FIRST_WORD_S, LAST_WORD_S);
+            // Most come within a few hundredths of a second, one in fifty is held up on its way.
+            let slack = if self.chance.percent(2) { 0.4 } else { 0.03 };
+            let arrives = now + fetcher.way_s + slack * draw::uniform(&mut self.chance);
+            let fetched_bytes = fetcher.fetched_bytes();
+            self.on_the_way.push(Word { arrives, who: *who, fetched_bytes });
+        }
     }
 
     fn admit(&mut self) {
         for verdict in self.barrier.decide(self.millis()) {
             let (Verdict::Release(who) | Verdict::TooLate(who)) = verdict;
             let who = who.0 as usize;
-            self.fetchers[who].own_until = self.now + self.fetchers[who].own_s;
-            let link = self.fetchers[who].link_mbit;
+            let fetcher = &mut self.fetchers[who];
+            fetcher.stage = Stage::Connects { until: self.now + fetcher.own_s * CONNECTS };
+            (fetcher.let_in, fetcher.speaks_at) = (self.now, self.now + FIRST_WORD_S);
+            let link = fetcher.link_mbit;
             let place = self.busy.partition_point(|other| self.fetchers[*other].link_mbit < link);
             self.busy.insert(place, who);
         }
@@ -150,7 +253,7 @@ impl World<'_> {
 
     /// Rates of those inside: max-min fair, none above its link.
     fn rates(&self) -> Vec<f64> {
-        let fetches = |who: &usize| self.fetchers[*who].own_until <= self.now;
+        let fetches = |who: &usize| self.fetchers[*who].stage == Stage::Fetches;
         let mut sharing = self.busy.iter().filter(|who| fetches(who)).count();
         let is_later = self.now >= self.changes_at;
         let server = if is_later { self.network.later } else { self.network.server };

@@ -342,7 +342,13 @@ impl World {
         };
         if long > 1_500 {
             let step = "fetch it".into();
-            let half = Report::Preparing { cluster, step, done_bytes: 50, total_bytes: Some(100) };
+            let half = Report::Preparing {
+                cluster,
+                step,
+                done_bytes: 50,
+                total_bytes: Some(100),
+                fetched_bytes: Some(50),
+            };
             self.on_host_later(host, long / 2, OnHost::Prepare { life, report: half });
         }
         self.on_host_later(host, long, OnHost::Prepare { life, report });

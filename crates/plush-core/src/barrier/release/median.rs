@@ -140,6 +140,7 @@ impl Half {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::barrier::Entrant;
     use proptest::prelude::*;
 
     proptest! {
@@ -156,7 +157,8 @@ mod tests {
     #[test]
     fn slower_leaves_let_fewer_in() {
         let mut rule = Median::new(2);
-        let departure = |inside_ms| Departure { end: End::Through, inside_ms, of: 2 };
+        let departure =
+            |inside_ms| Departure { entrant: Entrant(0), end: End::Through, inside_ms, of: 2 };
         let room = |inside| Room { waiting: 100, inside, expected: 100 };
         assert_eq!(rule.admit(room(0)), 2);
         (0..4).for_each(|_| rule.left(departure(100)));

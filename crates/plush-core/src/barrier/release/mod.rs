@@ -1,12 +1,16 @@
 //! Release: how those inside an open barrier are let go; one small machine for each policy.
 //! Not when it opens, nor in which order: that is `entry`, and first come, first served.
 
+mod cohorts;
+mod goodput;
 mod inside;
 mod median;
+mod meter;
 mod rate;
 mod throughput;
 mod tick;
 
+use super::Entrant;
 use crate::Millis;
 use inside::Inside;
 use median::Median;
@@ -38,9 +42,20 @@ pub(super) struct Room {
     pub expected: u32,
 }
 
+/// Somebody inside says how far it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    pub entrant: Entrant,
+    /// When it was let go.
+    pub since: Millis,
+    /// How much it has done in all, in a unit that is the same for all of them.
+    pub done: u64,
+}
+
 /// Somebody's place inside became free.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Departure {
+    pub entrant: Entrant,
     pub end: End,
     /// How long it was inside.
     pub inside_ms: Millis,
@@ -90,6 +105,14 @@ impl Pace {
         }
     }
 
+    /// Somebody inside told of its progress.
+    pub fn progressed(&mut self, now: Millis, progress: Progress) {
+        match self {
+            Pace::AtOnce | Pace::Tick(_) | Pace::Inside(_) | Pace::Rate(_) | Pace::Median(_) => {}
+            Pace::Throughput(throughput) => throughput.progressed(now, progress),
+        }
+    }
+
     /// A place became free.
     pub fn left(&mut self, now: Millis, departure: Departure) {
         match self {
@@ -104,7 +127,8 @@ impl Pace {
         match self {
             Pace::Tick(tick) => tick.wake_at(),
             Pace::Rate(rate) => rate.wake_at(),
-            Pace::AtOnce | Pace::Inside(_) | Pace::Median(_) | Pace::Throughput(_) => None,
+            Pace::Throughput(throughput) => throughput.wake_at(),
+            Pace::AtOnce | Pace::Inside(_) | Pace::Median(_) => None,
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 enum Happening {
     Expect(u32),
     Enter(u32),
+    Progress(u32, u64),
     Leave(u32),
     Fail(u32),
     Open,
@@ -57,6 +58,9 @@ impl Watched {
             Happening::Enter(who) => {
                 self.barrier.enter(Entrant(who), self.now);
                 self.came.insert(who);
+            }
+            Happening::Progress(who, done) => {
+                self.barrier.progressed(Entrant(who), done, self.now);
             }
             Happening::Leave(who) => self.barrier.leave(Entrant(who), self.now),
             Happening::Fail(who) => self.barrier.fail(Entrant(who), self.now),
@@ -232,6 +236,7 @@ fn any_happening(members: u32) -> impl Strategy<Value = Happening> {
     prop_oneof![
         1 => (0..members).prop_map(Happening::Expect),
         8 => (0..members).prop_map(Happening::Enter),
+        8 => (0..members, 0u64..5_000).prop_map(|(who, done)| Happening::Progress(who, done)),
         4 => (0..members).prop_map(Happening::Leave),
         2 => (0..members).prop_map(Happening::Fail),
         1 => Just(Happening::Open),
@@ -245,7 +250,7 @@ proptest! {
     #[test]
     fn b1_to_b11_hold_over_any_history_of_any_policy(
         policy in any_policy(),
-        script in proptest::collection::vec((any_happening(8), 0u64..30), 0..100),
+        script in proptest::collection::vec((any_happening(8), prop_oneof![9 => 0u64..30, 1 => 0u64..3_000]), 0..150),
     ) {
         let mut watched = Watched::new(policy, 6);
         script.into_iter().for_each(|(happening, wait)| watched.play(happening, wait));

@@ -296,3 +296,43 @@ fn a_program_on_a_host_whose_clock_is_not_known_goes_on_at_once() {
     let found = tale.newest_round().together.unwrap();
     assert_eq!((found.started, found.expected), (0, 2));
 }
+fn thirty_are_let_in_adaptively() -> Tale {
+    let mut fetching = cluster(30, vec![runs("w", &[])]);
+    fetching.prepare.release = plush_spec::model::Release::ADAPTIVE;
+    let mut tale = Tale::of(fetching, 30);
+    (0..30).for_each(|host| tale.connect(host));
+    tale
+}
+
+#[test]
+fn what_hosts_tell_of_their_fetching_lets_more_hosts_prepare() {
+    let mut tale = thirty_are_let_in_adaptively();
+    let mut begun = preparing(&tale.said);
+    assert_eq!(begun.len(), 8, "as many as are let in at first");
+    for second in 1..20 {
+        for host in begun.clone() {
+            let (cluster, step) = ("c".into(), "fetch it".into());
+            let (done_bytes, total_bytes) = (second * 1_000, None);
+            let fetched_bytes = Some(done_bytes);
+            let report =
+                Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
+            begun.extend(preparing(&tale.report(host, report)));
+        }
+        begun.extend(preparing(&tale.wait(950)));
+    }
+    assert_eq!(begun.len(), 30, "each goes on as fast as before, though nobody is through");
+    let text = serde_json::to_string(&tale.run).unwrap();
+    assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), tale.run);
+}
+
+#[test]
+fn unpacking_is_no_progress_that_hosts_share() {
+    let mut tale = thirty_are_let_in_adaptively();
+    for second in 1..20 {
+        let (cluster, step) = ("c".into(), "unpack it".into());
+        let (done_bytes, total_bytes, fetched_bytes) = (second * 1_000, None, None);
+        let report = Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
+        assert!(preparing(&tale.report(0, report)).is_empty());
+        assert!(preparing(&tale.wait(950)).is_empty());
+    }
+}
