@@ -16,9 +16,18 @@ pub fn show(stage: &Stage) {
         end_of(&run.join("controller.log"));
         show_journal(&run.join("journal.sqlite"));
         show_files(&run);
+        keep(&run);
     }
     for host in stage.lab.hosts() {
         show_host(stage, &host.name);
+    }
+}
+
+/// `KEEP_FAILED=FOLDER` copies the run's directory there.
+fn keep(run: &Path) {
+    if let Ok(folder) = std::env::var("KEEP_FAILED") {
+        let kept = std::process::Command::new("cp").arg("-a").arg(run).arg(&folder).status();
+        eprintln!("== {} is kept in {folder}: {kept:?}", run.display());
     }
 }
 
@@ -82,7 +91,8 @@ fn show_host(stage: &Stage, host: &str) {
     for process in ours.iter().filter(|process| process.command.contains("plush")) {
         eprintln!("== on {host}: {process:?}");
     }
-    let logs = "find / -xdev -path '*plush*' -name log -print -exec tail -n 15 {} ';' 2>/dev/null";
+    let logs = "find / -xdev -path '*plush*' -name log -print -exec tail -n 15 {} ';' 2>/dev/null; \
+                cd /var/storm 2>/dev/null && tail -n 6 starts ends passes troubles 2>/dev/null";
     match stage.lab.run_on(host, logs) {
         Ok(said) if said.stdout.is_empty() => {}
         Ok(said) => eprintln!("== on {host}: {}", String::from_utf8_lossy(&said.stdout)),

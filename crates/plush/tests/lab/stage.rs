@@ -166,7 +166,7 @@ impl Stage {
     }
 
     /// The directories of local hosts and sockets are below the operator's temporary directory.
-    fn assert_no_controller_left(&self) {
+    pub fn assert_no_controller_left(&self) {
         let temporary = self.home.path().join("plush-0");
         let left = std::fs::read_dir(temporary).map(|all| all.count()).unwrap_or(0);
         assert_eq!(left, 0, "something is left beside the run directory");

@@ -37,6 +37,7 @@ struct Story {
     /// The most that a controller held in memory.
     controller_kib: u64,
     took: Duration,
+    never_reached: usize,
     /// From the end of the faults to the end of the run.
     ending: Duration,
 }
@@ -89,16 +90,18 @@ struct Totals {
     gap_bytes: u64,
     passes: usize,
     lost: usize,
+    never_reached: usize,
     failed: Vec<u64>,
 }
 
 impl Totals {
     fn add(&mut self, seed: u64, story: &Story) {
-        let Story { scene, struck, verdict, outcome, controller_kib, took, ending } = story;
+        let Story { scene, struck, verdict, outcome, controller_kib, took, ending, never_reached } =
+            story;
         let Verdict { starts, bytes, gap_bytes, passes, lost, served: _, broken: _ } = verdict;
         eprintln!(
             "seed {seed}: {:?}, {} faults, {outcome} {:.0} s after the last, {:.0} s in all; {starts} starts, {:.1} MB of output, {gap_bytes} \
-             bytes in gaps, {passes} passes, {lost} hosts given up; controller {} MiB",
+             bytes in gaps, {passes} passes, {lost} hosts given up, {never_reached} of them never reached; controller {} MiB",
             scene.class,
             struck.len(),
             ending.as_secs_f64(),
@@ -113,14 +116,17 @@ impl Totals {
         self.gap_bytes += gap_bytes;
         self.passes += passes;
         self.lost += lost;
+        self.never_reached += never_reached;
     }
 
     fn tell(&self) {
         let faults: Vec<String> = self.faults.iter().map(|(f, n)| format!("{f:?} {n}")).collect();
-        let Totals { storms, starts, bytes, gap_bytes, passes, lost, failed, .. } = self;
+        let Totals {
+            storms, starts, bytes, gap_bytes, passes, lost, never_reached, failed, ..
+        } = self;
         eprintln!(
             "{storms} storms, {} faults ({}); {starts} starts, {:.1} MB of output compared, {gap_bytes} bytes in gaps, \
-             {passes} passes of barriers, {lost} hosts given up; failed: {failed:?}",
+             {passes} passes of barriers, {lost} hosts given up, {never_reached} of them never reached; failed: {failed:?}",
             self.faults.values().sum::<u64>(),
             faults.join(", "),
             *bytes as f64 / 1e6,
@@ -153,12 +159,24 @@ fn play(mut stage: Stage, scene: Scene) -> Story {
     let verdict = case.judge();
     assert!(verdict.broken.is_empty(), "{}", verdict.broken.join("\n"));
     check_controller(stage, run, controller_kib);
-    for host in stage.lab.hosts() {
-        stage.lab.run_on(&host.name, "rm -rf /var/storm/*").unwrap();
+    let never_reached = case.never_reached();
+    for host in (1..=scene.hosts).filter(|host| !never_reached.contains(host)) {
+        let host = format!("h{host:03}");
+        stage.lab.run_on(&host, "rm -rf /var/storm/*").unwrap();
+        stage.assert_nothing_left_on(&host);
     }
-    stage.assert_nothing_left();
+    stage.assert_no_controller_left();
     let outcome = view["outcome"].to_string();
-    Story { struck, verdict, outcome, controller_kib, took: began.elapsed(), ending, scene }
+    Story {
+        struck,
+        verdict,
+        outcome,
+        controller_kib,
+        took: began.elapsed(),
+        ending,
+        never_reached: never_reached.len(),
+        scene,
+    }
 }
 
 /// What hosts have before anything begins: a place for diaries, small disks; the operator's description and software.
@@ -206,16 +224,20 @@ fn rage(weather: &mut Weather, scene: &Scene) -> (Vec<Fault>, u64) {
     (struck, kib)
 }
 
-/// Until the wanted number runs; from outside nothing tells.
+/// Until the wanted number runs, or all that are left; from outside nothing tells.
 fn await_service(stage: &Stage, scene: &Scene, limit: Instant) {
     loop {
         let status = stage.call(&["status", "last", "--json"]).expect(0).document();
-        let tasks = status["tasks"].as_array().unwrap();
-        let running = tasks.iter().filter(|t| t["state"] == "running").count();
-        if running >= usize::from(scene.wanted()) {
+        let count = |what: &str, state: &str| {
+            status[what].as_array().unwrap().iter().filter(|one| one["state"] == state).count()
+        };
+        let left = usize::from(scene.hosts) - count("hosts", "failed");
+        let wanted = usize::from(scene.wanted()).min(left);
+        let running = count("tasks", "running");
+        if running >= wanted {
             return;
         }
-        assert!(Instant::now() < limit, "only {running} of {} run: {status}", scene.wanted());
+        assert!(Instant::now() < limit, "only {running} of {wanted} run: {status}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

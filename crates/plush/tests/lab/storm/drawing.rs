@@ -128,6 +128,19 @@ impl Fault {
         }
     }
 
+    /// A process may end of it, or may not be started, and is started again.
+    pub fn may_end_a_task(self) -> bool {
+        match self {
+            Fault::TaskKilled | Fault::AgentAndKeepersKilled | Fault::DiskFull => true,
+            Fault::PowerCut | Fault::Restarted => true,
+            // Two of these together are as both at once.
+            Fault::AgentKilled | Fault::KeepersKilled => true,
+            Fault::ConnectionClosed | Fault::Frozen | Fault::Unplugged | Fault::Deaf => false,
+            Fault::Mute | Fault::Slow | Fault::Lossy => false,
+            Fault::ControllerKilled | Fault::ControllerStopped => false,
+        }
+    }
+
     pub fn is_the_controllers(self) -> bool {
         matches!(self, Fault::ControllerKilled | Fault::ControllerStopped)
     }

@@ -56,6 +56,14 @@ impl Case<'_> {
         verdict
     }
 
+    /// Hosts that were given up before any agent of theirs had said a word: what an attempt has brought there goes by
+    /// itself after ten minutes, or stays where it broke off in the middle of the agent's file.
+    pub fn never_reached(&self) -> BTreeSet<u16> {
+        let all = self.view["hosts"].as_array().unwrap().iter();
+        let never = all.filter(|h| h["state"] == "failed" && h["guarantee"].is_null());
+        never.map(|h| number(h["name"].as_str().unwrap())).collect()
+    }
+
     fn hosts(&self) -> impl Iterator<Item = (u16, &str)> {
         let all = self.view["hosts"].as_array().unwrap().iter();
         all.map(|h| (number(h["name"].as_str().unwrap()), h["state"].as_str().unwrap()))
@@ -118,6 +126,11 @@ impl Case<'_> {
         for ((process, incarnation), _) in &diary.starts {
             let known = newest.entry(process).or_default();
             *known = (*known).max(*incarnation);
+        }
+        let newest_of_all = newest.values().max().copied().unwrap_or(0);
+        if newest_of_all > 1 && !self.scene.on(host).any(|s| s.fault.may_end_a_task()) {
+            let exits: Vec<&Value> = self.tasks(host).collect();
+            verdict.broken.push(format!("h{host:03} {newest:?}: restarted for nothing: {exits:?}"));
         }
         if self.state(host) != "done" {
             if self.state(host) == "spare" && !newest.is_empty() {

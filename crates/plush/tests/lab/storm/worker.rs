@@ -93,7 +93,7 @@ impl Worker {
             counts.write_all_at(text.as_bytes(), 0).expect("a disk with space");
             std::thread::sleep(PAUSE);
             if every > 0 && round % every == 0 {
-                self.meet(u32::try_from(round / every).expect("few meetings"));
+                self.meet(rounds / every);
             }
         }
         self.note("ends", &format!("{} {} {}", out.bytes, err.bytes, now_ns()));
@@ -111,26 +111,28 @@ impl Worker {
         Counted { stream, to, bytes: 0 }
     }
 
-    /// Meets the others in this round of the barrier, unless one before it of this host has tried.
-    fn meet(&self, round: u32) {
-        let tried = format!("{}.tried", self.process);
-        let before = std::fs::read_to_string(format!("{DIARY}/{tried}")).unwrap_or_default();
-        if before.trim().parse::<u32>().is_ok_and(|n| n >= round) {
+    /// Meets the others in its next round of the barrier, of which there are so many; 0 is without end. One that was
+    /// started again goes on where the one before it was.
+    fn meet(&self, rounds: u64) {
+        let passed = format!("{}.passed", self.process);
+        let before = std::fs::read_to_string(format!("{DIARY}/{passed}")).unwrap_or_default();
+        if rounds > 0 && before.trim().parse::<u64>().is_ok_and(|n| n >= rounds) {
             return;
         }
-        open(&tried).write_all_at(format!("{round:8}\n").as_bytes(), 0).expect("a disk");
         let came = now_ns();
         let mut ask = Command::new(variable("PLUSH_AGENT"));
         ask.args(["barrier", "enter", &self.barrier, "--timeout", PATIENCE, "--json"]);
-        ask.args(["--generation", &round.to_string()]);
-        match ask.output() {
-            Ok(said) => {
-                let answer = String::from_utf8_lossy(&said.stdout).trim().replace(' ', "");
-                let code = said.status.code().unwrap_or(-1);
-                let (barrier, went) = (&self.barrier, now_ns());
-                self.note("passes", &format!("{barrier} {round} {came} {went} {code} {answer}"));
-            }
-            Err(error) => self.note("troubles", &format!("ask: {error}")),
+        let said = match ask.output() {
+            Ok(said) => said,
+            Err(error) => return self.note("troubles", &format!("ask: {error}")),
+        };
+        let went = now_ns();
+        let answer = String::from_utf8_lossy(&said.stdout).trim().replace(' ', "");
+        let round = generation(&answer);
+        let (barrier, code) = (&self.barrier, said.status.code().unwrap_or(-1));
+        self.note("passes", &format!("{barrier} {round} {came} {went} {code} {answer}"));
+        if round > 0 {
+            open(&passed).write_all_at(format!("{round:8}\n").as_bytes(), 0).expect("a disk");
         }
     }
 
@@ -176,6 +178,13 @@ fn open(name: &str) -> File {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     options.open(format!("{DIARY}/{name}")).expect("the diary")
+}
+
+/// The round that an answer names; 0 if it names none.
+fn generation(answer: &str) -> u32 {
+    let (_, rest) = answer.split_once("\"generation\":").unwrap_or_default();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
 }
 
 fn variable(name: &str) -> String {
