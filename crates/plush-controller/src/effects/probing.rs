@@ -259,7 +259,7 @@ mod tests {
         loop {
             tokio::select! {
                 health = next(said) => return health,
-                _ = often.tick() => drop(heard.send_replace(())),
+                _ = often.tick() => heard.send_modify(|()| {}),
             }
         }
     }
