@@ -2,7 +2,7 @@
 //!
 //!     barriers traces FILE...
 //!     barriers knee [SEEDS]
-//!     barriers release [SEEDS]
+//!     barriers release [SEEDS [HOSTS...]]
 //!     barriers entries
 
 use plush_core::barrier::{Barrier, Entrant};
@@ -24,7 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         Some("knee") => println!("{}", knee_table(number(200)?)),
-        Some("release") => println!("{}", release_table(&[100, 1000, 4000], number(5)?)),
+        Some("release") => {
+            let hosts =
+                words.iter().skip(2).map(|word| word.parse()).collect::<Result<Vec<_>, _>>()?;
+            let hosts = if hosts.is_empty() { vec![100, 1000, 4000] } else { hosts };
+            println!("{}", release_table(&hosts, number(5)?));
+        }
         Some("entries") => entries(),
         Some(_) | None => return Err("say traces, knee, release or entries".into()),
     }
