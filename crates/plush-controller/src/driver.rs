@@ -16,10 +16,12 @@ use crate::run_dir::{LocalHosts, RunDir, write_whole};
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
 use plush_core::Millis;
 use plush_core::plan::{self, HostId, RunPlan};
+use plush_core::renewal::ASKED_EVERY_MS;
 use plush_core::run::{Effect, Event, Run};
 use plush_protocol::{Outcome, RunView};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -124,6 +126,7 @@ impl Driver {
             words: sender,
             clock: RunClock::after(before_ms),
             measures_clocks: run.plan().starts_together(),
+            said_at: AtomicU64::new(before_ms),
             run_dir: start.run_dir,
         });
         let mut driver = Driver {
@@ -260,6 +263,7 @@ impl Driver {
                 }
             }
         }
+        self.shared.said_at.store(now, Ordering::Release);
         Ok(None)
     }
 
@@ -312,15 +316,14 @@ impl Driver {
         self.shared.clock.now()
     }
 
-    /// When to look again though nobody speaks: the core's time, or the view's.
+    /// When to look again though nobody speaks: the core's time, the view's, or that of links that renew leases.
     fn wake_at(&self) -> Instant {
         let now = self.now();
-        let decide =
-            self.run.wake_at(now).map(|at| Instant::now() + Duration::from_millis(at - now));
+        let decide = self.run.wake_at(now).unwrap_or(Millis::MAX).min(now + ASKED_EVERY_MS);
+        let decide = Instant::now() + Duration::from_millis(decide - now);
         let view = self.is_view_old.then(|| self.published + VIEW_EVERY);
         let view_file = self.view_written.map(|at| at + VIEW_FILE_EVERY);
-        let far = Instant::now() + Duration::from_secs(3600);
-        [decide, view, view_file].into_iter().flatten().min().unwrap_or(far)
+        [view, view_file].into_iter().flatten().fold(decide, Instant::min)
     }
 
     /// The run as it is now; its clock goes on although nothing happens.

@@ -16,6 +16,7 @@ use plush_core::Millis;
 use plush_core::liveness::{Pulse, PulseEffect};
 use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
+use plush_core::renewal::Renewals;
 use plush_core::run::{Event, OpenTask};
 use plush_protocol::{
     Command, OutputAck, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord,
@@ -23,6 +24,7 @@ use plush_protocol::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
@@ -53,6 +55,8 @@ pub struct Shared {
     pub clock: RunClock,
     /// Something in this run starts at an instant.
     pub measures_clocks: bool,
+    /// When the run was asked last whose effects have all been handed over.
+    pub said_at: AtomicU64,
 }
 
 /// Which host a link serves, and as what.
@@ -89,6 +93,8 @@ pub struct HostLink {
     syncs: JoinSet<(Sync, std::io::Result<()>)>,
     /// What is known of the host's clock on this link.
     offset: OffsetFilter,
+    /// What the lease there is to be renewed from.
+    renewals: Renewals,
     /// Pings that are still to follow at once.
     quick_pings: u32,
 }
@@ -117,6 +123,7 @@ impl HostLink {
             totals: known.iter().filter_map(|t| Some((t.key, t.total_bytes?))).collect(),
             processes: known.into_iter().map(|t| (t.key, t.process)).collect(),
             offset: OffsetFilter::default(),
+            renewals: Renewals::default(),
             quick_pings: 0,
             name,
             route,
@@ -216,6 +223,10 @@ impl HostLink {
         }
         let mut factor = self.shared.factor.clone();
         (self.offset, self.quick_pings) = (OffsetFilter::default(), QUICK_PINGS);
+        self.renewals = Renewals::default();
+        // A lease that was out has to hold again before anything is started.
+        self.clock_told(wire.clock_us);
+        self.renew(wire, orders);
         if self.shared.measures_clocks {
             wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
         }
@@ -264,6 +275,7 @@ impl HostLink {
             if let Err(end) = step {
                 return end;
             }
+            self.renew(wire, orders);
             self.feel_pulse(wire, limits).await;
             self.begin_syncs(false);
             if let Err(end) = self.say_completed().await {
@@ -290,6 +302,23 @@ impl HostLink {
                     self.say(Event::HeardAgain { host: self.id, silent_ms }).await;
                 }
             }
+        }
+    }
+
+    /// The agent has told its clock. Who has no lease needs no renewal.
+    fn clock_told(&mut self, clock_us: Option<u64>) {
+        if let Some(clock_us) = clock_us.filter(|_| self.stop_after_ms.is_some()) {
+            self.renewals.heard(self.shared.clock.now(), clock_us);
+        }
+    }
+
+    /// What the run has said is done first: it may be that the host is given up.
+    fn renew(&mut self, wire: &mut Wire, orders: &mpsc::Receiver<Order>) {
+        let said_at = self.shared.said_at.load(Ordering::Acquire);
+        if orders.is_empty()
+            && let Some(clock_us) = self.renewals.due(said_at)
+        {
+            wire.send(&ToAgent::Renew(clock_us));
         }
     }
 
@@ -384,7 +413,10 @@ impl HostLink {
                     let _ = traffic.answers.send(answer).await;
                 }
             }
-            ToController::Pong(pong) => self.measure(wire, pong).await,
+            ToController::Pong(pong) => {
+                self.clock_told(Some(pong.clock_us));
+                self.measure(wire, pong).await;
+            }
             ToController::Hello(_) => return Err(End::Lost("the agent said hello twice".into())),
             ToController::Bye(why) => return Err(End::Lost(format!("the agent left: {why}"))),
         }

@@ -39,6 +39,8 @@ pub enum Sabotage {
     KeeperWithoutLease,
     /// A keeper counts the lease from when it last looked, not from when it was renewed.
     LeaseFromNow,
+    /// An agent counts its lease from when it reads the controller's word, however late that is.
+    RenewFromReading,
     /// An agent measures its lease on the wall clock.
     LeaseOnWallClock,
     /// An agent does not save the epoch.
@@ -55,11 +57,13 @@ pub enum Sabotage {
     IgnoreWindow,
     /// Clean-up leaves output behind.
     LeaveFiles,
+    /// A controller goes on though an agent has told it of its successor.
+    GoOnAfterFenced,
 }
 
 impl Sabotage {
     /// All of them, `None` aside.
-    pub const ALL: [Sabotage; 24] = [
+    pub const ALL: [Sabotage; 26] = [
         Sabotage::AckBeforeDurable,
         Sabotage::AckReportBeforeJournal,
         Sabotage::PerformBeforeSync,
@@ -76,6 +80,7 @@ impl Sabotage {
         Sabotage::NeverKill,
         Sabotage::KeeperWithoutLease,
         Sabotage::LeaseFromNow,
+        Sabotage::RenewFromReading,
         Sabotage::LeaseOnWallClock,
         Sabotage::ForgetEpoch,
         Sabotage::GoOnWithoutEpoch,
@@ -84,5 +89,6 @@ impl Sabotage {
         Sabotage::TrimReceived,
         Sabotage::IgnoreWindow,
         Sabotage::LeaveFiles,
+        Sabotage::GoOnAfterFenced,
     ];
 }
