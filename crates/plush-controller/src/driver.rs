@@ -19,10 +19,12 @@ use crate::space::Space;
 use crate::transport::{AgentShelf, HostAddress, Limits, Pacer, Route, Ssh, SshOptions};
 use plush_core::Millis;
 use plush_core::plan::{self, HostId};
+use plush_core::renewal::ASKED_EVERY_MS;
 use plush_core::run::{Effect, Event, Run};
 use plush_protocol::{Notice, Outcome, RunView};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -145,6 +147,7 @@ impl Driver {
             measures_clocks: run.plan().starts_together(),
             space: Space::of(&start.run_dir),
             asking: Arc::new(Asking::new(start.surroundings.clone())),
+            said_at: AtomicU64::new(before_ms),
             run_dir: start.run_dir,
         });
         let mut driver = Driver {
@@ -316,6 +319,7 @@ impl Driver {
             }
         }
         self.journal.keep_bounded(now, &self.run);
+        self.shared.said_at.store(now, Ordering::Release);
         Ok(None)
     }
 
@@ -424,15 +428,14 @@ impl Driver {
         self.shared.clock.now()
     }
 
-    /// When to look again though nobody speaks: the core's time, or the view's.
+    /// When to look again though nobody speaks: the core's time, the view's, or that of links that renew leases.
     fn wake_at(&self) -> Instant {
         let now = self.now();
-        let decide =
-            self.run.wake_at(now).map(|at| Instant::now() + Duration::from_millis(at - now));
+        let decide = self.run.wake_at(now).unwrap_or(Millis::MAX).min(now + ASKED_EVERY_MS);
+        let decide = Instant::now() + Duration::from_millis(decide - now);
         let view = self.is_view_old.then(|| self.published + VIEW_EVERY);
         let view_file = self.view_written.map(|at| at + VIEW_FILE_EVERY);
-        let far = Instant::now() + Duration::from_secs(3600);
-        [decide, view, view_file].into_iter().flatten().min().unwrap_or(far)
+        [view, view_file].into_iter().flatten().fold(decide, Instant::min)
     }
 
     /// The run as it is now; its clock goes on although nothing happens.

@@ -18,6 +18,7 @@ use plush_core::Millis;
 use plush_core::liveness::{Pulse, PulseEffect};
 use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
+use plush_core::renewal::Renewals;
 use plush_core::run::{Event, OpenTask, Watch};
 use plush_protocol::{
     Command, OutputAck, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord,
@@ -25,6 +26,7 @@ use plush_protocol::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
@@ -57,6 +59,8 @@ pub struct Shared {
     /// Something in this run starts at an instant.
     pub measures_clocks: bool,
     pub asking: Arc<Asking>,
+    /// When the run was asked last whose effects have all been handed over.
+    pub said_at: AtomicU64,
 }
 
 /// Which host a link serves, and as what.
@@ -93,6 +97,8 @@ pub struct HostLink {
     syncs: JoinSet<(Sync, std::io::Result<()>)>,
     /// What is known of the host's clock on this link.
     offset: OffsetFilter,
+    /// What the lease there is to be renewed from.
+    renewals: Renewals,
     /// Pings that are still to follow at once.
     quick_pings: u32,
     /// Output was dropped since there was no room for it: its agent sends it again over another link.
@@ -127,6 +133,7 @@ impl HostLink {
             totals: known.iter().filter_map(|t| Some((t.key, t.total_bytes?))).collect(),
             processes: known.into_iter().map(|t| (t.key, t.process)).collect(),
             offset: OffsetFilter::default(),
+            renewals: Renewals::default(),
             quick_pings: 0,
             has_dropped: false,
             watches: BTreeMap::new(),
@@ -232,6 +239,10 @@ impl HostLink {
         }
         let mut factor = shared.factor.clone();
         (self.offset, self.quick_pings) = (OffsetFilter::default(), QUICK_PINGS);
+        self.renewals = Renewals::default();
+        // A lease that was out has to hold again before anything is started.
+        self.clock_told(wire.clock_us);
+        self.renew(wire, orders);
         if self.shared.measures_clocks {
             wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
         }
@@ -283,6 +294,7 @@ impl HostLink {
             if let Err(end) = step {
                 return end;
             }
+            self.renew(wire, orders);
             self.feel_pulse(wire, limits).await;
             self.begin_syncs(false);
             if let Err(end) = self.say_completed().await {
@@ -310,6 +322,23 @@ impl HostLink {
                     self.say(Event::HeardAgain { host: self.id, silent_ms }).await;
                 }
             }
+        }
+    }
+
+    /// The agent has told its clock. Who has no lease needs no renewal.
+    fn clock_told(&mut self, clock_us: Option<u64>) {
+        if let Some(clock_us) = clock_us.filter(|_| self.stop_after_ms.is_some()) {
+            self.renewals.heard(self.shared.clock.now(), clock_us);
+        }
+    }
+
+    /// What the run has said is done first: it may be that the host is given up.
+    fn renew(&mut self, wire: &mut Wire, orders: &mpsc::Receiver<Order>) {
+        let said_at = self.shared.said_at.load(Ordering::Acquire);
+        if orders.is_empty()
+            && let Some(clock_us) = self.renewals.due(said_at)
+        {
+            wire.send(&ToAgent::Renew(clock_us));
         }
     }
 
@@ -450,7 +479,10 @@ impl HostLink {
                     let _ = traffic.answers.send(answer).await;
                 }
             }
-            ToController::Pong(pong) => self.measure(wire, pong).await,
+            ToController::Pong(pong) => {
+                self.clock_told(Some(pong.clock_us));
+                self.measure(wire, pong).await;
+            }
             ToController::Hello(_) => return Err(End::Lost("the agent said hello twice".into())),
             ToController::Bye(why) => return Err(End::Lost(format!("the agent left: {why}"))),
         }

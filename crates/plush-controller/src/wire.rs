@@ -23,6 +23,8 @@ pub struct Wire {
     heard: bool,
     /// The session that the agent's hello named; 0 before it.
     pub session: u64,
+    /// What the host's clock said then, if it did.
+    pub clock_us: Option<u64>,
 }
 
 impl Wire {
@@ -55,6 +57,7 @@ impl Wire {
             aside: link.aside,
             heard: false,
             session: 0,
+            clock_us: None,
         }
     }
 
@@ -75,6 +78,7 @@ impl Wire {
                 Ok(Some(message)) => {
                     if let ToController::Hello(hello) = &message {
                         self.session = hello.session;
+                        self.clock_us = hello.clock_us;
                     }
                     return Ok(message);
                 }

@@ -11,6 +11,7 @@ pub mod liveness;
 pub mod offset;
 pub mod pacing;
 pub mod plan;
+pub mod renewal;
 pub mod run;
 pub mod session;
 pub mod standing;

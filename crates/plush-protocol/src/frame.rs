@@ -115,6 +115,7 @@ mod tests {
     fn messages_survive_any_cut_into_pieces() {
         let sent = [
             ToAgent::Ping(7),
+            ToAgent::Renew(9_000_000),
             ToAgent::Command(
                 1,
                 Command::Stop { key: TaskKey { task: 3, incarnation: 1 }, why: "stop".into() },

@@ -25,7 +25,7 @@ pub struct ControllerHello {
     /// See `session`.
     #[n(4)]
     pub received: u64,
-    /// Life of tasks without a word from a controller; `None` is for ever.
+    /// Life of tasks without a word from a controller; `None` is for ever. A hello by itself renews nothing.
     #[n(5)]
     pub stop_after_ms: Option<u64>,
     /// Name of this host in the run: given to tasks as PLUSH_HOST.
@@ -59,6 +59,11 @@ pub struct AgentHello {
     #[n(5)]
     #[serde(default)]
     pub refusal: Option<Refusal>,
+    /// The host's boot time when this was said, in microseconds: what [`Pong`](crate::Pong) says later.
+    #[n(6)]
+    #[cbor(default)]
+    #[serde(default)]
+    pub clock_us: Option<u64>,
 }
 
 /// Why an agent never serves a controller of its run.

@@ -27,8 +27,11 @@ pub enum ToAgent {
     ListWant(ListWant),
     /// A piece of a file, please.
     FileWant(FileWant),
-    /// Are you there? Renews the lease; the token comes back.
+    /// Are you there? The token comes back.
     Ping(u64),
+    /// Tasks may live on, counted from this instant of the host's boot time, in microseconds: the newest that the agent
+    /// has told and that has come. However late this is read, it prolongs nothing beyond that.
+    Renew(u64),
     /// The connection ends in order; why, for the log.
     Bye(String),
 }
@@ -64,7 +67,7 @@ pub struct Pong {
     /// The ping's.
     #[n(0)]
     pub token: u64,
-    /// The host's boot time when it was answered, in microseconds.
+    /// The host's boot time when it was answered, in microseconds. A lease is renewed from there.
     #[n(1)]
     pub clock_us: u64,
 }
@@ -93,6 +96,7 @@ mod kind {
     pub const ACK: u16 = 3;
     pub const PING: u16 = 4;
     pub const BYE: u16 = 5;
+    pub const RENEW: u16 = 6;
     pub const OUTPUT: u16 = 16;
     pub const OUTPUT_GAP: u16 = 17;
     pub const OUTPUT_ACK: u16 = 18;
@@ -118,6 +122,7 @@ impl ToAgent {
             ToAgent::ListWant(m) => Frames::put(out, kind::LIST_WANT, m),
             ToAgent::FileWant(m) => Frames::put(out, kind::FILE_WANT, m),
             ToAgent::Ping(token) => Frames::put(out, kind::PING, token),
+            ToAgent::Renew(clock_us) => Frames::put(out, kind::RENEW, clock_us),
             ToAgent::Bye(why) => Frames::put(out, kind::BYE, why),
         }
     }
@@ -137,6 +142,7 @@ impl ToAgent {
             kind::LIST_WANT => ToAgent::ListWant(take(k, body)?),
             kind::FILE_WANT => ToAgent::FileWant(take(k, body)?),
             kind::PING => ToAgent::Ping(take(k, body)?),
+            kind::RENEW => ToAgent::Renew(take(k, body)?),
             kind::BYE => ToAgent::Bye(take(k, body)?),
             other => return Err(FrameError::UnknownKind(other)),
         };

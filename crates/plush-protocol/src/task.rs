@@ -313,7 +313,7 @@ pub enum Exit {
     /// Plush ended it on purpose (stop, time limit, lease).
     #[n(2)]
     Stopped {
-        /// Why, in a word: `stop`, `time-limit`, `lease`, [`Exit::PROBE`].
+        /// Why, in a word: `stop`, `time-limit`, [`Exit::LEASE`], [`Exit::PROBE`].
         #[n(0)]
         why: String,
     },
@@ -325,6 +325,8 @@ pub enum Exit {
 impl Exit {
     /// Why a task was ended of which a probe had said that it is unhealthy: counts as its failure.
     pub const PROBE: &str = "probe";
+    /// No controller was heard for as long as the lease lasts.
+    pub const LEASE: &str = "lease";
 }
 
 /// What an agent knows of a task.

@@ -5,6 +5,7 @@
 //! how often of a hundred it fails, whether it ignores the first signal, who it believes to be; then how often it comes
 //! to the barrier of the programs, how it behaves there, and how long it stays inside.
 
+mod exclusive;
 mod rendezvous;
 
 pub use rendezvous::RENDEZVOUS;
@@ -34,6 +35,8 @@ pub enum Scene {
     Rendezvous,
     /// One cluster, in which all programs come to a barrier once and are let go together.
     OneRendezvous,
+    /// Clusters of class exclusive, with hosts that can step in.
+    Exclusive,
 }
 
 /// A plan for `hosts` hosts.
@@ -46,6 +49,9 @@ pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
     let mut specs: Vec<Cluster> =
         (0..clusters).map(|n| cluster(chance, n, share as u32, scene)).collect();
     let rendezvous = rendezvous::add(&mut extra, &mut specs, scene);
+    if scene == Scene::Exclusive {
+        specs.iter_mut().for_each(|spec| exclusive::change(&mut extra, spec, share as u32));
+    }
     let offer = |n: usize| Offer {
         hosts: (0..share).map(|h| planned_host(n, h)).collect(),
         ..Offer::default()
@@ -214,7 +220,7 @@ fn steps(chance: &mut Chance, scene: Scene) -> Vec<Step> {
     let shape = match scene {
         Scene::Drawn => drawn,
         Scene::Meeting => 1,
-        Scene::Rendezvous | Scene::OneRendezvous => 0,
+        Scene::Rendezvous | Scene::OneRendezvous | Scene::Exclusive => 0,
     };
     match shape {
         0 => vec![step("work", &[], work)],

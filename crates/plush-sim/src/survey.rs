@@ -1,7 +1,7 @@
 //! A survey: many plays on a bounded number of threads.
 //! Not a play: each is one thread's, and the same on any machine.
 
-use crate::{Failure, Play, Sabotage, Story, simulate};
+use crate::{Failure, Play, Sabotage, Scene, Story, simulate};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +34,8 @@ pub fn hunt(sabotage: Sabotage, seeds: Range<u64>) -> Option<Failure> {
     let found = each(seeds, |seed| {
         // Small worlds are quick, and what needs a crowd is in the larger ones.
         let hosts = [3, 6, 12, 24][(seed % 4) as usize];
-        simulate(&Play { sabotage, ..Play::new(seed, hosts) })
+        let scene = if seed / 4 % 4 == 3 { Scene::Exclusive } else { Scene::Drawn };
+        simulate(&Play { sabotage, scene, ..Play::new(seed, hosts) })
     });
     found.into_iter().find_map(|(_, story)| story.err()).map(|failure| *failure)
 }

@@ -58,6 +58,7 @@ fn one_seed() {
             Some("Meeting") => Scene::Meeting,
             Some("Rendezvous") => Scene::Rendezvous,
             Some("OneRendezvous") => Scene::OneRendezvous,
+            Some("Exclusive") => Scene::Exclusive,
             _ => Scene::Drawn,
         },
         sabotage: text("SABOTAGE").map_or(Sabotage::None, |text| {
@@ -130,6 +131,16 @@ fn f56_the_controller_may_die_at_every_record_while_programs_are_at_a_barrier() 
 #[test]
 fn f78_programs_at_a_barrier_are_let_go_once_whatever_goes_wrong() {
     check_all(1..201, |seed| Play { scene: Scene::Rendezvous, ..Play::new(seed, 12) });
+}
+
+/// P7, L3: places of which there must not be two, whatever goes wrong; and they are served again.
+#[test]
+fn p7_l3_an_exclusive_place_is_never_served_twice_and_is_served_again() {
+    let (first, count) = (number("FIRST").unwrap_or(1), number("SEEDS").unwrap_or(400));
+    check_all(first..first + count, |seed| Play {
+        scene: Scene::Exclusive,
+        ..Play::new(seed, [2, 3, 6, 12][(seed % 4) as usize])
+    });
 }
 
 /// B10: a thousand programs are let go within one round trip and 50 ms of the last one's coming.

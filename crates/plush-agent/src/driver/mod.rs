@@ -296,6 +296,7 @@ impl Driver {
             }
             ToAgent::Ack(number) => self.core.absorb(Event::Acknowledged { link, number }),
             ToAgent::Ping(token) => self.core.absorb(Event::Ping { link, token }),
+            ToAgent::Renew(clock_us) => self.core.absorb(Event::Renew { link, clock_us }),
             ToAgent::Bye(why) => {
                 log!("link {link}: the controller says good-bye: {why}");
                 self.close(link);
@@ -520,6 +521,7 @@ impl Driver {
             received: greeting.received,
             epoch: greeting.epoch,
             refusal: greeting.refusal,
+            clock_us: Some(clock::now_us()),
             facts: facts::measure(&self.base.run, self.guarantee(), self.standing.logout),
         };
         self.say(link, &ToController::Hello(Box::new(hello)));

@@ -168,6 +168,7 @@ impl Client {
             epoch: 0,
             facts: Facts::default(),
             refusal: None,
+            clock_us: None,
         };
         let mut client = Client { bridge, to, from, memory: Memory::default(), hello: nothing };
         client.send(&hello);
@@ -259,7 +260,8 @@ impl Client {
                 let part = BlobPart { blake3: want.blake3, offset: want.offset, bytes };
                 self.send(&ToAgent::BlobPart(part));
             }
-            ToController::Ack(_) | ToController::Pong(_) => {}
+            ToController::Pong(pong) => self.send(&ToAgent::Renew(pong.clock_us)),
+            ToController::Ack(_) => {}
             other => panic!("unexpected: {other:?}"),
         }
     }

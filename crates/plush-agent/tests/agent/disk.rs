@@ -180,7 +180,7 @@ fn f19_on_a_full_disk_leases_are_renewed_and_ends_are_told_and_a_clean_up_works(
     client.start(key(1), shell("sleep 4; exit 7"));
     client.running(key(1));
     full.fill();
-    // L2: for longer than the lease lasts, renewed by pings alone.
+    // L2: for longer than the lease lasts, renewed by pings and what comes of them alone.
     let began = std::time::Instant::now();
     while began.elapsed() < Duration::from_secs(3) {
         client.send(&ToAgent::Ping(1));
@@ -190,6 +190,7 @@ fn f19_on_a_full_disk_leases_are_renewed_and_ends_are_told_and_a_clean_up_works(
     let cause = client.not_started(key(2));
     assert_eq!(cause.kind, CauseKind::DiskFull, "{cause:?}");
     client.send(&ToAgent::Ping(2));
+    client.listen(Duration::from_millis(300));
     assert_eq!(client.finished(key(1)), Exit::Code(7), "it was not killed, and its end is told");
     let report = client.clean_up(false);
     assert!(matches!(report, Report::Cleaned { remainder, .. } if remainder.is_empty()));

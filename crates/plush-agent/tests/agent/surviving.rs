@@ -212,6 +212,26 @@ fn l1_the_agent_stops_its_tasks_when_nobody_renews_the_lease() {
 }
 
 #[test]
+fn l3_a_renewal_that_was_held_back_prolongs_nothing() {
+    let host = Host::new();
+    let memory = Memory { stop_after_ms: Some(4_000), ..Memory::default() };
+    let mut client = host.connect_with(memory);
+    let told = client.hello.clock_us.expect("an agent tells its clock");
+    client.start(key(1), shell("sleep 6545"));
+    let pid = client.running(key(1));
+    let began = Instant::now();
+    client.listen(Duration::from_millis(3_500));
+    client.send(&ToAgent::Renew(told));
+    gone(pid);
+    let lived = began.elapsed();
+    eprintln!("lived for {lived:?} with a lease of 4 s and a word that came after 3.5 s");
+    assert!(lived < Duration::from_millis(6_500), "{lived:?}");
+    assert_eq!(client.finished(key(1)), Exit::Stopped { why: "lease".into() });
+    client.clean_up(false);
+    client.leave();
+}
+
+#[test]
 fn p12_a_stopped_agent_does_not_stop_its_tasks() {
     let host = Host::new();
     let mut client = host.connect();

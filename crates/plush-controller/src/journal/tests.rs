@@ -245,6 +245,7 @@ fn hello(session: u64) -> Box<AgentHello> {
         received: 0,
         facts: Facts { system: "Linux".into(), ..Facts::default() },
         refusal: None,
+        clock_us: None,
     })
 }
 

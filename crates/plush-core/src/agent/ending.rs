@@ -2,7 +2,7 @@
 //! Not who sends the signals: a keeper, or a pretended one in the simulator.
 
 use crate::Millis;
-use plush_protocol::StopRule;
+use plush_protocol::{Exit, StopRule};
 
 /// The rules of a task's end: a stop asked for, a time limit, a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Ending {
             self.ask("time-limit");
         }
         if self.lease_is_due(now) {
-            self.ask("lease");
+            self.ask(Exit::LEASE);
         }
         match &self.stage {
             Stage::Asked { why } => {

@@ -90,6 +90,14 @@ pub enum Event {
         /// To be sent back.
         token: u64,
     },
+    /// The controller sends back an instant of this host's boot time that the agent has told it: tasks may live on,
+    /// counted from there.
+    Renew {
+        /// On this link.
+        link: LinkId,
+        /// The instant, in microseconds.
+        clock_us: u64,
+    },
     /// A task changed: it runs, never ran, ended, or lost its keeper.
     Task(TaskRecord),
     /// All output of an incarnation that has ended is durable at the controller.
@@ -147,7 +155,7 @@ pub enum Event {
     },
 }
 
-/// What a hello is answered with; the driver adds the facts of the host.
+/// What a hello is answered with; the driver adds the facts of the host and its boot time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Greeting {
     /// The session's number.

@@ -1,5 +1,9 @@
 //! The lease: how long tasks live without a word from a controller, and when a forgotten agent leaves.
 //! Not suspicion, and not replacement: those are the controller's clocks.
+//!
+//! It is renewed from an instant of this host's own clock that the agent has told and the controller sends back
+//! (`crate::renewal` is the other end). So whatever a network holds back renews nothing: what is sent back after the
+//! controller has given this host up was told before that.
 
 use super::FIRST_WORD_MS;
 use crate::Millis;
@@ -45,7 +49,10 @@ enum State {
 enum Renewal {
     #[default]
     None,
-    Due,
+    /// Terms were agreed, which renews nothing; tasks that never had a lease have one from now.
+    Agreed,
+    /// A controller has heard of this instant.
+    From(Millis),
 }
 
 /// What the lease says at one instant.
@@ -53,7 +60,7 @@ enum Renewal {
 pub enum Verdict {
     /// Nothing has changed.
     Nothing,
-    /// It was renewed: keepers should be able to read the new deadline.
+    /// It has changed: keepers should be able to read the new deadline.
     Save,
     /// It is out: every task must end.
     StopTasks,
@@ -84,7 +91,7 @@ impl Lease {
         }
     }
 
-    /// It has ended the tasks, and no controller has come since.
+    /// It has ended the tasks, and was not renewed since.
     pub(super) fn is_out(&self) -> bool {
         match self.state {
             State::Out { .. } | State::Left => true,
@@ -92,15 +99,27 @@ impl Lease {
         }
     }
 
-    /// A controller came and said its terms.
-    pub(super) fn agree(&mut self, stop_after_ms: Option<u64>) {
-        self.terms = stop_after_ms.map_or(Terms::Endless, Terms::StopAfter);
-        self.renew();
+    /// The same, and no word has come that is still to be looked at.
+    pub(super) fn is_out_for_now(&self) -> bool {
+        self.is_out() && !matches!(self.renewal, Renewal::From(_))
     }
 
-    /// A controller was heard.
-    pub(super) fn renew(&mut self) {
-        self.renewal = Renewal::Due;
+    /// A controller came and said its terms.
+    pub(super) fn agree(&mut self, stop_after_ms: Option<u64>) {
+        let terms = stop_after_ms.map_or(Terms::Endless, Terms::StopAfter);
+        if std::mem::replace(&mut self.terms, terms) == Terms::Unknown {
+            // What it was held until was the wait for this word.
+            self.state = State::New;
+        }
+        self.renewal = Renewal::Agreed;
+    }
+
+    /// A controller that is obeyed sends back an instant that this agent has told.
+    pub(super) fn renew(&mut self, from: Millis) {
+        self.renewal = match self.renewal {
+            Renewal::From(other) => Renewal::From(other.max(from)),
+            Renewal::None | Renewal::Agreed => Renewal::From(from),
+        };
     }
 
     /// What now. A deadline that has passed counts before a renewal that is read after it: while this host was
@@ -111,10 +130,20 @@ impl Lease {
             self.state = State::Out { leave_at: now.saturating_add(linger) };
             return Verdict::StopTasks;
         }
-        if std::mem::take(&mut self.renewal) == Renewal::Due {
-            let until = self.stop_after_ms().map(|ms| now.saturating_add(ms));
-            self.state = State::Held { until };
-            return Verdict::Save;
+        match std::mem::take(&mut self.renewal) {
+            Renewal::None => {}
+            Renewal::Agreed => {
+                if self.state == State::New {
+                    self.hold_from(now);
+                }
+                return Verdict::Save;
+            }
+            Renewal::From(from) => {
+                if self.is_longer_from(from.min(now), now) {
+                    self.hold_from(from.min(now));
+                    return Verdict::Save;
+                }
+            }
         }
         match self.state {
             State::New => {
@@ -135,8 +164,24 @@ impl Lease {
         }
     }
 
+    fn hold_from(&mut self, from: Millis) {
+        self.state = State::Held { until: self.stop_after_ms().map(|ms| from.saturating_add(ms)) };
+    }
+
+    /// Whether a lease that is counted from then holds now, and for longer than the one that is held.
+    fn is_longer_from(&self, from: Millis, now: Millis) -> bool {
+        let Some(until) = self.stop_after_ms().map(|ms| from.saturating_add(ms)) else {
+            return !matches!(self.state, State::Held { until: None });
+        };
+        let held = match self.state {
+            State::Held { until } => until,
+            State::New | State::Out { .. } | State::Left => Some(0),
+        };
+        until > now && held.is_none_or(|held| until > held)
+    }
+
     pub(super) fn wake_at(&self) -> Option<Millis> {
-        if self.renewal == Renewal::Due {
+        if self.renewal != Renewal::None {
             return Some(0);
         }
         match self.state {

@@ -27,7 +27,7 @@ use crate::session::{Inbox, Outbox};
 use barriers::Barriers;
 use leaving::Leaving;
 use plush_protocol::{
-    Answer, Command, ControllerHello, PROTOCOL_VERSION, Question, Refusal, Report, Tainted,
+    Answer, Command, ControllerHello, Exit, PROTOCOL_VERSION, Question, Refusal, Report, Tainted,
     TaskKey, TaskRecord,
 };
 use preparing::Clusters;
@@ -139,8 +139,12 @@ impl Agent {
             }
             Event::Ping { link, token } => {
                 if self.link == Some(link) {
-                    self.lease.renew();
                     self.pongs.push(token);
+                }
+            }
+            Event::Renew { link, clock_us } => {
+                if self.link == Some(link) {
+                    self.lease.renew(clock_us / 1_000);
                 }
             }
             Event::Task(record) => self.tasks.changed(record),
@@ -313,7 +317,7 @@ impl Agent {
     fn command(&mut self, command: Command) {
         let answer = match command {
             Command::Start { key, spec } => {
-                let refusal = match (self.leaving.has_begun(), self.lease.is_out()) {
+                let refusal = match (self.leaving.has_begun(), self.lease.is_out_for_now()) {
                     (true, _) => Some("the host is being cleaned up"),
                     (false, true) => Some("its lease is out"),
                     (false, false) => None,
@@ -367,10 +371,11 @@ impl Agent {
         loop {
             let idle = self.tasks.all_ended();
             match self.lease.decide(now, idle) {
+                Verdict::Nothing if self.lease.is_out() => return self.tasks.stop_all(Exit::LEASE),
                 Verdict::Nothing => return,
                 Verdict::Save if self.leaving.takes_files() => {}
                 Verdict::Save => effects.push(Effect::SaveLease(self.lease.clone())),
-                Verdict::StopTasks => self.tasks.stop_all("lease"),
+                Verdict::StopTasks => self.tasks.stop_all(Exit::LEASE),
                 Verdict::Leave => self.leaving.begin(CleanUpSpec::everything()),
             }
         }

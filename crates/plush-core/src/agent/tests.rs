@@ -239,10 +239,10 @@ fn l1_a_lease_that_runs_out_stops_every_task_and_l2_not_before() {
 }
 
 #[test]
-fn f11_a_ping_read_after_the_deadline_comes_too_late() {
+fn f11_a_renewal_read_after_the_deadline_comes_too_late() {
     let mut agent = connected();
     let _ = command(&mut agent, 1, Command::Start { key: key(1), spec: spec() });
-    agent.absorb(Event::Ping { link: 1, token: 4 });
+    agent.absorb(Event::Renew { link: 1, clock_us: 1_000_000 * STOP_AFTER_MS });
     let effects = agent.decide(1_000 + STOP_AFTER_MS);
     assert!(effects.contains(&Effect::Stop { key: key(1), why: "lease".into() }));
 }
@@ -259,7 +259,7 @@ fn a_lease_that_is_out_and_renewed_at_one_instant_says_both_at_once() {
         command: Command::Start { key: key(0), spec: spec() },
     });
     let _ = agent.decide(1);
-    agent.absorb(Event::Ping { link: 1, token: 9 });
+    agent.absorb(Event::Renew { link: 1, clock_us: 2_000 });
     let effects = agent.decide(STOP_AFTER_MS + 1);
     assert!(effects.iter().any(|e| matches!(e, Effect::Stop { why, .. } if why == "lease")));
     assert!(effects.iter().any(|e| matches!(e, Effect::SaveLease(_))));
@@ -267,12 +267,72 @@ fn a_lease_that_is_out_and_renewed_at_one_instant_says_both_at_once() {
 }
 
 #[test]
-fn a_ping_renews_the_lease() {
+fn l3_a_lease_is_renewed_from_what_the_controller_has_heard_and_not_from_when_that_is_read() {
     let mut agent = connected();
+    assert_eq!(agent.view().lease_until, Some(1_000 + STOP_AFTER_MS));
     agent.absorb(Event::Ping { link: 1, token: 4 });
+    assert_eq!(agent.decide(21_000), [Effect::Pong { link: 1, token: 4 }], "which renews nothing");
+    // Held back by the network for ten seconds.
+    agent.absorb(Event::Renew { link: 1, clock_us: 21_000_500 });
     let effects = agent.decide(31_000);
-    assert!(effects.contains(&Effect::Pong { link: 1, token: 4 }));
-    assert_eq!(agent.view().lease_until, Some(31_000 + STOP_AFTER_MS));
+    assert!(matches!(effects[..], [Effect::SaveLease(_)]));
+    assert_eq!(agent.view().lease_until, Some(21_000 + STOP_AFTER_MS));
+    agent.absorb(Event::Renew { link: 1, clock_us: 11_000_000 });
+    assert_eq!(agent.decide(32_000), [], "an older word shortens nothing");
+    agent.absorb(Event::Renew { link: 1, clock_us: u64::MAX });
+    let _ = agent.decide(33_000);
+    assert_eq!(agent.view().lease_until, Some(33_000 + STOP_AFTER_MS), "nor is a lie believed");
+}
+
+#[test]
+fn l3_a_hello_renews_no_lease_under_which_tasks_run() {
+    let mut agent = connected();
+    agent.absorb(Event::Hello { link: 2, hello: hello(2, 7, 1) });
+    let _ = agent.decide(50_000);
+    assert_eq!(agent.view().lease_until, Some(1_000 + STOP_AFTER_MS));
+    let lease = Lease::saved(Some(STOP_AFTER_MS), Some(1_000 + STOP_AFTER_MS));
+    let mut next = Agent::new("r", Recovered { lease, ..found() });
+    next.absorb(Event::Hello { link: 1, hello: hello(2, 0, 0) });
+    let _ = next.decide(50_000);
+    assert_eq!(next.view().lease_until, Some(1_000 + STOP_AFTER_MS));
+}
+
+#[test]
+fn e2_an_older_controller_renews_nothing() {
+    let mut agent = connected();
+    agent.absorb(Event::Hello { link: 2, hello: hello(2, 0, 0) });
+    let _ = agent.decide(2_000);
+    agent.absorb(Event::Renew { link: 1, clock_us: 1_900_000 });
+    assert_eq!(agent.decide(2_100), []);
+}
+
+#[test]
+fn a_lease_that_was_out_serves_again_once_it_is_renewed() {
+    let mut agent = connected();
+    let out = 1_000 + STOP_AFTER_MS;
+    let _ = agent.decide(out);
+    agent.absorb(Event::Renew { link: 1, clock_us: 1_000_000 });
+    assert_eq!(agent.decide(out + 1), [], "what is as old as the lease is none");
+    agent.absorb(Event::Renew { link: 1, clock_us: out * 1_000 });
+    let start = Command::Start { key: key(1), spec: spec() };
+    agent.absorb(Event::Command { link: 1, number: 1, command: start });
+    assert_eq!(started(&agent.decide(out + 2)), [key(1)], "both came at once");
+}
+
+#[test]
+fn a_start_that_comes_with_a_renewal_that_is_too_old_is_never_begun() {
+    let mut agent = connected();
+    let out = 1_000 + STOP_AFTER_MS;
+    let _ = agent.decide(out);
+    agent.absorb(Event::Renew { link: 1, clock_us: 1_000_000 });
+    let start = Command::Start { key: key(1), spec: spec() };
+    agent.absorb(Event::Command { link: 1, number: 1, command: start });
+    let effects = agent.decide(out + 2);
+    assert_eq!(started(&effects), []);
+    assert!(matches!(
+        reports(&effects)[..],
+        [Report::Task(TaskRecord { state: TaskState::NotStarted(_), .. })]
+    ));
 }
 
 #[test]
@@ -370,6 +430,7 @@ enum Step {
     Replay,
     Task(u32, u8),
     Ping,
+    Renew,
     Acknowledge(u64),
     PrepareEnded,
     Removed,
@@ -385,6 +446,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Replay),
         (0u32..4, 0u8..3).prop_map(|(task, state)| Step::Task(task, state)),
         Just(Step::Ping),
+        Just(Step::Renew),
         (0u64..20).prop_map(Step::Acknowledge),
         Just(Step::PrepareEnded),
         Just(Step::Removed),
@@ -461,6 +523,7 @@ proptest! {
                     _ => TaskState::Starting,
                 }))),
                 Step::Ping => agent.absorb(Event::Ping { link, token: 1 }),
+                Step::Renew => agent.absorb(Event::Renew { link, clock_us: 1_000 * now }),
                 Step::Acknowledge(number) => agent.absorb(Event::Acknowledged { link, number }),
                 Step::PrepareEnded => agent.absorb(Event::PrepareEnded(Report::Prepared {
                     cluster: "c".into(), fetched_bytes: 0, cached: 0, took_ms: 0, digests: vec![],

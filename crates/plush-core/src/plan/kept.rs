@@ -2,6 +2,7 @@
 //! Not the carrying out: that is the run's, and for leases the agents'.
 
 use super::PlanProblem;
+use crate::renewal::TRUSTED_MS;
 use plush_spec::model::{
     Application, Cluster, FailurePolicy, Place, Reaction, Service, ServiceClass,
 };
@@ -46,8 +47,8 @@ impl Replace {
 
 /// How far a host's clock may be off: one part in so many.
 const CLOCK_ERROR: u64 = 100;
-/// What the end of a task takes beyond its grace, and what two clocks may disagree about beside their rates.
-const MARGIN_MS: u64 = 3_000;
+/// What the end of a task takes beyond its grace, and for how long a link may renew after the run has last been asked.
+const MARGIN_MS: u64 = 3_000 + TRUSTED_MS;
 
 impl Kept {
     /// What holds for a cluster of an application; `asked` is the lease of the command line.
@@ -74,8 +75,8 @@ impl Kept {
         }
     }
 
-    /// After so long without a word from its agent nothing of ours runs on a host, if its longest grace is this one and
-    /// its clock is no further off than one part in a hundred; `None` where there is no lease.
+    /// So long after its lease may have been renewed last nothing of ours runs on a host, if its longest grace is this one
+    /// and its clock is no further off than one part in a hundred; `None` where there is no lease.
     pub fn surely_out_ms(&self, longest_grace_ms: u64) -> Option<u64> {
         // The grace is counted by the same clock.
         let life = self.stop_after_ms?.saturating_add(longest_grace_ms);

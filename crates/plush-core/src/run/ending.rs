@@ -120,8 +120,7 @@ impl Run {
             (Ending::Cleaned, Link::Up) => {
                 // The acknowledgement of the last report goes first: the agent waits for it.
                 host.decide_session(effects);
-                effects.push(Effect::Disconnect { host: host.id });
-                host.link = Link::Closed;
+                effects.push(host.part(now));
             }
             // Its agent leaves by itself when nobody acknowledges its last word.
             (Ending::Cleaned, Link::Waiting { .. }) => host.link = Link::Closed,
@@ -131,8 +130,7 @@ impl Run {
             }
             // It came back after it was given up; its agent's lease sees to the rest.
             (Ending::OutOfReach, Link::Up) => {
-                effects.push(Effect::Disconnect { host: host.id });
-                host.link = Link::Closed;
+                effects.push(host.part(now));
             }
             (
                 Ending::Serving

@@ -47,6 +47,9 @@ pub(super) struct HostRun {
     outbox: Outbox<Command>,
     inbox: Inbox,
     lost_at: Option<Millis>,
+    /// Since then there has been no link to it over which its lease could be renewed.
+    #[serde(default)]
+    parted_at: Millis,
     up_at: Millis,
     /// Links in a row that were no good.
     bad_links: u32,
@@ -177,6 +180,7 @@ impl HostRun {
             outbox: Outbox::default(),
             inbox: Inbox::default(),
             lost_at: None,
+            parted_at: 0,
             up_at: 0,
             bad_links: 0,
             former: None,
@@ -349,6 +353,7 @@ impl HostRun {
         let is_good = now.saturating_sub(self.up_at) >= GOOD_LINK_MS;
         self.bad_links = if is_good { 0 } else { self.bad_links + 1 };
         self.outbox.disconnected();
+        self.parted_at = now;
         let suspicion = self.suspicion.take();
         self.lost_at = Some(suspicion.map_or(now, |s| s.since));
         self.doubt = Some(cause.clone());
@@ -402,8 +407,12 @@ impl HostRun {
     }
 
     /// A new controller has none of the links that the old one had. While there was none nobody listened: the silence
-    /// of a host counts from now.
+    /// of a host counts from now. The old one may have renewed leases until now, also over a link that it did not live
+    /// to write down.
     pub fn controller_restarted(&mut self, now: Millis) {
+        if !matches!(self.link, Link::Idle | Link::Waiting { .. } | Link::Closed) {
+            self.parted_at = now;
+        }
         if self.lost_at.is_some() && self.link != Link::Closed {
             self.lost_at = Some(now);
             self.link = Link::Waiting { until: now, attempt: 0 };
@@ -458,6 +467,25 @@ impl HostRun {
         self.inbox.received() > 0
     }
 
+    /// When its lease was renewed last, at the latest; `None` while it may be.
+    pub fn renewed_by(&self) -> Option<Millis> {
+        match self.link {
+            Link::Up | Link::Leaving => None,
+            Link::Idle
+            | Link::Connecting { .. }
+            | Link::Unwanted { .. }
+            | Link::Waiting { .. }
+            | Link::Closed => Some(self.parted_at),
+        }
+    }
+
+    /// The link is closed for good: by then its end is under way.
+    pub fn part(&mut self, now: Millis) -> Effect {
+        self.link = Link::Closed;
+        self.parted_at = now;
+        Effect::Disconnect { host: self.id }
+    }
+
     /// When the link that was lost was there last, if none has come since.
     pub fn lost_at(&self) -> Option<Millis> {
         self.lost_at
@@ -499,11 +527,11 @@ impl HostRun {
         match (self.link, &mut self.suspicion) {
             (Link::Leaving, _) => {
                 let away = self.look_at.filter(|_| self.ending == Ending::Away);
-                self.link = match away {
-                    Some(until) => Link::Waiting { until, attempt: 0 },
-                    None => Link::Closed,
-                };
-                return Some(Effect::Disconnect { host: self.id });
+                let effect = self.part(now);
+                if let Some(until) = away {
+                    self.link = Link::Waiting { until, attempt: 0 };
+                }
+                return Some(effect);
             }
             (Link::Up, Some(Suspicion { race, .. })) => match *race {
                 Race::Waiting { until, attempt } if until <= now => {

@@ -28,7 +28,9 @@ impl Run {
             for place in 0..self.clusters[number].members.len() {
                 let member = &self.clusters[number].members[place];
                 let is_due = match member.vacancy {
-                    Vacancy::From(at) => at <= self.now,
+                    Vacancy::From(at) => {
+                        self.free_at(number, place, at).is_some_and(|at| at <= self.now)
+                    }
                     Vacancy::Asked { .. } => false,
                     Vacancy::None => !self.has_begun(member.host),
                 };

@@ -10,7 +10,8 @@ use super::task::Sequel;
 use super::{Run, Stopping};
 use crate::Millis;
 use crate::plan::{HostId, Replace};
-use plush_spec::model::{Action, Hook, HookPlace, Reaction};
+use plush_protocol::Exit;
+use plush_spec::model::{Action, Hook, HookPlace, Reaction, ServiceClass};
 
 /// What a program may say about a process that failed: `skip` is the default.
 const OF_PROCESS: [&str; 6] = ["skip", "continue", "restart", "replace", "drop", "fail"];
@@ -39,8 +40,20 @@ impl Run {
             Some(Reaction::Call(hook)) if self.ask_about_process(number, &hook) => {
                 self.tasks[number].sequel = Sequel::Asked;
             }
+            None | Some(Reaction::Restart) if self.is_kept_without_lease(number) => {
+                self.tasks[number].will_begin_again(None, self.now);
+            }
             reaction => self.settle_process(number, reaction),
         }
+    }
+
+    /// Its lease has ended it while we were not heard, and its host is here again: the place is to be served, and nobody
+    /// else serves it.
+    fn is_kept_without_lease(&self, number: usize) -> bool {
+        let task = &self.tasks[number];
+        let class = self.plan.clusters[task.cluster].kept.service.class;
+        let by_lease = matches!(task.exit(), Some(Exit::Stopped { why }) if why == Exit::LEASE);
+        by_lease && class == ServiceClass::Exclusive
     }
 
     fn reaction_to(&self, number: usize) -> Option<Reaction> {

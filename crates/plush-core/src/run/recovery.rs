@@ -2,13 +2,13 @@
 //! Not the verdict that it is lost, and not restarts: those are `host`'s and the agents'.
 
 use super::host::{Ending, HostRun};
-use super::member::{Stage, StepStand, Vacancy};
+use super::member::{Member, Stage, StepStand, Vacancy};
 use super::task::TaskRun;
 use super::{Effect, Run, Stopping};
 use crate::Millis;
 use crate::barrier::Entrant;
 use crate::plan::{HostId, PlannedCluster, Replace};
-use plush_protocol::{Command, Exit, Tainted};
+use plush_protocol::{Command, Tainted};
 use plush_spec::model::{Action, OnReturn, Reaction};
 use serde::{Deserialize, Serialize};
 
@@ -34,13 +34,7 @@ impl Run {
             return;
         }
         let kept = &self.plan.clusters[cluster].kept;
-        let at = match kept.if_replaced {
-            Replace::Never | Replace::After(_) => {
-                self.now.max(since.saturating_add(kept.if_replaced.after_ms()))
-            }
-            // Until now it was spoken to, and may have heard it.
-            Replace::AfterLease => self.now.saturating_add(self.surely_out_ms(cluster)),
-        };
+        let at = self.now.max(since.saturating_add(kept.if_replaced.after_ms()));
         let reaction = kept.on_failure.host.clone();
         if matches!(reaction, Some(Reaction::Call(_)) | Some(Reaction::Replace) | None)
             && self.absent.len() < ABSENT_MAX
@@ -81,14 +75,7 @@ impl Run {
     pub(super) fn replace_after_failure(&mut self, host: HostId, cause: Tainted) {
         self.leave(host, "run", cause, None);
         let Some((cluster, place)) = self.places[host.index()] else { return };
-        let on_it = || self.tasks.iter().filter(|t| t.host == host);
-        let is_quiet =
-            on_it().all(TaskRun::is_over) && on_it().all(|t| t.exit() != Some(&Exit::Lost));
-        let at = match self.plan.clusters[cluster].kept.replace {
-            Replace::AfterLease if !is_quiet => self.now + self.surely_out_ms(cluster),
-            Replace::AfterLease | Replace::After(_) | Replace::Never => self.now,
-        };
-        self.vacate(cluster, place, at);
+        self.vacate(cluster, place, self.now);
     }
 
     /// The place of a member that is out is free for another host from then on, if there can be one.
@@ -98,10 +85,21 @@ impl Run {
         }
     }
 
-    fn surely_out_ms(&self, cluster: usize) -> Millis {
+    /// When a place that is vacant from then on is free: where there must not be two of it, not before its host has said
+    /// that nothing of it runs, or its lease is surely out. `None` while neither can be said.
+    pub(super) fn free_at(&self, cluster: usize, place: usize, from: Millis) -> Option<Millis> {
         let plan = &self.plan.clusters[cluster];
-        // Without a lease nothing is ever sure; the plan refuses that where it matters.
-        plan.kept.surely_out_ms(longest_grace_ms(plan)).unwrap_or(Millis::MAX / 2)
+        let host = self.clusters[cluster].members[place].host;
+        let is_quiet = || self.tasks.iter().filter(|t| t.host == host).all(TaskRun::is_quiet);
+        match plan.kept.if_replaced {
+            Replace::Never | Replace::After(_) => Some(from),
+            Replace::AfterLease if is_quiet() => Some(from),
+            Replace::AfterLease => {
+                // Without a lease nothing is ever sure; the plan refuses that where it matters.
+                let life = plan.kept.surely_out_ms(longest_grace_ms(plan))?;
+                Some(from.max(self.hosts[host.index()].renewed_by()?.saturating_add(life)))
+            }
+        }
     }
 
     pub(super) fn has_candidate(&self, cluster: usize) -> bool {
@@ -135,12 +133,13 @@ impl Run {
 
     /// When a place that is free may be given away.
     pub(super) fn vacancy_at(&self) -> Option<Millis> {
-        let members = self.clusters.iter().flat_map(|c| &c.members);
-        let at = |vacancy| match vacancy {
-            Vacancy::From(at) => Some(at),
+        let clusters = self.clusters.iter().enumerate();
+        let members = clusters.flat_map(|(c, run)| (0..).zip(&run.members).map(move |m| (c, m)));
+        let at = |(cluster, (place, member)): (usize, (usize, &Member))| match member.vacancy {
+            Vacancy::From(at) => self.free_at(cluster, place, at),
             Vacancy::None | Vacancy::Asked { .. } => None,
         };
-        members.filter_map(|m| at(m.vacancy)).filter(|at| *at > self.now).min()
+        members.filter_map(at).filter(|at| *at > self.now).min()
     }
 
     /// What the host that held a place has done there does not count any more.

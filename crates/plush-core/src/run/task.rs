@@ -298,6 +298,16 @@ impl TaskRun {
         }
     }
 
+    /// Nothing of it runs: somebody saw its end, or that it never ran, and another incarnation is not to follow.
+    pub fn is_quiet(&self) -> bool {
+        let stand = self.before_loss.as_ref().unwrap_or(&self.stand);
+        match stand {
+            Stand::NotStarted(_) => true,
+            Stand::Ended { exit, .. } => *exit != Exit::Lost,
+            Stand::Starting | Stand::Running | Stand::Again | Stand::Lost => false,
+        }
+    }
+
     /// It is over and all its output is here.
     pub fn is_settled(&self) -> bool {
         self.is_over() && self.streams_due.is_empty()

@@ -172,6 +172,7 @@ impl Tale {
             epoch: 1,
             facts: Facts::default(),
             refusal: None,
+            clock_us: None,
         };
         if self.agents[host as usize].0 != session {
             self.agents[host as usize] = (session, 0);

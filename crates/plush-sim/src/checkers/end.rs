@@ -51,6 +51,7 @@ impl World {
         }
         self.check_hosts_at_end();
         self.check_tasks_at_end();
+        self.check_served_at_end();
         self.check_output_at_end();
         self.check_replay_at_end();
         self.checks.breach.take().map_or(Ok(()), Err)

@@ -76,6 +76,19 @@ impl Checks {
         });
     }
 
+    /// A controller of this epoch is told that another has taken over.
+    pub fn fenced(&mut self, epoch: u64) {
+        self.fenced.insert(epoch);
+    }
+
+    /// E5: a controller that was told so does nothing more.
+    pub fn old_controller_acts(&mut self, at: Millis, epoch: u64) {
+        let fenced = self.fenced.contains(&epoch);
+        self.demand(!fenced, "E5", at, || {
+            format!("the controller of epoch {epoch} goes on after it was told of its successor")
+        });
+    }
+
     /// Nothing is left on a host from which an agent could know anything.
     pub fn wiped(&mut self, host: HostId) {
         self.obeyed.remove(&host);

@@ -2,6 +2,7 @@
 //! Not the worlds in which it is tried.
 
 mod end;
+mod exclusive;
 mod host;
 mod journal;
 mod lease;
@@ -77,6 +78,9 @@ pub(crate) struct Checks {
     just_restarted: bool,
     idle_wakes: u32,
     visits: visits::Visits,
+    exclusive: exclusive::Exclusive,
+    /// Controllers, by their epochs, that have seen that another has taken over.
+    fenced: BTreeSet<u64>,
 }
 
 impl Checks {

@@ -3,7 +3,7 @@
 use super::Checks;
 use crate::scenario::{AFTER_MEETING, MEETING};
 use plush_core::Millis;
-use plush_core::plan::{HostId, PlannedCluster, RunPlan};
+use plush_core::plan::{HostId, PlannedCluster, Replace, RunPlan};
 use plush_core::run::{Effect, Event, Run};
 use plush_protocol::{BarrierView, Command, Exit, HostState, RunView, TaskKey, TaskView};
 use plush_spec::model::{Entry, Release};
@@ -51,7 +51,7 @@ impl Checks {
         }
         self.throttled(at, run, &view);
         self.meeting_throttled(at, run.plan(), &view);
-        self.ends(at, &view);
+        self.ends(at, &view, run.plan());
         let done = view.hosts.iter().enumerate().filter(|(_, h)| h.state == HostState::Done);
         self.done = done.map(|(number, _)| number).collect();
     }
@@ -80,7 +80,8 @@ impl Checks {
 
     fn absorbed(&mut self, event: &Event) {
         match event {
-            Event::Reported { host, session, number, .. } => {
+            Event::Reported { host, session, number, report } => {
+                self.ends_known(report);
                 let newest = self.journalled.entry((*host, *session)).or_default();
                 *newest = (*newest).max(*number);
             }
@@ -107,8 +108,9 @@ impl Checks {
             }
             Effect::Connect { host, .. } => self.attempt(at, *host),
             Effect::Acknowledge { host, number } => self.acknowledges(at, *host, *number),
-            Effect::Send { host, command: Command::Start { .. }, .. } => {
+            Effect::Send { host, command: Command::Start { spec, .. }, .. } => {
                 self.begun.insert(*host);
+                self.replaced(at, *host, spec, plan);
             }
             Effect::Send { host, command: Command::CleanUp { .. }, .. } => {
                 self.cleaned_up(at, *host, plan);
@@ -290,9 +292,16 @@ impl Checks {
     }
 
     /// P4, P9: an end is final, and is the one that was.
-    fn ends(&mut self, at: Millis, view: &RunView) {
+    fn ends(&mut self, at: Millis, view: &RunView, plan: &RunPlan) {
+        // A host that is back before its place is another's goes on.
+        let may_be_found = |task: &TaskView| {
+            let host = (0..).map(HostId).zip(&plan.hosts).find(|(_, h)| h.name == task.host);
+            let cluster = host.and_then(|(id, _)| plan.cluster_of(id));
+            task.state == "lost" && cluster.is_some_and(|c| c.kept.replace == Replace::AfterLease)
+        };
         for task in &view.tasks {
-            if matches!(task.state.as_str(), "starting" | "running" | "restarting") {
+            let runs = matches!(task.state.as_str(), "starting" | "running" | "restarting");
+            if runs || may_be_found(task) {
                 continue;
             }
             let key = TaskKey { task: task.task, incarnation: task.incarnation };

@@ -72,11 +72,15 @@ pub enum FaultKind {
     JournalFails,
     /// A controller that was thought dead comes back to hosts.
     OldController,
+    /// What is said to a host comes half a minute late for a while; what it says does not.
+    Late,
+    /// A host's clock runs too fast or too slow, by one part in a hundred at the most.
+    ClockRate,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 27] = [
+    pub const ALL: [FaultKind; 29] = [
         FaultKind::Reboot,
         FaultKind::Wipe,
         FaultKind::PowerOff,
@@ -104,6 +108,8 @@ impl FaultKind {
         FaultKind::DiskBroken,
         FaultKind::JournalFails,
         FaultKind::OldController,
+        FaultKind::Late,
+        FaultKind::ClockRate,
     ];
 }
 
@@ -173,6 +179,8 @@ pub(crate) enum Fault {
     Join(HostId),
     Slow(HostId),
     Delay(HostId, Millis),
+    Late(HostId, Millis),
+    ClockRate(HostId, i64),
     Pause(HostId, Millis),
     Refuse(HostId, Option<u32>),
     PrepareFails(HostId),

@@ -41,6 +41,8 @@ pub enum Sabotage {
     KeeperWithoutLease,
     /// A keeper counts the lease from when it last looked, not from when it was renewed.
     LeaseFromNow,
+    /// An agent counts its lease from when it reads the controller's word, however late that is.
+    RenewFromReading,
     /// An agent measures its lease on the wall clock.
     LeaseOnWallClock,
     /// An agent does not save the epoch.
@@ -57,11 +59,13 @@ pub enum Sabotage {
     IgnoreWindow,
     /// Clean-up leaves output behind.
     LeaveFiles,
+    /// A controller goes on though an agent has told it of its successor.
+    GoOnAfterFenced,
 }
 
 impl Sabotage {
     /// All of them, `None` aside.
-    pub const ALL: [Sabotage; 25] = [
+    pub const ALL: [Sabotage; 27] = [
         Sabotage::AckBeforeDurable,
         Sabotage::AckReportBeforeJournal,
         Sabotage::PerformBeforeSync,
@@ -79,6 +83,7 @@ impl Sabotage {
         Sabotage::NeverKill,
         Sabotage::KeeperWithoutLease,
         Sabotage::LeaseFromNow,
+        Sabotage::RenewFromReading,
         Sabotage::LeaseOnWallClock,
         Sabotage::ForgetEpoch,
         Sabotage::GoOnWithoutEpoch,
@@ -87,5 +92,6 @@ impl Sabotage {
         Sabotage::TrimReceived,
         Sabotage::IgnoreWindow,
         Sabotage::LeaveFiles,
+        Sabotage::GoOnAfterFenced,
     ];
 }

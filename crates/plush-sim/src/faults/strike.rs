@@ -61,6 +61,8 @@ impl World {
             Fault::Part { host, .. }
             | Fault::Slow(host)
             | Fault::Delay(host, _)
+            | Fault::Late(host, _)
+            | Fault::ClockRate(host, _)
             | Fault::Pause(host, _)
             | Fault::Refuse(host, _)
             | Fault::PrepareFails(host)
@@ -84,6 +86,8 @@ impl World {
             }
             Fault::Slow(_) => (there.slowness, there.harmed) = (10, true),
             Fault::Delay(_, ms) => (there.extra_latency_ms, there.harmed) = (ms, true),
+            Fault::Late(_, ms) => (there.late_ms, there.harmed) = (ms, true),
+            Fault::ClockRate(_, ppm) => there.fast_ppm = ppm,
             Fault::Pause(_, ms) => (there.paused_until, there.harmed) = (now + ms, true),
             Fault::Refuse(_, times) => {
                 there.refusal = Some(times.map_or(Refusal::ForGood, Refusal::Times));
@@ -126,7 +130,8 @@ impl World {
 
     fn join(&mut self, host: HostId) {
         let there = &mut self.hosts[host.index()];
-        (there.deaf, there.mute, there.extra_latency_ms) = (false, false, 0);
+        (there.deaf, there.mute) = (false, false);
+        (there.extra_latency_ms, there.late_ms) = (0, 0);
         self.release_held(host);
     }
 
@@ -196,6 +201,14 @@ fn steps(
         FaultKind::Slow => vec![(at / 4, Fault::Slow(host))],
         FaultKind::Delay => {
             vec![(at, Fault::Delay(host, own.between(500, 6_000))), (later, Fault::Delay(host, 0))]
+        }
+        FaultKind::Late => {
+            let long = at + own.between(5_000, 40_000);
+            let late = own.between(2_000, 40_000);
+            vec![(at, Fault::Late(host, late)), (long, Fault::Late(host, 0))]
+        }
+        FaultKind::ClockRate => {
+            vec![(0, Fault::ClockRate(host, own.between(0, 20_000) as i64 - 10_000))]
         }
         FaultKind::Pause => {
             let long = *own.pick(&[15_000, 15_000, 120_000]);

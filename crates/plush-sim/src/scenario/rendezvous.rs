@@ -17,13 +17,15 @@ const VISITOR: &str = "work";
 pub fn add(chance: &mut Chance, clusters: &mut [Cluster], scene: Scene) -> Option<Barrier> {
     let wanted = match scene {
         Scene::Drawn => chance.percent(40),
-        Scene::Meeting => false,
+        Scene::Meeting | Scene::Exclusive => false,
         Scene::Rendezvous | Scene::OneRendezvous => true,
     };
     let hosts: u32 = clusters.iter().map(|c| c.num_hosts.min.unwrap_or(1)).sum();
     let policy = match scene {
         Scene::OneRendezvous => BarrierPolicy::default(),
-        Scene::Drawn | Scene::Meeting | Scene::Rendezvous => policy(chance, hosts),
+        Scene::Drawn | Scene::Meeting | Scene::Rendezvous | Scene::Exclusive => {
+            policy(chance, hosts)
+        }
     };
     let mut named = Vec::new();
     for cluster in clusters.iter_mut().filter(|_| wanted) {
@@ -76,7 +78,7 @@ fn give(process: &mut Process, words: &[String]) {
 fn words(chance: &mut Chance, scene: Scene) -> Vec<String> {
     let (rounds, manner) = match scene {
         Scene::OneRendezvous => (1, 0),
-        Scene::Drawn | Scene::Meeting | Scene::Rendezvous => {
+        Scene::Drawn | Scene::Meeting | Scene::Rendezvous | Scene::Exclusive => {
             (chance.between(1, 4), chance.between(0, 4))
         }
     };

@@ -220,6 +220,12 @@ impl World {
             }
             ToAgent::Ack(number) => self.tell_agent(host, Event::Acknowledged { link, number }),
             ToAgent::Ping(token) => self.tell_agent(host, Event::Ping { link, token }),
+            ToAgent::Renew(clock_us) => {
+                let read_us = self.hosts[host.index()].clock(self.now) * 1_000;
+                let late = self.sabotage == Sabotage::RenewFromReading;
+                let clock_us = if late { read_us } else { clock_us };
+                self.tell_agent(host, Event::Renew { link, clock_us });
+            }
             ToAgent::OutputAck(ack) => self.output_acknowledged(host, link, &ack),
             ToAgent::Hello(_)
             | ToAgent::BlobPart(_)
@@ -250,21 +256,28 @@ impl World {
                 self.checks.epoch_saved(self.now, host, before, epoch);
             }
             Effect::SaveLease(lease) => {
-                let clock = there.clock(self.now);
-                let until = lease.stop_after_ms().map(|ms| clock + ms);
-                there.lease_next = until;
+                there.lease_next = lease.deadline();
                 there.disk.lease = Some((there.boot, lease));
                 self.lease_saved(host);
             }
             Effect::Greet { link, greeting } => {
-                let hello = Box::new(agent_hello(there, greeting));
+                let hello = Box::new(agent_hello(there, greeting, there.clock(self.now) * 1_000));
                 let obeyed = self.links.get(&link).map_or(0, |l| l.epoch);
                 // Whoever is about to leave saves nothing any more.
                 let saved = if there.removing { obeyed } else { there.disk.epoch };
                 self.checks.greeted(self.now, host, obeyed, saved);
                 self.send_to_controller(link, ToController::Hello(hello));
             }
-            Effect::Refuse { link, .. } | Effect::Close { link } => self.close_from_agent(link),
+            Effect::Refuse { link, greeting, .. } => {
+                // In this world only a controller that was thought dead is refused for ever.
+                if self.links.get(&link).is_some_and(|l| l.life == 0) {
+                    let clock_us = there.clock(self.now) * 1_000;
+                    let hello = Box::new(agent_hello(there, greeting, clock_us));
+                    self.send_to_controller(link, ToController::Hello(hello));
+                }
+                self.close_from_agent(link);
+            }
+            Effect::Close { link } => self.close_from_agent(link),
             Effect::Send { link, number, report } => {
                 let process = there.agent.as_mut().expect("the agent has just decided");
                 process.sent = (process.agent.view().session, number);
@@ -500,13 +513,14 @@ fn speaks(effect: &Effect) -> bool {
     )
 }
 
-fn agent_hello(host: &Host, greeting: Greeting) -> AgentHello {
+fn agent_hello(host: &Host, greeting: Greeting, clock_us: u64) -> AgentHello {
     AgentHello {
         version: PROTOCOL_VERSION,
         session: greeting.session,
         received: greeting.received,
         epoch: greeting.epoch,
         refusal: greeting.refusal,
+        clock_us: Some(clock_us),
         facts: Facts { boot_id: host.boot.to_string(), ..Facts::default() },
     }
 }

@@ -11,11 +11,13 @@ use crate::faults::{FaultKind, Sabotage};
 use plush_core::Millis;
 use plush_core::liveness::Pulse;
 use plush_core::plan::{HostId, RunPlan};
+use plush_core::renewal::Renewals;
 use plush_core::run::{ConnectFailure, Effect, Event, LinkAccount, Run};
 use plush_protocol::{
     AgentHello, Answer, Command, ControllerHello, Health, PROTOCOL_VERSION, StreamName, Tainted,
-    TaskKey, ToAgent, ToController,
+    TaskKey, TaskSpec, ToAgent, ToController,
 };
+use plush_spec::model::ServiceClass;
 use std::collections::BTreeMap;
 
 /// Time that the controller's disk needs for a record.
@@ -50,6 +52,7 @@ pub(crate) struct Controller {
     /// Attempts under way: the first link, the next, or a second one beside a silent one.
     pub attempts: BTreeMap<HostId, u64>,
     pub pulses: BTreeMap<HostId, Pulse>,
+    pub renewals: BTreeMap<HostId, Renewals>,
 }
 
 /// Where in the life of a record the controller dies.
@@ -68,6 +71,17 @@ pub(crate) enum CrashPoint {
 impl CrashPoint {
     pub const ALL: [CrashPoint; 4] =
         [CrashPoint::BeforeSync, CrashPoint::AfterSync, CrashPoint::Midway, CrashPoint::SyncFails];
+}
+
+/// A place of which there must not be two: a cluster's process, and the rank.
+pub(crate) type Place = (String, String);
+
+/// The place of that kind that a program of these words has, if it has one.
+pub(crate) fn exclusive_place(plan: &RunPlan, spec: &TaskSpec, words: &[String]) -> Option<Place> {
+    let cluster = plan.clusters.iter().find(|c| c.name() == spec.cluster)?;
+    let rank = words.get(6)?.clone();
+    (cluster.kept.service.class == ServiceClass::Exclusive)
+        .then(|| (format!("{}/{}", spec.cluster, spec.name), rank))
 }
 
 impl Controller {
@@ -89,7 +103,14 @@ impl Controller {
             links: BTreeMap::new(),
             attempts: BTreeMap::new(),
             pulses: BTreeMap::new(),
+            renewals: BTreeMap::new(),
         }
+    }
+
+    /// When the run was asked last whose effects have all been handed over.
+    pub fn said_at(&self, now: Millis) -> Millis {
+        let writing = self.journal.records.last().filter(|_| self.committing);
+        writing.map_or(now, |record| record.at)
     }
 
     /// The link to a host over which can be spoken.
@@ -302,16 +323,31 @@ impl World {
     /// A controller that was thought dead has only slept: it speaks to a host as if it were still the one.
     pub(crate) fn old_controller_knocks(&mut self, host: HostId) {
         let there = &mut self.hosts[host.index()];
-        if self.controller.crashes == 0 || !there.is_on() || there.paused_until > self.now {
+        let epoch = self.controller.crashes;
+        let is_fenced = self.fenced.contains(&epoch) && self.sabotage != Sabotage::GoOnAfterFenced;
+        // What is still on offer has not been contacted by anybody.
+        let is_known = host.index() < self.controller.run.plan().hosts.len();
+        let is_there = there.is_on() && there.paused_until <= self.now;
+        if epoch == 0 || is_fenced || !is_known || !is_there {
             return;
         }
+        self.checks.old_controller_acts(self.now, epoch);
         there.harmed = true;
         let latency = there.latency_ms;
         let link = self.number();
-        // Numbers of controllers begin at 1: nobody in this world answers what is said over the link.
+        // Numbers of controllers begin at 1: of what is said over the link only a refusal is listened to.
         self.links.insert(link, Link::new(host, 0, latency));
-        let hello = self.hello_to(host, self.controller.crashes, 0, 0);
+        let hello = self.hello_to(host, epoch, 0, 0);
         self.greet_agent(host, link, hello);
+    }
+
+    /// What an agent says to a controller that was thought dead: that it has a successor, or nothing that matters here.
+    fn old_controller_hears(&mut self, link: u64, message: &ToController) {
+        let epoch = self.links[&link].epoch;
+        if matches!(message, ToController::Hello(hello) if hello.refusal.is_some()) {
+            self.fenced.insert(epoch);
+            self.checks.fenced(epoch);
+        }
     }
 
     fn hello_to(&self, host: HostId, epoch: u64, session: u64, received: u64) -> ControllerHello {
@@ -360,6 +396,9 @@ impl World {
             return;
         }
         let there = self.links.get_mut(&link).expect("a link is kept as long as anything is on it");
+        if there.life == 0 {
+            return self.old_controller_hears(link, &message);
+        }
         if there.life != self.controller.life || !self.controller.alive {
             return;
         }
@@ -382,6 +421,7 @@ impl World {
             }
             (ToController::OutputPart(part), End::Open) => self.output_part(&part),
             (ToController::OutputGap(gap), End::Open) => self.output_gap(&gap),
+            (ToController::Pong(pong), End::Open) => self.clock_told(host, pong.clock_us),
             _ => {}
         }
     }
@@ -405,6 +445,8 @@ impl World {
             self.close_from_controller(old);
         }
         self.begin_watch(host);
+        self.controller.renewals.remove(&host);
+        hello.clock_us.into_iter().for_each(|clock_us| self.clock_told(host, clock_us));
         let account = LinkAccount { client: "simulated".into(), ..LinkAccount::default() };
         self.event(Event::Connected { host, hello, account });
     }
@@ -509,6 +551,7 @@ impl World {
         controller.links.clear();
         controller.attempts.clear();
         controller.pulses.clear();
+        controller.renewals.clear();
         let dying: Vec<u64> = self
             .links
             .iter()

@@ -8,6 +8,9 @@ use plush_core::agent::{Agent, Ending, Launched, Lease};
 use plush_protocol::{StreamName, TaskKey, TaskSpec, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What a clock's rate is counted in.
+const MILLION: i128 = 1_000_000;
+
 /// A machine.
 pub(crate) struct Host {
     pub power: Power,
@@ -44,6 +47,10 @@ pub(crate) struct Host {
     pub wall_offset_ms: i64,
     /// Everything on its way takes so much longer.
     pub extra_latency_ms: Millis,
+    /// What is said to it comes so much later.
+    pub late_ms: Millis,
+    /// How much too fast its clock is, in millionths.
+    pub fast_ppm: i64,
     /// Its agent takes the run's files away.
     pub removing: bool,
     /// By the host's clock: until then tasks live, by the last renewal that an agent took.
@@ -148,6 +155,8 @@ pub(crate) struct Process {
     pub killed_at: Option<Millis>,
     /// What it still has to do at a barrier.
     pub visitor: Option<Visitor>,
+    /// The place of which there must not be two: a cluster's process, and the rank.
+    pub place: Option<(String, String)>,
 }
 
 /// How far a task's process is.
@@ -200,6 +209,8 @@ impl Host {
             disk_was_broken: false,
             wall_offset_ms: 0,
             extra_latency_ms: 0,
+            late_ms: 0,
+            fast_ppm: 0,
             removing: false,
             lease_until: None,
             lease_next: None,
@@ -214,7 +225,9 @@ impl Host {
 
     /// The host's own clock: time since it was switched on, which never begins at 0.
     pub fn clock(&self, now: Millis) -> Millis {
-        now - self.booted_at + 1_000
+        let up = i128::from(now - self.booted_at);
+        let up = up * (MILLION + i128::from(self.fast_ppm)) / MILLION;
+        u64::try_from(up).expect("a clock goes forward") + 1_000
     }
 
     /// What the host's wall shows, on the scale of its own clock: no rule may look at it.
@@ -227,9 +240,12 @@ impl Host {
         self.disk_full || self.disk_broken
     }
 
-    /// A time of the host's clock on the world's.
+    /// The first instant of the world at which the host's clock shows this.
     pub fn world_time(&self, clock: Millis) -> Millis {
-        (clock + self.booted_at).saturating_sub(1_000)
+        let up = i128::from(clock.saturating_sub(1_000)) * MILLION;
+        let rate = MILLION + i128::from(self.fast_ppm);
+        let up = u64::try_from((up + rate - 1) / rate).unwrap_or(Millis::MAX);
+        up.saturating_add(self.booted_at)
     }
 
     /// How tasks that are restarted or probed were started.

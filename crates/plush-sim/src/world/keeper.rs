@@ -3,6 +3,7 @@
 
 use super::World;
 use super::agent::task_record;
+use super::controller::exclusive_place;
 use super::host::{Process, ProcessStage, Record};
 use super::queue::TaskStep;
 use super::visits::Visitor;
@@ -45,6 +46,7 @@ impl World {
             grace_ms: spec.stop.grace_ms,
             killed_at: None,
             visitor: Visitor::read(words),
+            place: exclusive_place(&self.controller.plan, spec, words),
         };
         let run = &self.controller.run;
         let serves = |host: HostId| {
@@ -128,8 +130,13 @@ impl World {
         process.stage = ProcessStage::Running;
         process.began_at = self.now;
         let (script, kept, visits) = (process.script, process.kept, process.visitor.is_some());
+        let place = process.place.clone();
         let recorded = there.disk.records.get(&key).is_some_and(|file| file.is_durable());
         self.checks.executed(self.now, &self.hosts, host, key, recorded);
+        if let Some(place) = place {
+            self.checks.place_taken(host, key, place);
+            self.check_exclusive();
+        }
         for share in 1..=WRITES {
             let at = script.runs_ms * share / WRITES;
             self.task_later(host, at, key, TaskStep::Write { share });

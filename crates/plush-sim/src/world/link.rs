@@ -91,7 +91,7 @@ pub(crate) fn longest_ms(latency_ms: Millis) -> Millis {
 
 impl World {
     pub(crate) fn send_to_agent(&mut self, link: u64, message: ToAgent) {
-        let travel = self.travel(link);
+        let travel = self.travel_to_agent(link);
         let Some(there) = self.links.get_mut(&link) else { return };
         if there.at_controller == End::Closed {
             return;
@@ -131,6 +131,11 @@ impl World {
         let lost = self.with(FaultKind::Loss) && self.chance.percent(5);
         let resend = if lost { self.chance.between(RESEND_MS.0, RESEND_MS.1) } else { 0 };
         self.now + latency + self.chance.between(0, longest_ms(latency) - latency) + resend
+    }
+
+    fn travel_to_agent(&mut self, link: u64) -> Millis {
+        let late = self.links.get(&link).map_or(0, |there| self.hosts[there.host.index()].late_ms);
+        self.travel(link) + late
     }
 
     fn doubled(&mut self) -> bool {
@@ -190,7 +195,7 @@ impl World {
 
     /// The controller ends a link; the agent hears of it after all that was sent before.
     pub(crate) fn close_from_controller(&mut self, link: u64) {
-        let travel = self.travel(link);
+        let travel = self.travel_to_agent(link);
         let Some(there) = self.links.get_mut(&link) else { return };
         there.at_controller = End::Closed;
         let at = there.to_agent.arrival(travel);

@@ -13,8 +13,8 @@ mod queue;
 mod visits;
 mod watching;
 
-pub(crate) use controller::{Controller, CrashPoint};
-pub(crate) use host::{Host, ProcessStage, Refusal};
+pub(crate) use controller::{Controller, CrashPoint, Place, exclusive_place};
+pub(crate) use host::{Host, Process, ProcessStage, Refusal};
 pub(crate) use journal::{Journal, Record as JournalRecord};
 pub(crate) use queue::Happening;
 
@@ -28,7 +28,7 @@ use plush_core::Millis;
 use plush_core::agent::Event;
 use plush_core::plan::{HostId, RunPlan};
 use queue::{OnHost, Queue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A run that is not over at this time after the last fault was healed has got stuck.
 const PROGRESS_LIMIT_MS: Millis = 900_000;
@@ -57,6 +57,8 @@ pub(crate) struct World {
     /// When everything is healed.
     pub healed_at: Millis,
     pub finished_at: Option<Millis>,
+    /// Controllers that were thought dead and know that another has taken over, by their epochs.
+    pub fenced: BTreeSet<u64>,
     numbers: u64,
     trace: u64,
     happenings: u64,
@@ -99,6 +101,7 @@ impl World {
             checks,
             healed_at: 0,
             finished_at: None,
+            fenced: BTreeSet::new(),
             numbers: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             happenings: 0,
@@ -180,6 +183,7 @@ impl World {
     fn audit(&mut self) {
         let now = self.now;
         self.hosts.iter().zip(0..).for_each(|(host, n)| self.checks.audited(now, HostId(n), host));
+        self.check_exclusive();
         let lives = |h: &Host| h.live().next().is_some();
         if self.finished_at.is_none() || self.hosts.iter().any(lives) {
             self.after(AUDIT_MS, Happening::Audit);

@@ -43,6 +43,19 @@ impl World {
         pulse.linked(self.now, 0);
     }
 
+    /// A host's agent has told its clock: its lease is renewed from there.
+    pub(super) fn clock_told(&mut self, host: HostId, clock_us: u64) {
+        let said_at = self.controller.said_at(self.now);
+        let renewals = self.controller.renewals.entry(host).or_default();
+        renewals.heard(self.now, clock_us);
+        if let Some(clock_us) = renewals.due(said_at)
+            && let Some(link) = self.controller.open_link(host, &self.links)
+        {
+            self.checks.renewed_from_now(self.now, host);
+            self.send_to_agent(link, ToAgent::Renew(clock_us));
+        }
+    }
+
     pub(super) fn heard_on(&mut self, host: HostId, link: u64) {
         if self.controller.open_link(host, &self.links) == Some(link)
             && let Some(pulse) = self.controller.pulses.get_mut(&host)

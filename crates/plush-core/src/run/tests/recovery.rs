@@ -169,19 +169,82 @@ fn keep_original_gives_the_place_back_and_keep_new_does_not() {
     }
 }
 
+/// One host of a place of which there must not be two, a spare, and when the link to it was lost.
+fn exclusive() -> (Tale, Millis) {
+    let mut tale = serving(1, 1, of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal));
+    let lost_at = tale.now + 1;
+    tale.lose_host(0);
+    tale.refuse(0, true);
+    (tale, lost_at)
+}
+
+/// The lease of the class and the grace of the process, both by a clock that is one percent slow, and the margin.
+const SURELY_OUT_MS: Millis = 70_000 + 700 + 5_000;
+
 #[test]
 fn p7_l3_an_exclusive_place_is_given_away_only_when_the_lease_is_surely_out() {
-    let mut tale = serving(1, 1, of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal));
-    let lost_at = tale.now;
-    tale.lose_host(0);
-    // Attempts fail every ten seconds here, and a host that is replaced may be called dead after twelve.
-    let given_up_at = lost_at + 20_000;
-    // The lease of the class, a clock that is one percent slow, the grace of the process and what ending it takes.
-    let out = given_up_at + 60_000 + 600 + 10_000;
-    tale.refuse(0, true);
-    let said = tale.wait(out - tale.now);
+    let (mut tale, lost_at) = exclusive();
+    let said = tale.wait(lost_at + SURELY_OUT_MS - 1 - tale.now);
     assert_eq!(preparing(&said), [0u32; 0]);
-    assert_eq!(preparing(&tale.wait(5_000)), [1]);
+    assert_eq!(preparing(&tale.wait(1)), [1]);
+}
+
+#[test]
+fn p7_a_place_whose_host_has_a_link_again_is_kept_until_its_lease_is_surely_out_anew() {
+    let (mut tale, lost_at) = exclusive();
+    // Another agent is there and says nothing yet; its lease is renewed over the link.
+    tale.wait(30_000);
+    tale.hello(0, SESSION + 1, 0);
+    let said = tale.wait(lost_at + SURELY_OUT_MS - tale.now);
+    assert_eq!(preparing(&said), [0u32; 0]);
+    let lost_at = tale.now + 1;
+    tale.lose_link(0);
+    let said = tale.wait(lost_at + SURELY_OUT_MS - 1 - tale.now);
+    assert_eq!(preparing(&said), [0u32; 0]);
+    assert_eq!(preparing(&tale.wait(1)), [1]);
+}
+
+#[test]
+fn p7_what_a_controller_that_is_gone_has_renewed_counts_from_when_the_next_began() {
+    let mut tale = serving(1, 1, of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal));
+    tale.wait(100_000);
+    let restarted_at = tale.now + 1;
+    tale.tell(Event::Restarted);
+    tale.hello(1, SESSION, 99);
+    for _ in 0..4 {
+        tale.refuse(0, true);
+        tale.wait(10_000);
+    }
+    let said = tale.wait(restarted_at + SURELY_OUT_MS - 1 - tale.now);
+    assert_eq!(preparing(&said), [0u32; 0]);
+    assert_eq!(preparing(&tale.wait(1)), [1]);
+}
+
+#[test]
+fn p7_a_place_whose_host_says_that_nothing_of_it_runs_is_free_at_once() {
+    let (mut tale, _) = exclusive();
+    let out = Exit::Stopped { why: Exit::LEASE.into() };
+    tale.wait(30_000);
+    tale.hello(0, SESSION + 1, 0);
+    let said = tale.inventory(0, vec![exited(0, out)], &["c"]);
+    assert!(preparing(&said).contains(&1));
+}
+
+#[test]
+fn what_an_exclusive_place_lost_to_its_lease_is_begun_again_where_it_was() {
+    let out = || Exit::Stopped { why: Exit::LEASE.into() };
+    let mut tale = serving(1, 0, of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal));
+    let said = tale.exit(0, 0, out());
+    let again: Vec<TaskKey> = sent(&said)
+        .into_iter()
+        .filter_map(|(_, command)| match command {
+            Command::Start { key, .. } => Some(key),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(again, [TaskKey { task: 0, incarnation: 2 }]);
+    let mut tale = serving(1, 0, |_| {});
+    assert_eq!(starts(&tale.exit(0, 0, out())), [], "a day without a word is the end of a batch");
 }
 
 #[test]

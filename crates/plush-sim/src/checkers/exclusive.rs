@@ -1,0 +1,120 @@
+//! What must hold of places of which there must not be two: never two live, none given away too soon, each served again.
+
+use super::Checks;
+use crate::world::{Host, Place, ProcessStage, World, exclusive_place};
+use plush_core::Millis;
+use plush_core::plan::{HostId, RunPlan};
+use plush_protocol::{Exit, Program, Report, TaskKey, TaskSpec, TaskState};
+use plush_spec::model::Reaction;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A host that has stood still has its programs go on with it; its agent and its keepers need so long, and the grace, to
+/// end them.
+const AWAKE_MS: Millis = 3_000;
+
+/// What has been seen of such places.
+#[derive(Default)]
+pub(super) struct Exclusive {
+    /// When the controller heard from a host what it has sent back last.
+    renewed: BTreeMap<HostId, Millis>,
+    /// Ends that the journal knows.
+    known_ends: BTreeSet<TaskKey>,
+    /// What has run in a place, in the order of its beginnings.
+    runs: BTreeMap<Place, Vec<(HostId, TaskKey)>>,
+}
+
+impl Checks {
+    /// A lease is renewed from what was heard just now.
+    pub fn renewed_from_now(&mut self, at: Millis, host: HostId) {
+        self.exclusive.renewed.insert(host, at);
+    }
+
+    /// A program of such a place begins.
+    pub fn place_taken(&mut self, host: HostId, key: TaskKey, place: Place) {
+        self.exclusive.runs.entry(place).or_default().push((host, key));
+    }
+
+    pub(super) fn ends_known(&mut self, report: &Report) {
+        let records = match report {
+            Report::Inventory { tasks, .. } => tasks.as_slice(),
+            Report::Task(record) => std::slice::from_ref(record),
+            _ => return,
+        };
+        let has_ended = |state: &TaskState| match state {
+            TaskState::Exited { exit, .. } => *exit != Exit::Lost,
+            TaskState::NotStarted(_) => true,
+            TaskState::Starting | TaskState::Running { .. } => false,
+        };
+        let ended = records.iter().filter(|r| has_ended(&r.state)).map(|r| r.key);
+        self.exclusive.known_ends.extend(ended);
+    }
+
+    /// L3: a place is another host's only when the one before it has said that nothing of it runs, or when its lease and
+    /// its grace are over by its own clock, and that is slow by one part in a hundred.
+    pub(super) fn replaced(&mut self, at: Millis, host: HostId, spec: &TaskSpec, plan: &RunPlan) {
+        let Program::Argv(words) = &spec.program else { return };
+        let Some(place) = exclusive_place(plan, spec, words) else { return };
+        let lease_ms =
+            plan.stop_after_ms(host).expect("a place of which there are not two has a lease");
+        let life_ms = (lease_ms + spec.stop.grace_ms) * 101 / 100;
+        let runs = self.exclusive.runs.get(&place).cloned().unwrap_or_default();
+        for (before, key) in runs {
+            let is_known = self.exclusive.known_ends.contains(&key);
+            if before == host || is_known {
+                continue;
+            }
+            let renewed = self.exclusive.renewed.get(&before).copied().unwrap_or_default();
+            self.demand(at >= renewed + life_ms, "L3", at, || {
+                format!("{place:?} is started on {host:?}; {key:?} on {before:?} was renewed at {renewed} for {life_ms} ms")
+            });
+        }
+    }
+}
+
+/// A program that may be counted as live: it runs, somebody looks after it, and its host does not stand still.
+fn counts(at: Millis, host: &Host, process: &crate::world::Process) -> bool {
+    let stands = host.paused_until > 0 && at < host.paused_until + process.grace_ms + AWAKE_MS;
+    let is_watched = process.kept || host.agent.is_some();
+    host.is_on() && is_watched && !stands && process.stage == ProcessStage::Running
+}
+
+impl World {
+    /// P7: of no place two programs live.
+    pub(crate) fn check_exclusive(&mut self) {
+        let mut live: BTreeMap<&Place, Vec<usize>> = BTreeMap::new();
+        for (number, host) in self.hosts.iter().enumerate() {
+            for process in host.processes.values().filter(|p| counts(self.now, host, p)) {
+                if let Some(place) = &process.place {
+                    live.entry(place).or_default().push(number);
+                }
+            }
+        }
+        let two = live.into_iter().find(|(_, hosts)| hosts.len() > 1);
+        let two = two.map(|(place, hosts)| format!("{place:?} is served on hosts {hosts:?}"));
+        self.checks.demand(two.is_none(), "P7", self.now, || two.unwrap_or_default());
+    }
+
+    /// Liveness: a place that its lease has ended is served again, where its host was never given up.
+    pub(super) fn check_served_at_end(&mut self) {
+        let view = self.controller.run.view();
+        if view.stopping.is_some() {
+            return;
+        }
+        let plan = self.controller.run.plan().clone();
+        let runs = std::mem::take(&mut self.checks.exclusive.runs);
+        for (place, runs) in runs {
+            let Some((host, key)) = runs.last().copied() else { continue };
+            let name = plan.host_name(host);
+            let by_lease = Exit::Stopped { why: Exit::LEASE.into() };
+            let Some(cluster) = plan.cluster_of(host) else { continue };
+            let is_kept = matches!(cluster.kept.on_failure.process, None | Some(Reaction::Restart));
+            let is_blamed = view.problems.iter().any(|p| {
+                p.host.as_deref() == Some(name) && p.operation != "run" && p.operation != "note"
+            });
+            let ended = self.checks.ended.get(&key) == Some(&by_lease);
+            self.checks.demand(!ended || !is_kept || is_blamed, "served again", self.now, || {
+                format!("{place:?} was ended on {host:?} by its lease, and nobody serves it")
+            });
+        }
+    }
+}
