@@ -26,6 +26,7 @@ pub fn history(hosts: u32) -> RunHistory {
             expected: hosts,
         }),
         knee_ms: Some(21_000),
+        together: None,
         members: members.collect(),
     };
     RunHistory {
