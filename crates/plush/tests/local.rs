@@ -259,7 +259,7 @@ clusters:
               time.sleep(600)
           '
         restart: {max: 1}
-        probe: {tcp: PORT, from: controller, every: 200 ms, failures: 2}
+        probe: {tcp: PORT, from: controller, every: 200 ms, delay: 5 s, failures: 2}
 "#;
     bench.file("app.yaml", text.replace("PORT", &free_port().to_string()));
     let said = bench.run(&["run", "app.yaml", "--json"]);
