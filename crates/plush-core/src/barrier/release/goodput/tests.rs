@@ -50,7 +50,7 @@ impl World {
             self.admit();
             self.now += TICK_MS;
             let stalls = self.stalls;
-            let goes_on = |one: &Inside| stalls.is_none_or(|of| one.entrant.0 % of != 0);
+            let goes_on = |one: &Inside| stalls.is_none_or(|of| !one.entrant.0.is_multiple_of(of));
             let number = self.inside.iter().filter(|one| goes_on(one)).count() as f64;
             for one in self.inside.iter_mut().filter(|one| goes_on(one)) {
                 let before = one.done;
