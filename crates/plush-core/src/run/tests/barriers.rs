@@ -307,18 +307,19 @@ fn thirty_are_let_in_adaptively() -> Tale {
 #[test]
 fn what_hosts_tell_of_their_fetching_lets_more_hosts_prepare() {
     let mut tale = thirty_are_let_in_adaptively();
-    let mut begun = preparing(&tale.said);
+    let mut begun: Vec<_> = preparing(&tale.said).into_iter().map(|host| (host, 0)).collect();
     assert_eq!(begun.len(), 8, "as many as are let in at first");
-    for second in 1..20 {
-        for host in begun.clone() {
+    for second in 1..30 {
+        let mut said = tale.wait(950);
+        for (host, since) in begun.clone() {
             let (cluster, step) = ("c".into(), "fetch it".into());
-            let (done_bytes, total_bytes) = (second * 1_000, None);
+            let (done_bytes, total_bytes) = ((second - since) * 1_000, None);
             let fetched_bytes = Some(done_bytes);
             let report =
                 Report::Preparing { cluster, step, done_bytes, total_bytes, fetched_bytes };
-            begun.extend(preparing(&tale.report(host, report)));
+            said.extend(tale.report(host, report));
         }
-        begun.extend(preparing(&tale.wait(950)));
+        begun.extend(preparing(&said).into_iter().map(|host| (host, second)));
     }
     assert_eq!(begun.len(), 30, "each goes on as fast as before, though nobody is through");
     let text = serde_json::to_string(&tale.run).unwrap();
