@@ -214,13 +214,18 @@ fn a_hang_up_leaves_without_stopping() {
 
 #[test]
 fn a_reader_that_goes_does_not_end_the_run() {
+    const LINES: usize = 1_000;
     let bench = Bench::new();
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let played = controller(&bench.run_dir("demo-1"), move |mut front_end| {
         front_end.hear();
         front_end.say(&running());
         gone.recv().unwrap();
-        front_end.say(&output(vec![line("node1", StreamName::Out, "nobody reads this")]));
+        // More than a pipe holds: a process that another test begins may have the reading end until it executes.
+        for _ in 0..LINES {
+            let words = "nobody reads this".repeat(10);
+            front_end.say(&output(vec![line("node1", StreamName::Out, &words)]));
+        }
         over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
     });
     let (mut child, err) = watch(&bench, &["attach", "demo-1"]);
