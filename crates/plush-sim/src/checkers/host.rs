@@ -72,6 +72,11 @@ impl Checks {
         is_new
     }
 
+    /// The disk was full: the host tells this end though it is not written down (F19), and forgets it without power.
+    pub fn end_not_written(&mut self, host: HostId, key: TaskKey) {
+        self.ends_not_written.insert((host, key));
+    }
+
     /// P4: an end that a host has told is not told otherwise later.
     pub fn reported(&mut self, at: Millis, host: HostId, report: &Report) {
         let records = match report {
@@ -81,7 +86,9 @@ impl Checks {
         };
         for record in records {
             let before = self.ends_told.get(&(host, record.key)).cloned();
-            let same = before.as_ref().is_none_or(|before| *before == record.state);
+            let is_lost = matches!(record.state, TaskState::Exited { exit: Exit::Lost, .. });
+            let forgotten = is_lost && self.ends_not_written.contains(&(host, record.key));
+            let same = forgotten || before.as_ref().is_none_or(|before| *before == record.state);
             self.demand(same, "P4 (hosts)", at, || {
                 format!("{host:?}: {:?} was {before:?} and is {:?}", record.key, record.state)
             });

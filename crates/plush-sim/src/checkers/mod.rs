@@ -65,6 +65,8 @@ pub(crate) struct Checks {
     obeyed: BTreeMap<HostId, u64>,
     /// Ends that hosts have told.
     ends_told: BTreeMap<(HostId, TaskKey), TaskState>,
+    /// Those of them that a full disk kept from being written down.
+    ends_not_written: BTreeSet<(HostId, TaskKey)>,
     /// Records from which something was performed.
     relied: usize,
     /// Who is inside the meeting, since when.

@@ -252,6 +252,8 @@ impl World {
             if self.sabotage != Sabotage::SkipEndSync {
                 there.disk.sync_record(key);
             }
+        } else {
+            self.checks.end_not_written(host, key);
         }
         self.checks.ended(key, &truth);
         self.tell_agent(host, Event::Task(task_record(key, state, !process.kept)));
