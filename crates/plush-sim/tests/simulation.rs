@@ -62,7 +62,8 @@ fn one_seed() {
             _ => Scene::Drawn,
         },
         sabotage: text("SABOTAGE").map_or(Sabotage::None, |text| {
-            Sabotage::ALL.into_iter().find(|s| format!("{s:?}") == text).expect("a sabotage")
+            let mut known = Sabotage::ALL.into_iter().chain([Sabotage::RenewFromReading]);
+            known.find(|s| format!("{s:?}") == text).expect("a sabotage")
         }),
         ..Play::new(number("SEED").unwrap_or(1), number("HOSTS").map_or(HOSTS, |n| n as usize))
     };
