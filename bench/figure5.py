@@ -52,6 +52,7 @@ NETWORKS = {
     "narrow": Network(120, 40, 0.5),
     "crowd": Network(200, 40, 0.7, share=0.1),
     "change": Network(200, 15, 0.5, share=0.3, then_share=0.05, after_s=15),
+    "opens": Network(200, 8, 0.5, share=0.05, then_share=0.6, after_s=40),
 }
 
 

@@ -124,7 +124,7 @@ impl HostLink {
         let Duty { id, name, route, stop_after_ms, known, login_ms } = duty;
         HostLink {
             id,
-            pulse: Pulse::new(hosts),
+            pulse: Pulse::new(hosts, stop_after_ms),
             attempt: None,
             login_ms,
             syncs: JoinSet::new(),

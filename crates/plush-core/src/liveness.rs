@@ -25,6 +25,8 @@ const PERIOD_PER_HOST_MS: Millis = 2;
 const MOST_FLEET_PERIOD_MS: Millis = 4_000;
 /// A busy link is asked nevertheless, since asking renews the agent's lease.
 const RENEWAL_MS: Millis = 10_000;
+/// So often it is asked within a lease, however long answers may be out: a lease must not run out on a link that is well.
+const ASKED_IN_LEASE: Millis = 4;
 /// Who looks so much later than it wanted to has been asleep: that time was nobody's silence.
 const ASLEEP_MS: Millis = 1_000;
 
@@ -64,6 +66,8 @@ pub enum PulseEffect {
 #[derive(Clone, Debug)]
 pub struct Pulse {
     fleet_period_ms: Millis,
+    /// The longest time between two questions that the lease allows.
+    renews_every_ms: Millis,
     /// The largest gap of each span of the last hour, oldest first, with the span's number.
     gaps: VecDeque<(Millis, Millis)>,
     heard_at: Millis,
@@ -82,11 +86,13 @@ enum Suspected {
 }
 
 impl Pulse {
-    /// A pulse of one of so many hosts.
-    pub fn new(hosts: usize) -> Self {
+    /// A pulse of one of so many hosts, on which tasks live so long without a word; `None` is for ever.
+    pub fn new(hosts: usize, lease_ms: Option<Millis>) -> Self {
+        let renews_every_ms = lease_ms.map(|ms| (ms / ASKED_IN_LEASE).max(LEAST_PERIOD_MS));
         let fleet = PERIOD_PER_HOST_MS.saturating_mul(hosts as u64).saturating_add(PERIOD_MS);
         Pulse {
             fleet_period_ms: fleet.min(MOST_FLEET_PERIOD_MS),
+            renews_every_ms: renews_every_ms.unwrap_or(Millis::MAX),
             gaps: VecDeque::new(),
             heard_at: 0,
             asked_at: None,
@@ -167,7 +173,9 @@ impl Pulse {
 
     fn asks_at(&self) -> Millis {
         let Some(asked) = self.asked_at else { return self.heard_at };
-        (asked.max(self.heard_at) + self.period_ms()).min(asked + RENEWAL_MS.max(self.period_ms()))
+        let idle = asked.max(self.heard_at) + self.period_ms();
+        let busy = asked + RENEWAL_MS.max(self.period_ms());
+        idle.min(busy).min(asked.saturating_add(self.renews_every_ms))
     }
 
     /// Time in which this process did not run is not silence: nobody listened.
@@ -265,9 +273,20 @@ mod tests {
     }
 
     fn linked(hosts: usize, handshake_ms: Millis) -> Pulse {
-        let mut pulse = Pulse::new(hosts);
+        let mut pulse = Pulse::new(hosts, None);
         pulse.linked(1_000_000, handshake_ms);
         pulse
+    }
+
+    #[test]
+    fn f11_a_short_lease_is_renewed_several_times_on_a_link_that_was_silent_for_long() {
+        for lease_ms in [4_000, 10_000, 30_000] {
+            let mut pulse = Pulse::new(1, Some(lease_ms));
+            pulse.linked(1_000_000, 100_000);
+            assert!(pulse.period_ms() > 10_000, "without a lease it would be asked seldom");
+            let (_, asked) = check(&mut pulse, 1, Millis::MAX, 1_000_000 + 10 * lease_ms, 1);
+            assert!((40..=41).contains(&asked), "{asked} questions in ten times {lease_ms} ms");
+        }
     }
 
     #[test]

@@ -57,12 +57,15 @@ pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
         ..Offer::default()
     };
     let offers = (0..clusters).map(offer).collect();
-    let settings = Settings {
+    let mut settings = Settings {
         run: "simulated".into(),
         keep: *chance.pick(&[Keep::Nothing, Keep::Nothing, Keep::Cache]),
         stop_after_ms: Some(Some(*chance.pick(&[15, 40, 100, 300]) * 1_000)),
         strict: chance.percent(10),
     };
+    if scene == Scene::Exclusive {
+        settings.stop_after_ms = Some(Some(*extra.pick(&[10, 15, 25, 40]) * 1_000));
+    }
     let mut project = project(chance, specs);
     project.barriers.extend(rendezvous);
     plan::assign(&project, offers, settings).expect("the simulator's descriptions can be planned")

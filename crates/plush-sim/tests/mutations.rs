@@ -1,11 +1,11 @@
 //! The checkers notice: worlds that are broken on purpose are found out.
 //!
-//! `SEEDS=10000` hunts longer.
+//! `SEEDS=50000` hunts longer.
 
 use plush_sim::{Sabotage, hunt};
 
 /// Every broken world is found within so many seeds.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 10_000;
 
 fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("SEEDS").ok().map(|text| text.parse().expect("a number"));

@@ -62,8 +62,7 @@ fn one_seed() {
             _ => Scene::Drawn,
         },
         sabotage: text("SABOTAGE").map_or(Sabotage::None, |text| {
-            let mut known = Sabotage::ALL.into_iter().chain([Sabotage::RenewFromReading]);
-            known.find(|s| format!("{s:?}") == text).expect("a sabotage")
+            Sabotage::ALL.into_iter().find(|s| format!("{s:?}") == text).expect("a sabotage")
         }),
         ..Play::new(number("SEED").unwrap_or(1), number("HOSTS").map_or(HOSTS, |n| n as usize))
     };

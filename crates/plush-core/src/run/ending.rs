@@ -22,6 +22,7 @@ impl HostRun {
         match self.ending {
             Ending::Cleaning { since } => Some(since + CLEANING_LIMIT_MS),
             Ending::Serving
+            | Ending::Returning
             | Ending::Collecting { .. }
             | Ending::CollectAgain { .. }
             | Ending::Collected
@@ -102,11 +103,16 @@ impl Run {
 
     fn finish_host(&mut self, number: usize, effects: &mut Vec<Effect>) {
         let now = self.now;
+        let gives_more =
+            self.tasks.iter().any(|t| t.host.index() == number && t.gives_more_when_back());
         let host = &mut self.hosts[number];
         match (host.ending, host.link) {
             // Where an attempt is under way its outcome has to be known; where none is, nobody is there.
             _ if host.is_unvisited() => host.close(Ending::OutOfReach, now),
             (Ending::Serving, Link::Up) => self.begin_collecting(number, 1, effects),
+            (Ending::Returning, Link::Up) if !gives_more => {
+                self.begin_collecting(number, 1, effects);
+            }
             (Ending::CollectAgain { attempt }, Link::Up) => {
                 self.begin_collecting(number, attempt, effects);
             }
@@ -134,6 +140,7 @@ impl Run {
             }
             (
                 Ending::Serving
+                | Ending::Returning
                 | Ending::Collecting { .. }
                 | Ending::CollectAgain { .. }
                 | Ending::Collected
@@ -146,12 +153,7 @@ impl Run {
         }
     }
 
-    pub(super) fn begin_collecting(
-        &mut self,
-        number: usize,
-        attempt: u32,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn begin_collecting(&mut self, number: usize, attempt: u32, effects: &mut Vec<Effect>) {
         let globs = self.globs_of(number);
         let host = &mut self.hosts[number];
         host.since = self.now;

@@ -36,6 +36,8 @@ pub(super) struct Gathering {
 struct Seat {
     host: HostId,
     owner: Option<Owner>,
+    /// The step whose task sat here last: it is free, and expected as long as a step that follows that one may take it.
+    kept_after: Option<usize>,
     /// Requests that wait for this entrant's release.
     waiting: Vec<u64>,
     /// The newest request that made it enter, in which round, and what it was told.
@@ -58,6 +60,14 @@ pub(super) enum Owner {
     Step,
     /// A program of a task, or of none, under a name of its own or under none.
     Program { task: Option<u32>, alias: String },
+}
+
+/// What is still to come on a host.
+pub(super) struct Rest {
+    /// By step: whether steps with programs come after it that are not over.
+    pub followed: Vec<bool>,
+    /// The steps that are not over: the task of each, where it has begun.
+    pub others: Vec<Option<u32>>,
 }
 
 /// What a barrier wants done about one entrant.
@@ -209,8 +219,15 @@ impl Gathering {
         told
     }
 
-    /// A task has come to its end: its programs are out. Its seat stays expected where steps that follow may take it.
-    pub fn task_over(&mut self, host: HostId, task: u32, others: bool, now: Millis) -> Vec<Told> {
+    /// A task of a step has come to its end: its programs are out. A seat that is free stays expected while somebody may
+    /// take it: the steps that follow the one of its last task, or where it had none any step of the host.
+    pub fn task_over(
+        &mut self,
+        host: HostId,
+        (task, step): (u32, usize),
+        rest: &Rest,
+        now: Millis,
+    ) -> Vec<Told> {
         let mut told = Vec::new();
         for (place, entrant) in
             self.of_host.get(&host).cloned().unwrap_or_default().into_iter().enumerate()
@@ -220,15 +237,42 @@ impl Gathering {
                 Some(Owner::Program { task: Some(owner), .. }) if *owner == task => {}
                 Some(Owner::Program { .. } | Owner::Step) | None => continue,
             }
-            seat.owner = None;
+            let is_kept = rest.followed[step] && place < self.per_host;
+            (seat.owner, seat.kept_after) = (None, is_kept.then_some(step));
             self.rounds.leave(entrant, None, now);
             self.rounds.fail(entrant, now);
             told.extend(self.drop_waiting(entrant, "its task has ended"));
-            if others && place < self.per_host {
+            if is_kept {
                 self.rounds.expect(entrant);
             }
         }
+        self.clear_seats(host, rest, now);
         told
+    }
+
+    /// A seat of the host is free where more than one is expected.
+    pub fn has_free_seat(&self, host: HostId) -> bool {
+        let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
+        seats.len() > 1 && seats.iter().any(|seat| self.seats[seat].owner.is_none())
+    }
+
+    /// Seats that nobody can take any more are not expected.
+    pub fn clear_seats(&mut self, host: HostId, rest: &Rest, now: Millis) {
+        let may_come = |other: &Option<u32>| other.is_none_or(|t| !self.sits_alone(host, t));
+        let somebody = rest.others.iter().any(may_come);
+        for entrant in self.of_host.get(&host).cloned().unwrap_or_default() {
+            let seat = self.seats.get_mut(&entrant).expect("a host's seats exist");
+            let is_followed = seat.kept_after.is_none_or(|step| rest.followed[step]);
+            if seat.owner.is_none() && !(somebody && is_followed) {
+                seat.kept_after = None;
+                self.rounds.fail(entrant, now);
+            }
+        }
+    }
+
+    /// The task has come under no name of its own, so it comes once.
+    fn sits_alone(&self, host: HostId, task: u32) -> bool {
+        self.find(host, &Owner::Program { task: Some(task), alias: String::new() }).is_some()
     }
 
     /// Nobody is let go any more: everybody who waits is told so.
@@ -370,7 +414,8 @@ impl Gathering {
             return None;
         }
         let entrant = free.unwrap_or_else(|| self.add_seat(host));
-        self.seats.get_mut(&entrant).expect("the seat was just found").owner = Some(owner);
+        let seat = self.seats.get_mut(&entrant).expect("the seat was just found");
+        (seat.owner, seat.kept_after) = (Some(owner), None);
         Some(entrant)
     }
 
@@ -384,7 +429,7 @@ impl Gathering {
             }
         };
         seats.push(entrant);
-        let seat = Seat { host, owner: None, waiting: Vec::new(), last: None };
+        let seat = Seat { host, owner: None, kept_after: None, waiting: Vec::new(), last: None };
         self.seats.insert(entrant, seat);
         entrant
     }

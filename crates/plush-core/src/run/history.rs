@@ -57,7 +57,10 @@ impl Run {
             Ending::Cleaned if host.trouble.is_none() => return HostState::Done,
             Ending::Cleaned | Ending::OutOfReach | Ending::Away => return HostState::Failed,
             Ending::Cleaning { .. } => return HostState::Cleaning,
-            Ending::Collecting { .. } | Ending::CollectAgain { .. } | Ending::Collected => {
+            Ending::Returning
+            | Ending::Collecting { .. }
+            | Ending::CollectAgain { .. }
+            | Ending::Collected => {
                 return HostState::Collecting;
             }
         }

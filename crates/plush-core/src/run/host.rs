@@ -122,6 +122,8 @@ impl Link {
 pub(super) enum Ending {
     /// Not yet.
     Serving,
+    /// It is back and not wanted any more: what runs there ends, and its output comes home.
+    Returning,
     /// Its results are being fetched, for the n-th time.
     Collecting { attempt: u32 },
     /// They are to be asked for again, as the n-th time.

@@ -253,7 +253,7 @@ impl Run {
             return effects;
         }
         self.tell_of_start();
-        self.receive_returned(&mut effects);
+        self.receive_returned();
         self.begin_again();
         self.move_members();
         self.refresh_files();

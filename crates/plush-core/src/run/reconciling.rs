@@ -58,8 +58,10 @@ impl Run {
         let mut again = Vec::from_iter(self.reconcile_preparation(host, prepared));
         self.lose_forgotten(host, &known);
         again.extend(self.reconcile_tasks(host, &known));
-        if let Ending::Cleaning { .. } = self.hosts[host.index()].ending {
-            again.push(self.clean_up_command(host));
+        match self.hosts[host.index()].ending {
+            Ending::Cleaning { .. } => again.push(self.clean_up_command(host)),
+            Ending::Returning => again.extend(self.stops_of_unwanted(host)),
+            _ => {}
         }
         let host_run = &mut self.hosts[host.index()];
         let is_over = |key: TaskKey| self.tasks.get(key.task as usize).is_none_or(TaskRun::is_over);
@@ -74,10 +76,14 @@ impl Run {
         for number in 0..self.tasks.len() {
             let task = &mut self.tasks[number];
             let is_known = known.iter().any(|record| is_as_new(record.key, task.key));
-            if task.host != host || is_known || !task.has_run() {
+            if task.host != host || is_known {
                 continue;
             }
-            let was_over = task.is_over();
+            let (has_run, was_over) = (task.has_run(), task.is_over());
+            task.forget_output();
+            if !has_run {
+                continue;
+            }
             task.lose();
             if !was_over {
                 let text = task.failure();

@@ -4,7 +4,7 @@
 use super::host::{Ending, HostRun};
 use super::member::{Member, Stage, StepStand, Vacancy};
 use super::task::TaskRun;
-use super::{Effect, Run, Stopping};
+use super::{Run, Stopping};
 use crate::Millis;
 use crate::barrier::Entrant;
 use crate::plan::{HostId, PlannedCluster, Replace};
@@ -148,7 +148,7 @@ impl Run {
     }
 
     /// Hosts that were given up and are back: they take their places again, or are told to stop and are cleaned up.
-    pub(super) fn receive_returned(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn receive_returned(&mut self) {
         for number in 0..self.hosts.len() {
             let host = &self.hosts[number];
             if host.ending != Ending::Away || !host.is_up() || !host.has_reported() {
@@ -159,9 +159,26 @@ impl Run {
             let absence = absence.map(|n| self.absent.swap_remove(n));
             match absence.filter(|a| self.is_wanted_back(a)) {
                 Some(absence) if self.stopping.is_none() => self.take_back(absence),
-                Some(_) | None => self.begin_collecting(number, 1, effects),
+                Some(_) | None => self.receive_unwanted(id),
             }
         }
+    }
+
+    /// A host is back that has no part in the work any more: what it still runs ends, and what it still has comes home
+    /// before it is cleaned up.
+    fn receive_unwanted(&mut self, host: HostId) {
+        self.hosts[host.index()].ending = Ending::Returning;
+        self.hosts[host.index()].since = self.now;
+        self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::await_lost_output);
+        let mut stops = self.stops_of_unwanted(host);
+        stops.retain(|stop| self.hosts[host.index()].unacknowledged().all(|asked| asked != stop));
+        stops.into_iter().for_each(|stop| self.hosts[host.index()].command(stop));
+    }
+
+    /// What is to end on a host that is back and not wanted.
+    pub(super) fn stops_of_unwanted(&self, host: HostId) -> Vec<Command> {
+        let runs = self.tasks.iter().filter(|t| t.host == host && t.ran_on());
+        runs.map(|t| Command::Stop { key: t.key, why: "stop".into() }).collect()
     }
 
     /// Whether what runs on a host that is back is to go on in its place.

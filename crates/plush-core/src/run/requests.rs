@@ -1,14 +1,14 @@
 //! Programs on hosts ask something of the description's barriers: who may, which barrier is meant, how they hear of it.
 //! Not who is let go: see `gathering`.
 
-use super::Run;
-use super::gathering::Told;
+use super::gathering::{Rest, Told};
 use super::member::Stage;
 use super::together::WentOn;
+use super::{Run, TaskRun};
 use crate::Millis;
 use crate::plan::HostId;
 use plush_protocol::{BarrierAnswer, BarrierAsk, BarrierOutcome, Command};
-use plush_spec::model::Action;
+use plush_spec::model::{Action, Step};
 
 impl Run {
     /// A program asks. Only hosts that execute their steps take part.
@@ -31,6 +31,12 @@ impl Run {
         let now = self.now;
         let told = self.barriers[number].ask(host, ask, now);
         self.pass_on(number, told);
+        if self.barriers[number].has_free_seat(host)
+            && let Some((cluster, _)) = self.places[host.index()]
+        {
+            let rest = self.rest_of(host, cluster, None);
+            self.barriers[number].clear_seats(host, &rest, now);
+        }
     }
 
     /// Passes on what a barrier wants done.
@@ -65,15 +71,14 @@ impl Run {
 
     /// A task has come to its end: what its programs held at barriers is free.
     pub(super) fn leave_barriers_of_task(&mut self, host: HostId, cluster: usize, step: usize) {
-        let ended = |t: &&super::TaskRun| {
-            t.host == host && t.cluster == cluster && t.step == step && t.is_over()
-        };
+        let ended =
+            |t: &&TaskRun| t.host == host && t.cluster == cluster && t.step == step && t.is_over();
         let tasks: Vec<u32> = self.tasks.iter().filter(ended).map(|t| t.key.task).collect();
-        let others = self.has_followers(host, cluster, step);
+        let rest = self.rest_of(host, cluster, Some(step));
         let now = self.now;
         for number in 0..self.barriers.len() {
             for task in &tasks {
-                let told = self.barriers[number].task_over(host, *task, others, now);
+                let told = self.barriers[number].task_over(host, (*task, step), &rest, now);
                 self.pass_on(number, told);
             }
         }
@@ -115,30 +120,45 @@ impl Run {
         }
     }
 
-    /// Steps that come after this one on the host and are not over.
-    fn has_followers(&self, host: HostId, cluster: usize, step: usize) -> bool {
-        let Some((_, place)) = self.places[host.index()] else { return false };
-        let Stage::Executing(stands) = &self.clusters[cluster].members[place].stage else {
-            return false;
-        };
+    /// What is still to come on the host, one of whose steps may just have come to its end.
+    fn rest_of(&self, host: HostId, cluster: usize, ended: Option<usize>) -> Rest {
         let steps = &self.plan.clusters[cluster].spec.execution;
-        let mut after = vec![false; steps.len()];
-        after[step] = true;
-        // Steps stand in any order; one pass per step reaches all that follow.
-        for _ in 0..steps.len() {
-            for (number, next) in steps.iter().enumerate() {
-                let follows = next.after.iter().any(|before| {
-                    steps.iter().zip(&after).any(|(s, is)| *is && s.id == before.name)
-                });
-                after[number] |= follows;
-            }
-        }
-        let may_come = |number: usize| match &steps[number].action {
-            Action::Process(_) | Action::Workflow(_) | Action::Repeat(_) => {
-                !stands[number].is_over()
-            }
-            Action::Barrier(_) => false,
+        let stage =
+            self.places[host.index()].map(|(_, p)| &self.clusters[cluster].members[p].stage);
+        let Some(Stage::Executing(stands)) = stage else {
+            return Rest { followed: vec![false; steps.len()], others: Vec::new() };
         };
-        (0..steps.len()).any(|number| number != step && after[number] && may_come(number))
+        let is_coming = |number: &usize| Some(*number) != ended && !stands[*number].is_over();
+        let coming: Vec<usize> = (0..steps.len()).filter(is_coming).collect();
+        let is_followed = |step: usize| {
+            let after = followers(steps, step);
+            let has_programs = |number: usize| !matches!(steps[number].action, Action::Barrier(_));
+            coming.iter().any(|n| *n != step && after[*n] && has_programs(*n))
+        };
+        let task_of = |step: &usize| {
+            let is_its = |t: &&TaskRun| t.host == host && t.cluster == cluster && t.step == *step;
+            self.tasks.iter().find(is_its).map(|t| t.key.task)
+        };
+        Rest {
+            followed: (0..steps.len()).map(is_followed).collect(),
+            others: coming.iter().map(task_of).collect(),
+        }
     }
+}
+
+/// Which steps come after this one, at once or later; itself among them.
+fn followers(steps: &[Step], step: usize) -> Vec<bool> {
+    let mut after = vec![false; steps.len()];
+    after[step] = true;
+    // Steps stand in any order; one pass per step reaches all that follow.
+    for _ in 0..steps.len() {
+        for (number, next) in steps.iter().enumerate() {
+            let follows = next
+                .after
+                .iter()
+                .any(|before| steps.iter().zip(&after).any(|(s, is)| *is && s.id == before.name));
+            after[number] |= follows;
+        }
+    }
+    after
 }

@@ -44,6 +44,8 @@ pub(super) struct TaskRun {
     again_in_row: u32,
     /// Streams of incarnations that have ended and that are not yet stored here in full.
     streams_due: BTreeSet<(u32, StreamName)>,
+    /// Those of them that were given up with the host.
+    streams_lost: BTreeSet<(u32, StreamName)>,
     /// How long both streams are of incarnations of which one is due: agents say it once.
     totals: BTreeMap<u32, (u64, u64)>,
     /// Streams that were stored in full before their incarnation was known to have ended.
@@ -132,6 +134,7 @@ impl TaskRun {
             sequel: Sequel::None,
             again_in_row: 0,
             streams_due: BTreeSet::new(),
+            streams_lost: BTreeSet::new(),
             totals: BTreeMap::new(),
             early: BTreeSet::new(),
             awaited: 0,
@@ -207,12 +210,13 @@ impl TaskRun {
             self.early.insert((incarnation, stream));
         }
         self.streams_due.remove(&(incarnation, stream));
+        self.streams_lost.remove(&(incarnation, stream));
         self.forget_totals();
     }
 
     fn forget_totals(&mut self) {
-        let due = &self.streams_due;
-        self.totals.retain(|incarnation, _| due.iter().any(|(of, _)| of == incarnation));
+        let (due, lost) = (&self.streams_due, &self.streams_lost);
+        self.totals.retain(|incarnation, _| due.union(lost).any(|(of, _)| of == incarnation));
     }
 
     /// A program wants it to begin again: after that long, or at once the first time and later each time in a row.
@@ -236,11 +240,10 @@ impl TaskRun {
         (self.guarantee, self.health, self.health_from_here) = (None, None, None);
     }
 
-    /// Its host is gone: what is not known now will never be.
+    /// Its host is gone: what is not known now will never be, unless the host comes back.
     pub fn lose(&mut self) {
-        self.streams_due.clear();
+        self.streams_lost.append(&mut self.streams_due);
         self.sequel = Sequel::None;
-        self.totals.clear();
         match &self.stand {
             Stand::Starting | Stand::Running | Stand::Again => {
                 self.before_loss = Some(std::mem::replace(&mut self.stand, Stand::Lost));
@@ -249,8 +252,26 @@ impl TaskRun {
         }
     }
 
+    /// Its host is back and not wanted: the rest of the output is awaited once more.
+    pub fn await_lost_output(&mut self) {
+        self.streams_due.append(&mut self.streams_lost);
+    }
+
+    /// Its host has no record of it any more.
+    pub fn forget_output(&mut self) {
+        self.streams_due.clear();
+        self.streams_lost.clear();
+        self.totals.clear();
+    }
+
+    /// On a host that is back something of it runs, or output of it is not here.
+    pub fn gives_more_when_back(&self) -> bool {
+        self.ran_on() || !self.streams_due.is_empty()
+    }
+
     /// Its host is back: what it says counts again.
     pub fn find_again(&mut self) {
+        self.await_lost_output();
         if let Some(stand) = self.before_loss.take() {
             self.stand = stand;
         }

@@ -96,7 +96,10 @@ fn host_state(run: &Run, host: &HostRun, active: &[&str]) -> (HostState, Tainted
         Ending::Cleaned if trouble.is_none() => return (HostState::Done, Tainted::default()),
         Ending::Cleaned | Ending::OutOfReach | Ending::Away => {}
         Ending::Cleaning { .. } => return (HostState::Cleaning, trouble.unwrap_or_default()),
-        Ending::Collecting { .. } | Ending::CollectAgain { .. } | Ending::Collected => {
+        Ending::Returning
+        | Ending::Collecting { .. }
+        | Ending::CollectAgain { .. }
+        | Ending::Collected => {
             return (HostState::Collecting, trouble.unwrap_or_default());
         }
         Ending::Serving => {}

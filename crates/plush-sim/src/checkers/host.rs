@@ -1,6 +1,6 @@
 //! What must hold on hosts: starts, records, ends, output, epochs.
 
-use super::Checks;
+use super::{Checks, told_of};
 use crate::world::Host;
 use plush_core::Millis;
 use plush_core::agent::Effect;
@@ -37,6 +37,21 @@ impl Checks {
             format!("{key:?}: rank {rank} of {process} is {holder:?}'s and {host:?}'s")
         });
         self.ranks.insert(seat, host);
+    }
+
+    /// P1: what the controller knows to have run is not begun once more, not even where nothing is left of it.
+    pub fn begins(&mut self, at: Millis, host: HostId, key: TaskKey) {
+        self.demand(!self.known_begun.contains(&key), "P1", at, || {
+            format!("{key:?} is begun on {host:?}, and its controller knows that it has run")
+        });
+    }
+
+    /// C2: the run's files go.
+    pub fn removal_begins(&mut self, at: Millis, id: HostId, host: &Host) {
+        let live: Vec<TaskKey> = host.live().collect();
+        self.demand(live.is_empty(), "C2", at, || {
+            format!("{id:?}: files are removed while {live:?} run")
+        });
     }
 
     /// P1, P2, P5: a program begins.
@@ -79,12 +94,7 @@ impl Checks {
 
     /// P4: an end that a host has told is not told otherwise later.
     pub fn reported(&mut self, at: Millis, host: HostId, report: &Report) {
-        let records = match report {
-            Report::Inventory { tasks, .. } => tasks.as_slice(),
-            Report::Task(record) => std::slice::from_ref(record),
-            _ => return,
-        };
-        for record in records {
+        for record in told_of(report) {
             let before = self.ends_told.get(&(host, record.key)).cloned();
             let is_lost = matches!(record.state, TaskState::Exited { exit: Exit::Lost, .. });
             let forgotten = is_lost && self.ends_not_written.contains(&(host, record.key));

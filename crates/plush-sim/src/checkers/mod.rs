@@ -11,7 +11,7 @@ mod visits;
 
 use plush_core::Millis;
 use plush_core::plan::HostId;
-use plush_protocol::{Exit, TaskKey, TaskState};
+use plush_protocol::{Exit, Report, TaskKey, TaskRecord, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -32,6 +32,15 @@ impl fmt::Display for Breach {
     }
 }
 
+/// What a report says of tasks.
+fn told_of(report: &Report) -> &[TaskRecord] {
+    match report {
+        Report::Inventory { tasks, .. } => tasks,
+        Report::Task(record) => std::slice::from_ref(record),
+        _ => &[],
+    }
+}
+
 /// What was seen of a barrier: how many were let go, why it opened, who is missing.
 type Seen = (u32, Option<String>, Vec<String>);
 
@@ -46,6 +55,8 @@ pub(crate) struct Checks {
     /// How programs ended in truth.
     ended: BTreeMap<TaskKey, Exit>,
     executions: BTreeMap<TaskKey, u32>,
+    /// Tasks that have run, as the journal knows.
+    known_begun: BTreeSet<TaskKey>,
     /// Ends as the run said them first.
     told: BTreeMap<TaskKey, (String, Option<Exit>)>,
     /// By barrier and generation, as it was seen last.

@@ -1,11 +1,14 @@
 //! What must hold for the run after each of its decisions.
 
-use super::Checks;
+use super::{Checks, told_of};
 use crate::scenario::{AFTER_MEETING, MEETING};
 use plush_core::Millis;
 use plush_core::plan::{HostId, PlannedCluster, Replace, RunPlan};
 use plush_core::run::{Effect, Event, Run};
-use plush_protocol::{BarrierView, Command, Exit, HostState, RunView, TaskKey, TaskView};
+use plush_protocol::{
+    BarrierView, Command, Exit, HostState, Report, RunView, TaskKey, TaskRecord, TaskState,
+    TaskView,
+};
 use plush_spec::model::{Entry, Release};
 use std::collections::BTreeSet;
 
@@ -82,6 +85,7 @@ impl Checks {
         match event {
             Event::Reported { host, session, number, report } => {
                 self.ends_known(report);
+                self.begun_known(report);
                 let newest = self.journalled.entry((*host, *session)).or_default();
                 *newest = (*newest).max(*number);
             }
@@ -99,6 +103,14 @@ impl Checks {
             }
             _ => {}
         }
+    }
+
+    fn begun_known(&mut self, report: &Report) {
+        let has_begun = |record: &&TaskRecord| match record.state {
+            TaskState::Running { .. } | TaskState::Exited { .. } => true,
+            TaskState::Starting | TaskState::NotStarted(_) => false,
+        };
+        self.known_begun.extend(told_of(report).iter().filter(has_begun).map(|r| r.key));
     }
 
     fn decided_effect(&mut self, at: Millis, effect: &Effect, plan: &RunPlan, view: &RunView) {

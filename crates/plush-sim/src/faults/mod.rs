@@ -6,14 +6,13 @@ mod strike;
 
 pub use sabotage::Sabotage;
 
+use crate::world::Hole;
 use plush_core::Millis;
 use plush_core::plan::HostId;
 use std::fmt;
 
 /// Faults strike until then.
 pub(crate) const STRIKES_UNTIL_MS: Millis = 45_000;
-/// Then everything that can be healed is.
-pub(crate) const HEALED_AT_MS: Millis = 60_000;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +75,17 @@ pub enum FaultKind {
     Late,
     /// A host's clock runs too fast or too slow, by one part in a hundred at the most.
     ClockRate,
+    /// A host stands still for about as long as its lease lasts.
+    Nap,
+    /// From a host nothing long passes for a while, nor what was said after it: not its reports, or not even its greeting.
+    BlackHole,
+    /// The controller dies while it writes down that a host is back.
+    CrashAtLink,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 29] = [
+    pub const ALL: [FaultKind; 32] = [
         FaultKind::Reboot,
         FaultKind::Wipe,
         FaultKind::PowerOff,
@@ -110,6 +115,9 @@ impl FaultKind {
         FaultKind::OldController,
         FaultKind::Late,
         FaultKind::ClockRate,
+        FaultKind::Nap,
+        FaultKind::BlackHole,
+        FaultKind::CrashAtLink,
     ];
 }
 
@@ -171,17 +179,27 @@ impl fmt::Debug for FaultSet {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     PowerOff(HostId),
-    PowerOn { host: HostId, wiped: bool },
+    PowerOn {
+        host: HostId,
+        wiped: bool,
+    },
     KillAgent(HostId),
     KillKeeper(HostId, u64),
     Cut(HostId),
-    Part { host: HostId, deaf: bool, mute: bool },
+    Part {
+        host: HostId,
+        deaf: bool,
+        mute: bool,
+    },
     Join(HostId),
+    BlackHole(HostId, Hole),
     Slow(HostId),
     Delay(HostId, Millis),
     Late(HostId, Millis),
     ClockRate(HostId, i64),
     Pause(HostId, Millis),
+    /// For so many thousandths of its lease.
+    Nap(HostId, u64),
     Refuse(HostId, Option<u32>),
     PrepareFails(HostId),
     ExecFails(HostId),
@@ -191,8 +209,14 @@ pub(crate) enum Fault {
     DiskFull(HostId),
     DiskBroken(HostId),
     DiskMended(HostId),
-    CrashController { ahead: usize, point: usize },
-    JournalFails { ahead: usize },
+    CrashController {
+        ahead: usize,
+        point: usize,
+    },
+    CrashAtLink,
+    JournalFails {
+        ahead: usize,
+    },
     OldController(HostId),
     Stop,
     Signal,

@@ -64,8 +64,8 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    /// Those that a hunt has to find. [`Sabotage::RenewFromReading`] is not among them: no seed has found it yet.
-    pub const ALL: [Sabotage; 26] = [
+    /// Those that a hunt has to find.
+    pub const ALL: [Sabotage; 27] = [
         Sabotage::AckBeforeDurable,
         Sabotage::AckReportBeforeJournal,
         Sabotage::PerformBeforeSync,
@@ -83,6 +83,7 @@ impl Sabotage {
         Sabotage::NeverKill,
         Sabotage::KeeperWithoutLease,
         Sabotage::LeaseFromNow,
+        Sabotage::RenewFromReading,
         Sabotage::LeaseOnWallClock,
         Sabotage::ForgetEpoch,
         Sabotage::GoOnWithoutEpoch,

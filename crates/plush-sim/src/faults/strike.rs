@@ -1,21 +1,30 @@
 //! When faults strike, and what each does to the world.
 
-use super::{Fault, FaultKind, HEALED_AT_MS, STRIKES_UNTIL_MS, Strike};
+use super::{Fault, FaultKind, STRIKES_UNTIL_MS, Strike};
+use crate::Scene;
 use crate::random::Chance;
-use crate::world::{CrashPoint, Happening, Refusal, World};
+use crate::world::{CrashPoint, Happening, Hole, Refusal, World};
 use plush_core::Millis;
 use plush_core::plan::HostId;
 use plush_core::run::Event;
 
+/// Everything that can be healed is by then.
+const HEALED_AT_MS: Millis = 60_000;
+/// The same where a lease has to run out and a place to be given away before.
+const HEALED_LATE_AT_MS: Millis = 150_000;
+
 impl World {
     /// Draws what is going to go wrong. `only` leaves out every strike whose number is not there.
-    pub(crate) fn schedule_faults(&mut self, only: Option<&[u32]>) {
+    pub(crate) fn schedule_faults(&mut self, scene: Scene, only: Option<&[u32]>) {
         let mut chance = self.chance.branch();
         for kind in FaultKind::ALL {
             // Drawn for each kind, so that leaving one out does not move the others.
             let mut own = chance.branch();
             if self.faults.has(kind) {
-                self.healed_at = HEALED_AT_MS;
+                self.healed_at = match scene {
+                    Scene::Exclusive => HEALED_LATE_AT_MS,
+                    _ => HEALED_AT_MS,
+                };
                 self.strikes.extend(strikes(kind, self.hosts.len() as u64, &mut own));
             }
         }
@@ -46,6 +55,10 @@ impl World {
                 self.open_links_of(host).into_iter().for_each(|link| self.cut(link));
             }
             Fault::Join(host) => self.join(host),
+            Fault::Nap(host, thousandths) => {
+                let lease_ms = self.controller.plan.stop_after_ms(host).unwrap_or_default();
+                self.change_host(host, Fault::Pause(host, lease_ms * thousandths / 1_000));
+            }
             Fault::CrashController { ahead, point } => {
                 let record = self.controller.journal.records.len() + ahead;
                 self.controller.crash = Some((record, CrashPoint::ALL[point]));
@@ -54,11 +67,13 @@ impl World {
                 let record = self.controller.journal.records.len() + ahead;
                 self.controller.crash = Some((record, CrashPoint::SyncFails));
             }
+            Fault::CrashAtLink => self.controller.crash_at_link = true,
             Fault::OldController(host) => self.old_controller_knocks(host),
             Fault::Stop => self.operator_asks(Event::StopAsked { why: "an operator".into() }),
             Fault::Signal => self.operator_asks(Event::SignalAsked { signal: 10 }),
             Fault::HealAll => self.heal_all(),
             Fault::Part { host, .. }
+            | Fault::BlackHole(host, _)
             | Fault::Slow(host)
             | Fault::Delay(host, _)
             | Fault::Late(host, _)
@@ -84,11 +99,16 @@ impl World {
             Fault::Part { deaf, mute, .. } => {
                 (there.deaf, there.mute, there.harmed) = (deaf, mute, true);
             }
+            Fault::BlackHole(_, hole) => (there.black_hole, there.harmed) = (Some(hole), true),
             Fault::Slow(_) => (there.slowness, there.harmed) = (10, true),
             Fault::Delay(_, ms) => (there.extra_latency_ms, there.harmed) = (ms, true),
             Fault::Late(_, ms) => (there.late_ms, there.harmed) = (ms, true),
             Fault::ClockRate(_, ppm) => there.fast_ppm = ppm,
-            Fault::Pause(_, ms) => (there.paused_until, there.harmed) = (now + ms, true),
+            Fault::Pause(_, ms) => {
+                // Who stands still already does so to the end: what it was to do is queued for then.
+                there.paused_until = there.paused_until.max(now + ms);
+                there.harmed = true;
+            }
             Fault::Refuse(_, times) => {
                 there.refusal = Some(times.map_or(Refusal::ForGood, Refusal::Times));
                 there.harmed = true;
@@ -130,13 +150,13 @@ impl World {
 
     fn join(&mut self, host: HostId) {
         let there = &mut self.hosts[host.index()];
-        (there.deaf, there.mute) = (false, false);
+        (there.deaf, there.mute, there.black_hole) = (false, false, None);
         (there.extra_latency_ms, there.late_ms) = (0, 0);
         self.release_held(host);
     }
 
     fn heal_all(&mut self) {
-        self.controller.crash = None;
+        (self.controller.crash, self.controller.crash_at_link) = (None, false);
         for number in 0..self.hosts.len() as u32 {
             let host = HostId(number);
             self.join(host);
@@ -203,9 +223,14 @@ fn steps(
             vec![(at, Fault::Delay(host, own.between(500, 6_000))), (later, Fault::Delay(host, 0))]
         }
         FaultKind::Late => {
-            let long = at + own.between(5_000, 40_000);
+            let long = at + own.between(5_000, 90_000);
             let late = own.between(2_000, 40_000);
-            vec![(at, Fault::Late(host, late)), (long, Fault::Late(host, 0))]
+            let mut steps = vec![(at, Fault::Late(host, late)), (long, Fault::Late(host, 0))];
+            if own.percent(50) {
+                // What is on its way comes late, and who comes anew is turned away at once.
+                steps.push((at, Fault::Refuse(host, Some(6))));
+            }
+            steps
         }
         FaultKind::ClockRate => {
             vec![(0, Fault::ClockRate(host, own.between(0, 20_000) as i64 - 10_000))]
@@ -218,6 +243,7 @@ fn steps(
             let (ahead, point) = (own.between(0, 30) as usize, own.between(0, 2) as usize);
             vec![(at / 2, Fault::CrashController { ahead, point })]
         }
+        FaultKind::CrashAtLink => vec![(3 * at, Fault::CrashAtLink)],
         FaultKind::JournalFails => {
             vec![(at / 2, Fault::JournalFails { ahead: own.between(0, 30) as usize })]
         }
@@ -236,6 +262,21 @@ fn steps(
             let ten_years = 10 * 365 * 86_400_000_i64;
             let jump = *own.pick(&[-ten_years, -30_000, 30_000, ten_years]);
             vec![(at, Fault::ClockJump(host, jump))]
+        }
+        FaultKind::Nap => vec![(at, Fault::Nap(host, own.between(800, 1_050)))],
+        FaultKind::BlackHole => {
+            let hole = *own.pick(&[Hole::Reports, Hole::Greetings]);
+            let (begins, long) = (at + own.between(100, 90_000), own.between(10_000, 100_000));
+            let mut steps = vec![
+                (begins, Fault::Part { host, deaf: false, mute: false }),
+                (begins, Fault::BlackHole(host, hole)),
+                (begins + long, Fault::Join(host)),
+            ];
+            if own.percent(50) {
+                // It was cut off before.
+                steps.insert(0, (at, Fault::Part { host, deaf: true, mute: true }));
+            }
+            steps
         }
         FaultKind::DiskFull => vec![(at, Fault::DiskFull(host)), (later, Fault::DiskMended(host))],
         FaultKind::DiskBroken => {

@@ -14,7 +14,7 @@ pub fn change(chance: &mut Chance, cluster: &mut Cluster, hosts: u32) {
     cluster.num_hosts.min = Some(1);
     cluster.ready = BarrierPolicy::default();
     cluster.service = Some(Service { class: ServiceClass::Exclusive, ..Service::default() });
-    let runs_ms = *chance.pick(&[5_000, 30_000, 60_000, 90_000]);
+    let runs_ms = *chance.pick(&[5_000, 60_000, 90_000, 90_000]);
     for step in &mut cluster.execution {
         if let Action::Process(process) = &mut step.action {
             process.time_limit_ms = None;

@@ -12,6 +12,8 @@ use plush_spec::model::{
 pub const RENDEZVOUS: &str = "rendezvous";
 /// The process whose programs come there.
 const VISITOR: &str = "work";
+/// The other one of each host, where two come.
+const SECOND: &str = "beside";
 
 /// Has the programs of some clusters come to a barrier, which is the result; of two seeds in five, if the seed chooses.
 pub fn add(chance: &mut Chance, clusters: &mut [Cluster], scene: Scene) -> Option<Barrier> {
@@ -27,6 +29,9 @@ pub fn add(chance: &mut Chance, clusters: &mut [Cluster], scene: Scene) -> Optio
             policy(chance, hosts)
         }
     };
+    // Drawn beside the others, so that seeds go on meaning what they meant.
+    let mut apart = Chance::new(chance.clone().draw() ^ 0x9a12);
+    let two = matches!(scene, Scene::Drawn | Scene::Rendezvous) && apart.percent(30);
     let mut named = Vec::new();
     for cluster in clusters.iter_mut().filter(|_| wanted) {
         let words = words(chance, scene);
@@ -41,6 +46,10 @@ pub fn add(chance: &mut Chance, clusters: &mut [Cluster], scene: Scene) -> Optio
             // Whoever is let in only after others are through would keep those waiting.
             cluster.ready.release = Release::All;
             named.push(reference(cluster.name.as_str()));
+            if two {
+                let words = [words[0].clone(), apart.between(0, 4).to_string(), words[2].clone()];
+                add_second(cluster, &words);
+            }
         }
     }
     (!named.is_empty()).then(|| Barrier {
@@ -48,8 +57,23 @@ pub fn add(chance: &mut Chance, clusters: &mut [Cluster], scene: Scene) -> Optio
         place: Place::default(),
         policy,
         clusters: named,
-        per_host: None,
+        per_host: two.then_some(2),
     })
+}
+
+/// Has a second program of each host come to the barrier.
+fn add_second(cluster: &mut Cluster, words: &[String]) {
+    let is_first = |step: &&Step| step.id.as_str() == VISITOR;
+    let first = cluster.execution.iter().find(is_first).expect("a visitor has a step of its name");
+    let mut second = Step { id: name(SECOND), ..first.clone() };
+    if let Action::Process(process) = &mut second.action {
+        process.name = name(SECOND);
+        if let Command::Program { args, .. } = &mut process.command {
+            args.truncate(args.len() - words.len());
+        }
+        give(process, words);
+    }
+    cluster.execution.push(second);
 }
 
 /// A process whose programs may wait for others: nothing waits for its end at a barrier where those are expected too.

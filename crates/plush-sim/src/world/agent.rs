@@ -404,6 +404,7 @@ impl World {
     }
 
     fn begin_removal(&mut self, host: HostId, spec: &CleanUpSpec) {
+        self.checks.removal_begins(self.now, host, &self.hosts[host.index()]);
         self.hosts[host.index()].removing = true;
         let life =
             self.hosts[host.index()].agent.as_ref().expect("the agent has just decided").life;

@@ -45,6 +45,8 @@ pub(crate) struct Controller {
     pub owners: BTreeMap<TaskKey, HostId>,
     /// When it is to die.
     pub crash: Option<(usize, CrashPoint)>,
+    /// It is to die at the record of the next link.
+    pub crash_at_link: bool,
     pub crashes: u64,
     committing: bool,
     wake_set: Option<Millis>,
@@ -97,6 +99,7 @@ impl Controller {
             storing: false,
             owners: BTreeMap::new(),
             crash: None,
+            crash_at_link: false,
             crashes: 0,
             committing: false,
             wake_set: None,
@@ -297,7 +300,10 @@ impl World {
         self.links.insert(link, Link::new(host, self.controller.life, latency));
         self.controller.attempts.insert(host, link);
         let spread = self.chance.between(0, connect);
-        self.after(connect + spread, Happening::Knock { link, session, received });
+        // Nobody is greeted sooner than a word comes there.
+        let there = &self.hosts[host.index()];
+        let late = if there.refusal.is_some() { 0 } else { there.late_ms };
+        self.after(connect + spread + late, Happening::Knock { link, session, received });
         self.after(CONNECT_LIMIT_MS, Happening::ConnectOver { link, refused: None });
     }
 
@@ -444,16 +450,22 @@ impl World {
         if let Some(old) = self.controller.links.insert(host, link) {
             self.close_from_controller(old);
         }
+        let is_back = self.controller.pulses.contains_key(&host);
         self.begin_watch(host);
         self.controller.renewals.remove(&host);
         hello.clock_us.into_iter().for_each(|clock_us| self.clock_told(host, clock_us));
+        if is_back && std::mem::take(&mut self.controller.crash_at_link) {
+            let record = self.controller.journal.records.len();
+            self.controller.crash = Some((record, CrashPoint::BeforeSync));
+        }
         let account = LinkAccount { client: "simulated".into(), ..LinkAccount::default() };
         self.event(Event::Connected { host, hello, account });
     }
 
     pub(crate) fn closed_at_controller(&mut self, link: u64) {
+        let is_unheard = self.is_unheard(link);
         let Some(there) = self.links.get_mut(&link) else { return };
-        if self.hosts[there.host.index()].mute || there.life != self.controller.life {
+        if is_unheard || there.life != self.controller.life {
             return;
         }
         let (host, end) = (there.host, there.at_controller);

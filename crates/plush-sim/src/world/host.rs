@@ -30,6 +30,8 @@ pub(crate) struct Host {
     pub deaf: bool,
     /// Nothing arrives at the controller.
     pub mute: bool,
+    /// Something long does not arrive at the controller, nor what follows it over the same link.
+    pub black_hole: Option<Hole>,
     pub prepare_fails: bool,
     pub exec_fails: bool,
     /// Its programs leave children behind that have a session of their own.
@@ -67,6 +69,15 @@ pub(crate) struct Host {
 pub(crate) enum Power {
     On,
     Off,
+}
+
+/// What is too long for the way from a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hole {
+    /// Reports and output.
+    Reports,
+    /// Those, and the greeting.
+    Greetings,
 }
 
 /// How a host refuses a connection.
@@ -199,6 +210,7 @@ impl Host {
             refusal: None,
             deaf: false,
             mute: false,
+            black_hole: None,
             prepare_fails: false,
             exec_fails: false,
             programs_escape: false,

@@ -48,6 +48,7 @@ impl World {
             visitor: Visitor::read(words),
             place: exclusive_place(&self.controller.plan, spec, words),
         };
+        self.checks.begins(self.now, host, key);
         let run = &self.controller.run;
         let serves = |host: HostId| {
             matches!(
@@ -59,7 +60,9 @@ impl World {
                     | HostState::Stopping
             )
         };
-        if let Some(rank) = words.get(6) {
+        // An agent by itself begins a task again without knowing who bears its rank now.
+        let hears = key.incarnation == 1 || self.controller.open_link(host, &self.links).is_some();
+        if let Some(rank) = words.get(6).filter(|_| hears) {
             let seat = (format!("{}/{}", spec.cluster, spec.name), rank.clone());
             self.checks.forked(self.now, host, key, seat, serves);
         }
@@ -134,7 +137,7 @@ impl World {
         let recorded = there.disk.records.get(&key).is_some_and(|file| file.is_durable());
         self.checks.executed(self.now, &self.hosts, host, key, recorded);
         if let Some(place) = place {
-            self.checks.place_taken(host, key, place);
+            self.checks.place_taken(self.now, host, key, place);
             self.check_exclusive();
         }
         for share in 1..=WRITES {

@@ -2,6 +2,7 @@
 //! Not what is said over them.
 
 use super::World;
+use super::host::Hole;
 use super::queue::Happening;
 use crate::faults::FaultKind;
 use plush_core::Millis;
@@ -53,11 +54,13 @@ pub(crate) struct Sending {
 struct Lane<T> {
     last: Millis,
     held: Vec<T>,
+    /// A frame does not get through, and all others stand behind it.
+    stuck: bool,
 }
 
 impl<T> Lane<T> {
     fn new() -> Self {
-        Lane { last: 0, held: Vec::new() }
+        Lane { last: 0, held: Vec::new(), stuck: false }
     }
 
     fn arrival(&mut self, at: Millis) -> Millis {
@@ -155,11 +158,24 @@ impl World {
     /// As above, the other way.
     pub(crate) fn holds_to_controller(&mut self, link: u64, message: &ToController) -> bool {
         let Some(there) = self.links.get_mut(&link) else { return true };
-        let mute = self.hosts[there.host.index()].mute;
-        if mute {
-            there.to_controller.held.push(message.clone());
+        let host = &self.hosts[there.host.index()];
+        let lane = &mut there.to_controller;
+        lane.stuck |= match message {
+            ToController::Report(..) | ToController::OutputPart(_) => host.black_hole.is_some(),
+            ToController::Hello(_) => host.black_hole == Some(Hole::Greetings),
+            _ => false,
+        };
+        let held = host.mute || lane.stuck;
+        if held {
+            lane.held.push(message.clone());
         }
-        mute
+        held
+    }
+
+    /// Whether the controller cannot hear over a link now, not even that it is closed.
+    pub(crate) fn is_unheard(&self, link: u64) -> bool {
+        let Some(there) = self.links.get(&link) else { return true };
+        self.hosts[there.host.index()].mute || there.to_controller.stuck
     }
 
     /// What was held up passes, in order, before anything that was sent later.
@@ -168,6 +184,7 @@ impl World {
             self.links.iter().filter(|(_, l)| l.host == host).map(|(n, _)| *n).collect();
         for link in links {
             let there = self.links.get_mut(&link).expect("the link was just listed");
+            there.to_controller.stuck = false;
             let (down, up) = (
                 std::mem::take(&mut there.to_agent.held),
                 std::mem::take(&mut there.to_controller.held),
@@ -182,7 +199,7 @@ impl World {
         let Some(there) = self.links.get_mut(&link) else { return };
         let host = &self.hosts[there.host.index()];
         let latency = there.latency_ms;
-        let (deaf, mute) = (host.deaf, host.mute);
+        let (deaf, mute) = (host.deaf, self.is_unheard(link));
         if !deaf {
             let late = latency + self.chance.between(0, 500);
             self.after(late, Happening::ClosedAtAgent { link });

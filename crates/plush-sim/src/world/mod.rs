@@ -14,7 +14,7 @@ mod visits;
 mod watching;
 
 pub(crate) use controller::{Controller, CrashPoint, Place, exclusive_place};
-pub(crate) use host::{Host, Process, ProcessStage, Refusal};
+pub(crate) use host::{Hole, Host, Process, ProcessStage, Refusal};
 pub(crate) use journal::{Journal, Record as JournalRecord};
 pub(crate) use queue::Happening;
 
@@ -73,7 +73,7 @@ impl World {
         let wrong = (play.fault_set(), play.sabotage);
         let controller = Controller::new(plan);
         let mut world = World::of(controller, hosts, chance, nature, Checks::default(), wrong);
-        world.schedule_faults(play.only.as_deref());
+        world.schedule_faults(play.scene, play.only.as_deref());
         world.begin_controller();
         world.after(AUDIT_MS, Happening::Audit);
         world

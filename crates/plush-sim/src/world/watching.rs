@@ -38,8 +38,9 @@ impl World {
     }
 
     pub(super) fn begin_watch(&mut self, host: HostId) {
-        let hosts = self.hosts.len();
-        let pulse = self.controller.pulses.entry(host).or_insert_with(|| Pulse::new(hosts));
+        let (hosts, lease_ms) = (self.hosts.len(), self.controller.run.plan().stop_after_ms(host));
+        let pulses = &mut self.controller.pulses;
+        let pulse = pulses.entry(host).or_insert_with(|| Pulse::new(hosts, lease_ms));
         pulse.linked(self.now, 0);
     }
 
@@ -51,7 +52,8 @@ impl World {
         if let Some(clock_us) = renewals.due(said_at)
             && let Some(link) = self.controller.open_link(host, &self.links)
         {
-            self.checks.renewed_from_now(self.now, host);
+            let lease_ms = self.controller.run.plan().stop_after_ms(host);
+            self.checks.renewed_from_now(self.now, host, lease_ms);
             self.send_to_agent(link, ToAgent::Renew(clock_us));
         }
     }

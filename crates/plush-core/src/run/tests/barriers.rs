@@ -33,6 +33,17 @@ fn meeting(policy: BarrierPolicy) -> Tale {
     tale
 }
 
+/// One host, two programs of which are expected.
+fn two_seats(steps: Vec<Step>) -> Tale {
+    let mut tale = Tale::with_barrier(cluster(1, steps), 1, BarrierPolicy::default());
+    let mut plan = tale.run.plan().clone();
+    plan.project.barriers[0].per_host = Some(2);
+    tale.run = Run::new(plan);
+    tale.decide();
+    tale.connect_and_prepare();
+    tale
+}
+
 impl Tale {
     fn asks(&mut self, host: u32, request: u64, verb: BarrierVerb) -> Vec<Effect> {
         self.report(host, Report::Barrier(ask(host, request, verb)))
@@ -58,6 +69,31 @@ fn f77_a_request_that_is_asked_again_has_one_effect_and_two_answers() {
     assert_eq!(let_go(&tale.asks(1, 2, BarrierVerb::Enter)), [(1, 1), (2, 1)]);
     assert_eq!(let_go(&tale.asks(0, 1, BarrierVerb::Enter)), [(1, 1)]);
     assert_eq!(tale.run.view().barriers[1].entered, 2);
+}
+
+#[test]
+fn a_seat_goes_when_its_program_is_over_and_the_others_have_theirs() {
+    let mut tale = two_seats(vec![runs("one", &[]), runs("other", &[])]);
+    let _over = tale.end(0, 1, 0);
+    assert_eq!(let_go(&tale.asks(0, 1, BarrierVerb::Enter)), [(1, 1)], "nobody else may come");
+    let mut tale = two_seats(vec![runs("one", &[]), runs("other", &[])]);
+    assert_eq!(let_go(&tale.asks(0, 1, BarrierVerb::Enter)), [], "the other may come");
+    assert_eq!(let_go(&tale.end(0, 1, 0)), [(1, 1)]);
+}
+
+/// Two programs of a host come, and a step follows one of them: the seat that was kept for it goes when it is over too.
+#[test]
+fn a_seat_that_was_kept_for_a_step_goes_with_the_last_one_that_may_take_it() {
+    let steps = vec![runs("first", &[]), runs("beside", &[]), runs("then", &["first"])];
+    let mut tale = two_seats(steps);
+    let enters = |tale: &mut Tale, task, request| {
+        let_go(&tale.report(0, Report::Barrier(ask(task, request, BarrierVerb::Enter))))
+    };
+    assert_eq!(enters(&mut tale, 0, 1), []);
+    assert_eq!(enters(&mut tale, 1, 2), [(1, 1), (2, 1)]);
+    assert_eq!(starts(&tale.end(0, 0, 0)), [(0, 2)]);
+    assert_eq!(enters(&mut tale, 1, 3), [], "the step that follows may come");
+    assert_eq!(let_go(&tale.end(0, 2, 0)), [(3, 2)]);
 }
 
 #[test]

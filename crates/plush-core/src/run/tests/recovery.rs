@@ -96,13 +96,17 @@ fn a_run_whose_description_says_so_fails_with_a_host() {
 }
 
 #[test]
-fn a_lost_host_that_comes_back_is_told_to_stop_and_counts_no_more() {
+fn o2_a_lost_host_that_comes_back_is_told_to_stop_and_cleaned_up_when_its_output_is_here() {
     let mut tale = serving(2, 1, on_host(Reaction::Replace));
     tale.lose_host(1);
     tale.prepare(2);
     tale.report(2, Report::Task(record(2, TaskState::Running { pid: 7, since_us: None })));
-    assert_eq!(cleaning(&tale.returns(1)), [1]);
-    tale.end(1, 1, 5);
+    let said = tale.returns(1);
+    assert!(stops(&said).contains(&(1, 1)) && cleaning(&said).is_empty(), "{said:?}");
+    assert_eq!(cleaning(&tale.exit(1, 1, Exit::Code(5))), [0u32; 0]);
+    let stored = |stream| Event::OutputStored { key: key(1), stream, gap_bytes: 0 };
+    assert_eq!(cleaning(&tale.tell(stored(StreamName::Out))), [0u32; 0]);
+    assert_eq!(cleaning(&tale.tell(stored(StreamName::Err))), [1]);
     tale.cleaned(1);
     tale.end(0, 0, 0);
     assert_eq!(cleaning(&tale.end(2, 2, 0)), [0, 2]);
@@ -163,7 +167,8 @@ fn keep_original_gives_the_place_back_and_keep_new_does_not() {
             said.extend(tale.wait(1));
             said.extend(tale.hello(2, SESSION, 99));
         }
-        assert_eq!(cleaning(&said), [cleaned], "{on_return:?}");
+        assert!(stops(&said).contains(&(cleaned, cleaned)), "{on_return:?}: {said:?}");
+        assert_eq!(cleaning(&tale.end(cleaned, cleaned, 0)), [cleaned], "{on_return:?}");
         let kept = if cleaned == 0 { 2 } else { 0 };
         assert_eq!(tale.state(kept), HostState::Running, "{on_return:?}");
     }
