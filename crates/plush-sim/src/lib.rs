@@ -22,6 +22,7 @@ pub use scenario::Scene;
 pub use shrink::shrink;
 pub use survey::{hunt, survey};
 
+use checkers::Checks;
 use plush_core::Millis;
 use plush_protocol::Outcome;
 use random::Chance;
@@ -77,13 +78,17 @@ impl Play {
 
     /// How many strikes its faults have.
     pub fn strikes(&self) -> u32 {
-        u32::try_from(self.world().strikes.len()).expect("strikes are counted in 32 bits")
+        u32::try_from(self.world(false).strikes.len()).expect("strikes are counted in 32 bits")
     }
 
-    fn world(&self) -> World {
+    /// The world of the play; in one that is not watched nothing is checked, and everything happens alike.
+    fn world(&self, watched: bool) -> World {
         let mut chance = Chance::new(self.seed);
         let plan = scenario::plan(&mut chance, self.hosts, self.scene);
         let mut world = World::new(plan, chance, self);
+        if !watched {
+            world.checks = Checks::unwatched();
+        }
         if let Some((record, point)) = self.crash {
             world.controller.crash = Some((record, CrashPoint::ALL[point]));
         }
@@ -157,8 +162,20 @@ impl fmt::Display for Failure {
 /// # Errors
 /// The first rule that was broken, a panic among them.
 pub fn simulate(play: &Play) -> Result<Story, Box<Failure>> {
+    tell(play, true)
+}
+
+/// The same story without a look at the rules.
+///
+/// # Errors
+/// A panic, or a world that does not come to its end.
+fn tell_again(play: &Play) -> Result<Story, Box<Failure>> {
+    tell(play, false)
+}
+
+fn tell(play: &Play, watched: bool) -> Result<Story, Box<Failure>> {
     let played = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = play.world();
+        let mut world = play.world(watched);
         world.play()?;
         let outcome = world.controller.run.outcome().cloned();
         Ok(Story {

@@ -18,7 +18,7 @@ pub struct Recording {
 impl Recording {
     /// Plays, and records. What is broken in the play is no affair of a recording.
     pub fn of(play: &Play) -> Recording {
-        let mut world = play.world();
+        let mut world = play.world(false);
         let _ = world.play();
         let controller = world.controller;
         let records = controller.journal.records.into_iter().map(|r| (r.at, r.events)).collect();

@@ -134,14 +134,18 @@ impl Checks {
                 HostState::Failed | HostState::Done | HostState::Cleaning | HostState::Collecting
             )
         };
-        let names: BTreeMap<&str, HostId> =
-            view.hosts.iter().zip(0..).map(|(h, n)| (h.name.as_str(), HostId(n))).collect();
         for (host, number) in view.hosts.iter().zip(0..) {
             if out(host.state) {
                 self.visits.excused.insert(HostId(number));
             }
         }
-        for task in view.tasks.iter().filter(|t| t.success == Some(false)) {
+        let mut failed = view.tasks.iter().filter(|t| t.success == Some(false)).peekable();
+        if failed.peek().is_none() {
+            return;
+        }
+        let names: BTreeMap<&str, HostId> =
+            view.hosts.iter().zip(0..).map(|(h, n)| (h.name.as_str(), HostId(n))).collect();
+        for task in failed {
             self.visits.excused.extend(names.get(task.host.as_str()));
         }
     }

@@ -52,12 +52,14 @@ impl World {
         let run = &self.controller.run;
         let serves = |host: HostId| {
             matches!(
-                run.view().hosts[host.index()].state,
-                HostState::Connecting
-                    | HostState::Preparing
-                    | HostState::Ready
-                    | HostState::Running
-                    | HostState::Stopping
+                run.host_states().nth(host.index()),
+                Some(
+                    HostState::Connecting
+                        | HostState::Preparing
+                        | HostState::Ready
+                        | HostState::Running
+                        | HostState::Stopping
+                )
             )
         };
         // An agent by itself begins a task again without knowing who bears its rank now.
