@@ -103,8 +103,8 @@ impl Run {
 
     fn finish_host(&mut self, number: usize, effects: &mut Vec<Effect>) {
         let now = self.now;
-        let gives_more =
-            self.tasks.iter().any(|t| t.host.index() == number && t.gives_more_when_back());
+        let gives_more = self.hosts[number].ending == Ending::Returning
+            && self.tasks.iter().any(|t| t.host.index() == number && t.gives_more_when_back());
         let host = &mut self.hosts[number];
         match (host.ending, host.link) {
             // Where an attempt is under way its outcome has to be known; where none is, nobody is there.
