@@ -250,10 +250,11 @@ impl Gathering {
         told
     }
 
-    /// A seat of the host is free where more than one is expected.
+    /// Somebody is still expected on a seat of the host that nobody has.
     pub fn has_free_seat(&self, host: HostId) -> bool {
         let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
-        seats.len() > 1 && seats.iter().any(|seat| self.seats[seat].owner.is_none())
+        let is_free = |seat: &Entrant| self.seats[seat].owner.is_none();
+        seats.iter().any(|seat| is_free(seat) && self.rounds.next_of(*seat).is_some())
     }
 
     /// Seats that nobody can take any more are not expected.

@@ -71,7 +71,7 @@ impl Run {
         self.hosts[old.index()].former = self.places[old.index()].take();
         self.places[spare.index()] = Some((cluster, place));
         self.clusters[cluster].expect(spare);
-        self.expect_at_barriers();
+        self.expect_at_barriers(cluster, spare);
         self.tell_of_replacement(cluster, old, spare);
     }
 
@@ -93,17 +93,12 @@ impl Run {
         }
     }
 
-    /// Members are expected at the barriers that their cluster's steps name, and at those whose programs the
-    /// description says are theirs.
-    pub(super) fn expect_at_barriers(&mut self) {
+    /// A member is expected at the barriers that its cluster's steps name, and at those whose programs the description
+    /// says are its cluster's. Only when it becomes one: what was expected of the others may be over.
+    pub(super) fn expect_at_barriers(&mut self, cluster: usize, host: HostId) {
         for number in 0..self.barriers.len() {
-            for (planned, cluster) in self.plan.clusters.iter().zip(&self.clusters) {
-                if !self.plan.comes_to(planned, number) {
-                    continue;
-                }
-                for member in cluster.members.iter().filter(|m| m.may_come()) {
-                    self.barriers[number].expect(member.host);
-                }
+            if self.plan.comes_to(&self.plan.clusters[cluster], number) {
+                self.barriers[number].expect(host);
             }
         }
     }

@@ -141,7 +141,11 @@ impl Run {
             outcome: None,
             plan,
         };
-        run.expect_at_barriers();
+        for cluster in 0..run.clusters.len() {
+            for place in 0..run.clusters[cluster].members.len() {
+                run.expect_at_barriers(cluster, run.clusters[cluster].members[place].host);
+            }
+        }
         run
     }
 

@@ -80,7 +80,10 @@ impl Run {
                 continue;
             }
             let (has_run, was_over) = (task.has_run(), task.is_over());
-            task.forget_output();
+            if known.iter().all(|record| record.key.task != task.key.task) {
+                // Of no incarnation is anything left.
+                task.forget_output();
+            }
             if !has_run {
                 continue;
             }

@@ -46,7 +46,7 @@ pub(super) struct TaskRun {
     streams_due: BTreeSet<(u32, StreamName)>,
     /// Those of them that were given up with the host.
     streams_lost: BTreeSet<(u32, StreamName)>,
-    /// How long both streams are of incarnations of which one is due: agents say it once.
+    /// How long both streams are of incarnations of which one is due or lost: agents say it once.
     totals: BTreeMap<u32, (u64, u64)>,
     /// Streams that were stored in full before their incarnation was known to have ended.
     early: BTreeSet<(u32, StreamName)>,
@@ -252,12 +252,12 @@ impl TaskRun {
         }
     }
 
-    /// Its host is back and not wanted: the rest of the output is awaited once more.
+    /// Its host is back: the rest of the output is awaited once more.
     pub fn await_lost_output(&mut self) {
         self.streams_due.append(&mut self.streams_lost);
     }
 
-    /// Its host has no record of it any more.
+    /// Its host has no record of any of its incarnations any more.
     pub fn forget_output(&mut self) {
         self.streams_due.clear();
         self.streams_lost.clear();

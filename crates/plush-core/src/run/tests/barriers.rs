@@ -81,6 +81,32 @@ fn a_seat_goes_when_its_program_is_over_and_the_others_have_theirs() {
     assert_eq!(let_go(&tale.end(0, 1, 0)), [(1, 1)]);
 }
 
+/// What was over at a barrier for one host stays over when another one is replaced.
+#[test]
+fn b1_nobody_is_expected_anew_when_a_host_steps_in_for_another() {
+    let mut cluster = cluster(2, vec![runs("comes", &[]), runs("beside", &[])]);
+    cluster.num_hosts.spare = 1;
+    cluster.on_failure.host = Some(Reaction::Replace);
+    let mut tale = Tale::with_barrier(cluster, 3, BarrierPolicy::default());
+    tale.connect_and_prepare();
+    for (host, task) in [(0, 0), (0, 1), (1, 2), (1, 3)] {
+        tale.report(
+            host,
+            Report::Task(record(task, TaskState::Running { pid: 7, since_us: None })),
+        );
+    }
+    let enters = |tale: &mut Tale, host, task, request| {
+        let_go(&tale.report(host, Report::Barrier(ask(task, request, BarrierVerb::Enter))))
+    };
+    assert_eq!(enters(&mut tale, 0, 0, 1), []);
+    assert_eq!(enters(&mut tale, 1, 2, 2), [(1, 1), (2, 1)]);
+    tale.end(0, 0, 0);
+    tale.lose_host(1);
+    let begun = starts(&tale.prepare(2));
+    assert_eq!(begun.len(), 2, "{begun:?}");
+    assert_eq!(enters(&mut tale, 2, begun[0].1, 3), [(3, 2)], "its program is over on host 0");
+}
+
 /// Two programs of a host come, and a step follows one of them: the seat that was kept for it goes when it is over too.
 #[test]
 fn a_seat_that_was_kept_for_a_step_goes_with_the_last_one_that_may_take_it() {

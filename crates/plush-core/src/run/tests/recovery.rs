@@ -252,6 +252,27 @@ fn what_an_exclusive_place_lost_to_its_lease_is_begun_again_where_it_was() {
     assert_eq!(starts(&tale.exit(0, 0, out())), [], "a day without a word is the end of a batch");
 }
 
+/// Its agent is another one and knows the ended incarnation, and not yet the one that was asked for after it.
+#[test]
+fn o2_output_of_an_ended_incarnation_is_awaited_from_an_agent_that_does_not_know_the_next() {
+    let mut tale = serving(1, 0, of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal));
+    let ended = exited(0, Exit::Stopped { why: Exit::LEASE.into() });
+    tale.report(0, Report::Task(ended.clone()));
+    tale.hello(0, SESSION + 1, 0);
+    tale.inventory(0, vec![ended], &["c"]);
+    let next = TaskKey { task: 0, incarnation: 2 };
+    let state = TaskState::Exited { exit: Exit::Code(0), out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    tale.report(0, Report::Task(TaskRecord::new(next, state)));
+    let mut said = Vec::new();
+    for key in [next, key(0)] {
+        for stream in [StreamName::Out, StreamName::Err] {
+            assert_eq!(cleaning(&said), [0u32; 0], "not all of its output is here");
+            said.extend(tale.tell(Event::OutputStored { key, stream, gap_bytes: 0 }));
+        }
+    }
+    assert_eq!(cleaning(&said), [0]);
+}
+
 #[test]
 fn a_run_waits_for_the_replacement_that_it_has_promised() {
     let mut tale = serving(2, 1, of_class(ServiceClass::Service, OnReturn::KeepNew));
