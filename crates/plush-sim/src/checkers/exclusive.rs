@@ -1,16 +1,12 @@
 //! What must hold of places of which there must not be two: never two live, none given away too soon, each served again.
 
-use super::{Checks, told_of};
-use crate::world::{Host, Place, ProcessStage, World, exclusive_place};
+use super::{Checks, stands_still, told_of};
+use crate::world::{Host, Place, Process, ProcessStage, World, exclusive_place};
 use plush_core::Millis;
 use plush_core::plan::{HostId, RunPlan};
 use plush_protocol::{Exit, Program, Report, TaskKey, TaskSpec, TaskState};
 use plush_spec::model::Reaction;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A host that has stood still has its programs go on with it; its agent and its keepers need so long, and the grace, to
-/// end them.
-const AWAKE_MS: Millis = 3_000;
 
 /// No program of the simulator has a longer one.
 const GRACE_MAX_MS: Millis = 3_000;
@@ -92,10 +88,12 @@ fn life_ms(lease_ms: Millis, grace_ms: Millis) -> Millis {
 }
 
 /// A program that may be counted as live: it runs, somebody looks after it, and its host does not stand still.
-fn counts(at: Millis, host: &Host, process: &crate::world::Process) -> bool {
-    let stands = host.paused_until > 0 && at < host.paused_until + process.grace_ms + AWAKE_MS;
+fn counts(at: Millis, host: &Host, process: &Process) -> bool {
     let is_watched = process.kept || host.agent.is_some();
-    host.is_on() && is_watched && !stands && process.stage == ProcessStage::Running
+    host.is_on()
+        && is_watched
+        && !stands_still(at, host, process)
+        && process.stage == ProcessStage::Running
 }
 
 impl World {

@@ -22,16 +22,21 @@ impl Checks {
         self.demand(later, "wake-later (agent)", at, || format!("{host:?}: {wake:?} at {clock}"));
     }
 
-    /// A start reached a host: whoever bears a process's rank keeps it alone.
+    /// A start reached a host: whoever bears a process's rank keeps it alone. Nobody is blamed on a host that has no link:
+    /// it begins a task again by itself, or by a word that the network has held back, and cannot know who bears the rank
+    /// now. Places of which there must not be two are looked after by P7.
     pub fn forked(
         &mut self,
         at: Millis,
-        host: HostId,
+        (host, hears): (HostId, bool),
         key: TaskKey,
         seat: (String, String),
         serves: impl Fn(HostId) -> bool,
     ) {
-        let holder = self.ranks.get(&seat).copied().unwrap_or(host);
+        let holder = *self.ranks.entry(seat.clone()).or_insert(host);
+        if !hears {
+            return;
+        }
         self.demand(holder == host || !serves(holder), "ranks (one bearer)", at, || {
             let (process, rank) = &seat;
             format!("{key:?}: rank {rank} of {process} is {holder:?}'s and {host:?}'s")

@@ -1,14 +1,12 @@
 //! What must hold for leases, epochs and ends by force.
 
-use super::Checks;
-use crate::world::{Host, Process, ProcessStage};
+use super::{Checks, stands_still};
+use crate::world::{Host, ProcessStage};
 use plush_core::Millis;
 use plush_core::plan::HostId;
 
 /// What a keeper may need for its last blow.
 const BLOW_MS: Millis = 2_000;
-/// A host that stood still is looked at again after so long, and the grace.
-const AWAKE_MS: Millis = 3_000;
 
 impl Checks {
     /// L1, P10, seen from outside: nothing runs after its lease and its grace, and nothing after it was killed.
@@ -18,10 +16,9 @@ impl Checks {
         }
         let clock = host.clock(at);
         let slack = BLOW_MS + 100 * host.slowness;
-        let stands =
-            |p: &Process| host.paused_until > 0 && at < host.paused_until + p.grace_ms + AWAKE_MS;
         let running = host.processes.iter().filter(|(_, p)| p.stage == ProcessStage::Running);
-        let watched = running.filter(|(_, p)| (p.kept || host.agent.is_some()) && !stands(p));
+        let watched = running.filter(|(_, p)| p.kept || host.agent.is_some());
+        let watched = watched.filter(|(_, p)| !stands_still(at, host, p));
         for (key, process) in watched {
             let late = host.lease_until.is_some_and(|t| clock > t + process.grace_ms + slack);
             self.demand(!late, "L1", at, || {

@@ -9,6 +9,7 @@ mod lease;
 mod run;
 mod visits;
 
+use crate::world::{Host, Process};
 use plush_core::Millis;
 use plush_core::plan::HostId;
 use plush_protocol::{Exit, Report, TaskKey, TaskRecord, TaskState};
@@ -30,6 +31,15 @@ impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} broken at {} ms: {}", self.invariant, self.at, self.what)
     }
+}
+
+/// A host that has stood still has its programs go on with it; its agent and its keepers need so long, and the grace, to
+/// end them.
+const AWAKE_MS: Millis = 3_000;
+
+/// Its host stands still, or has until just now.
+fn stands_still(at: Millis, host: &Host, process: &Process) -> bool {
+    host.paused_until > 0 && at < host.paused_until + process.grace_ms + AWAKE_MS
 }
 
 /// What a report says of tasks.

@@ -266,9 +266,11 @@ fn steps(
         FaultKind::Nap => vec![(at, Fault::Nap(host, own.between(800, 1_050)))],
         FaultKind::BlackHole => {
             let hole = *own.pick(&[Hole::Reports, Hole::Greetings]);
-            let (begins, long) = (at + own.between(100, 90_000), own.between(10_000, 100_000));
+            // Soon, so that links that are there are swallowed; or when a host has been given up and is looked for again.
+            let longest = *own.pick(&[20_000, 90_000]);
+            let (begins, long) = (at + own.between(100, longest), own.between(10_000, 100_000));
             let mut steps = vec![
-                (begins, Fault::Part { host, deaf: false, mute: false }),
+                (begins, Fault::Join(host)),
                 (begins, Fault::BlackHole(host, hole)),
                 (begins + long, Fault::Join(host)),
             ];

@@ -413,6 +413,10 @@ impl World {
         if end == End::Open {
             self.heard_on(host, link);
         }
+        if !self.controller.alive {
+            // It has died over the news that the host is heard again.
+            return;
+        }
         let heard = self.still_heard(link, end);
         match (message, end) {
             (ToController::Hello(hello), End::Opening) => self.connected(host, link, hello),

@@ -62,11 +62,10 @@ impl World {
                 )
             )
         };
-        // An agent by itself begins a task again without knowing who bears its rank now.
-        let hears = key.incarnation == 1 || self.controller.open_link(host, &self.links).is_some();
-        if let Some(rank) = words.get(6).filter(|_| hears) {
+        if let Some(rank) = words.get(6) {
             let seat = (format!("{}/{}", spec.cluster, spec.name), rank.clone());
-            self.checks.forked(self.now, host, key, seat, serves);
+            let hears = self.controller.open_link(host, &self.links).is_some();
+            self.checks.forked(self.now, (host, hears), key, seat, serves);
         }
         there.processes.insert(key, process);
         there.disk.specs.insert(key, (spec.clone(), there.boot, clock));
