@@ -5,6 +5,7 @@
 //! the shell. `${list[0]}` is one element of a list, `${list}` all of them with spaces between.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Variables that a task has beside those of the project; `hosts.CLUSTER` belongs to them as well.
 pub const TASK_VARIABLES: [&str; 6] = ["rank", "count", "host", "cluster", "run", "item"];
@@ -14,8 +15,8 @@ pub const TASK_VARIABLES: [&str; 6] = ["rank", "count", "host", "cluster", "run"
 pub enum Value {
     /// A text.
     Text(String),
-    /// A list of texts.
-    List(Vec<String>),
+    /// A list of texts, which many scopes share.
+    List(Arc<[String]>),
 }
 
 /// Variables and their values; a name that is not here is looked up in the scope around it.
@@ -299,7 +300,7 @@ mod tests {
         let mut scope = Scope::new();
         scope.set_text("rank", "3");
         scope.set_text("trick", "${rank} $(reboot) 'x' \"y\"");
-        scope.set("hosts.peers", Value::List(vec!["n1".into(), "n2; rm".into()]));
+        scope.set("hosts.peers", Value::List(["n1".into(), "n2; rm".into()].into()));
         scope
     }
 

@@ -202,11 +202,6 @@ impl Member {
         matches!(&self.stage, Stage::Executing(stands) if stands[step] == StepStand::Pending)
     }
 
-    /// It has not come to its end.
-    pub fn may_come(&self) -> bool {
-        !matches!(self.stage, Stage::Out(_) | Stage::Finished)
-    }
-
     /// It is past every step that has entered this barrier, so that none of them is inside.
     pub fn is_past_all(&self, barrier: &Name, plan: &PlannedCluster) -> bool {
         let entered = |step: &usize| match &self.stage {
@@ -218,11 +213,9 @@ impl Member {
             | Stage::Prepared
             | Stage::Out(_) => false,
         };
-        let steps: Vec<usize> = barrier_steps(plan)
-            .filter(|(step, name)| *name == barrier && entered(step))
-            .map(|(step, _)| step)
-            .collect();
-        !steps.is_empty() && steps.iter().all(|step| self.is_past(*step, plan))
+        let is_here = |(step, name): &(usize, &Name)| *name == barrier && entered(step);
+        let mut steps = barrier_steps(plan).filter(is_here).map(|(step, _)| step).peekable();
+        steps.peek().is_some() && steps.all(|step| self.is_past(step, plan))
     }
 
     /// It has done this step, and those right after it are over.
@@ -292,13 +285,13 @@ fn first_stands(plan: &PlannedCluster, rank: usize) -> Vec<StepStand> {
 /// Numbers of the steps that may begin: pending, and everything before them done.
 pub(super) fn startable(plan: &PlannedCluster, stands: &[StepStand]) -> Vec<usize> {
     let steps = &plan.spec.execution;
-    let is_done = |name| {
-        let number = steps.iter().position(|s| s.id == name);
+    let is_done = |name: &Name| {
+        let number = steps.iter().position(|s| s.id == *name);
         number.is_none_or(|n| stands[n] == StepStand::Done)
     };
     let ready = |n: &usize| {
         stands[*n] == StepStand::Pending
-            && steps[*n].after.iter().all(|before| is_done(before.name.clone()))
+            && steps[*n].after.iter().all(|before| is_done(&before.name))
     };
     (0..steps.len()).filter(ready).collect()
 }

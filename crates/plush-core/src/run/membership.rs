@@ -27,6 +27,9 @@ impl Run {
         for number in 0..self.clusters.len() {
             for place in 0..self.clusters[number].members.len() {
                 let member = &self.clusters[number].members[place];
+                if !matches!(member.stage, Stage::Out(_)) {
+                    continue;
+                }
                 let is_due = match member.vacancy {
                     Vacancy::From(at) => {
                         self.free_at(number, place, at).is_some_and(|at| at <= self.now)
@@ -34,7 +37,7 @@ impl Run {
                     Vacancy::Asked { .. } => false,
                     Vacancy::None => !self.has_begun(member.host),
                 };
-                if !matches!(member.stage, Stage::Out(_)) || !is_due {
+                if !is_due {
                     continue;
                 }
                 match self.next_candidate(number) {
@@ -139,8 +142,9 @@ impl Run {
         let stage =
             self.places[host.index()].map(|(c, p)| self.clusters[c].members[p].stage.clone());
         let since = self.hosts[host.index()].lost_at().unwrap_or(self.now);
-        self.leave(host, operation, cause, hint);
+        // First, so that nothing there is told to stop: it may be back in time to go on.
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::lose);
+        self.leave(host, operation, cause, hint);
         let now = self.now;
         if !self.hosts[host.index()].was_reached() || operation != "connect" {
             self.hosts[host.index()].close(Ending::OutOfReach, now);

@@ -40,9 +40,10 @@ use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
 use recovery::Absence;
 use refreshing::LineUps;
-use render::{Peers, Seat};
+use render::{Peers, Seat, bare_name};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use task::TaskRun;
 
 /// The version of the rules and of the state that they decide from. Raised with every change after which a journal leads
@@ -374,10 +375,9 @@ impl Run {
     }
 
     /// The hosts that hold the places of each cluster, by rank.
-    fn peers(&self) -> Vec<(String, Vec<String>)> {
-        let names = |c: &ClusterRun| {
-            c.line_up().into_iter().map(|host| self.plan.host_name(host).to_owned()).collect()
-        };
+    fn peers(&self) -> Vec<(String, Arc<[String]>)> {
+        let bare = |host| bare_name(self.plan.host_name(host)).to_owned();
+        let names = |c: &ClusterRun| c.line_up().into_iter().map(bare).collect();
         let clusters = self.plan.clusters.iter().zip(&self.clusters);
         clusters.map(|(plan, cluster)| (plan.name().to_owned(), names(cluster))).collect()
     }

@@ -177,7 +177,7 @@ impl Run {
 
     /// What is to end on a host that is back and not wanted.
     pub(super) fn stops_of_unwanted(&self, host: HostId) -> Vec<Command> {
-        let runs = self.tasks.iter().filter(|t| t.host == host && t.ran_on());
+        let runs = self.tasks.iter().filter(|t| t.host == host && t.may_run_on());
         runs.map(|t| Command::Stop { key: t.key, why: "stop".into() }).collect()
     }
 

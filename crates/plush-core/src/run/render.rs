@@ -9,6 +9,7 @@ use plush_protocol::{
 };
 use plush_spec::model::{self, Check, Command, HookPlace, Process, Reaction, ServiceClass};
 use plush_spec::substitute::{Scope, SubstituteError, Value, expand, expand_shell};
+use std::sync::Arc;
 
 /// Who a text is rendered for.
 pub(super) struct Seat<'a> {
@@ -16,12 +17,12 @@ pub(super) struct Seat<'a> {
     pub cluster: &'a PlannedCluster,
     pub host: &'a str,
     pub rank: usize,
-    /// Names of the hosts that serve in each cluster now, by rank.
+    /// The hosts that serve in each cluster now.
     pub peers: &'a Peers,
 }
 
-/// Names of the hosts of each cluster, by rank.
-pub(super) type Peers = [(String, Vec<String>)];
+/// Bare names of the hosts of each cluster, by rank.
+pub(super) type Peers = [(String, Arc<[String]>)];
 
 impl Seat<'_> {
     fn count(&self) -> usize {
@@ -38,8 +39,7 @@ impl Seat<'_> {
         scope.set_text("cluster", self.cluster.name());
         scope.set_text("run", &self.plan.run);
         for (name, hosts) in self.peers {
-            let bare = hosts.iter().map(|h| bare_name(h).to_owned()).collect();
-            scope.set(&format!("hosts.{name}"), Value::List(bare));
+            scope.set(&format!("hosts.{name}"), Value::List(hosts.clone()));
         }
         scope
     }

@@ -283,6 +283,11 @@ impl TaskRun {
         matches!(self.before_loss, Some(Stand::Running | Stand::Again))
     }
 
+    /// Whether it may run on its lost host: it ran, or its start was under way.
+    pub fn may_run_on(&self) -> bool {
+        self.before_loss.is_some()
+    }
+
     /// Whether its start was under way when its host was lost.
     pub fn was_starting(&self) -> bool {
         self.before_loss == Some(Stand::Starting)
