@@ -201,7 +201,7 @@ pub enum HostState {
 /// A barrier at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BarrierView {
-    /// `CLUSTER/ready`, or the name in the description.
+    /// `CLUSTER/prepare` where its entry is described, `CLUSTER/ready`, or the name in the description.
     pub name: String,
     /// Entered so far.
     pub entered: u32,

@@ -12,6 +12,7 @@ use plush_protocol::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, PhaseName, RunView, Tainted,
     TaskView,
 };
+use plush_spec::model::Entry;
 
 const VERSION: u32 = 1;
 
@@ -232,6 +233,10 @@ fn barriers(run: &Run) -> Vec<BarrierView> {
     let mut views = Vec::new();
     for (number, (plan, cluster)) in run.plan.clusters.iter().zip(&run.clusters).enumerate() {
         let host = |entrant: Entrant| Some(HostId(entrant.0));
+        // Where no entry is said it opens with the first host, and that is no news.
+        if plan.spec.prepare.entry != Entry::default() {
+            views.push(barrier(run, format!("{}/prepare", plan.name()), &cluster.prepare, host));
+        }
         views.push(BarrierView {
             together: run.together_at_ready(number),
             ..barrier(run, format!("{}/ready", plan.name()), &cluster.ready, host)

@@ -25,7 +25,7 @@ pub struct Openings {
 pub struct Opening {
     /// When, in ms since the run began.
     pub at_ms: u64,
-    /// `CLUSTER/ready`, or the name in the description.
+    /// `CLUSTER/prepare`, `CLUSTER/ready`, or the name in the description.
     pub barrier: String,
     /// Which round, from 1.
     pub generation: u32,

@@ -165,6 +165,22 @@ fn f78_a_host_that_dies_inside_gives_its_place_back() {
 }
 
 #[test]
+fn a_preparation_that_waits_for_all_hosts_is_told_when_it_opens() {
+    let Some(stage) = Stage::with_hosts(2) else { return };
+    let text = "project: told\nresources: [{type: ssh, hosts: 'h00[1-2]'}]\nclusters:\n  c:\n    num_hosts: 2\n    \
+                prepare: {entry: {percent: 100}}\n    run: 'true'\n";
+    stage.file("told.yaml", text);
+    let said = stage.run("told.yaml", &["--events"]).expect(0);
+    let told = |barrier: &str| {
+        let opened = "{\"is\":\"opened\",";
+        let name = format!("\"barrier\":\"{barrier}\"");
+        said.out.lines().filter(|l| l.starts_with(opened) && l.contains(&name)).count()
+    };
+    assert_eq!((told("c/prepare"), told("c/ready")), (1, 1), "{}", said.out);
+    stage.assert_nothing_left();
+}
+
+#[test]
 fn tasks_start_together_and_the_summary_says_how_well() {
     let Some(stage) = Stage::with_hosts(5) else { return };
     examples(&stage);

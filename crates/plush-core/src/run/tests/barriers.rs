@@ -3,6 +3,7 @@
 use super::*;
 use crate::offset::ClockOffset;
 use plush_protocol::{BarrierAsk, BarrierEntrant, BarrierOutcome, BarrierVerb};
+use plush_spec::model::Percent;
 
 fn ask(task: u32, request: u64, verb: BarrierVerb) -> BarrierAsk {
     let who = BarrierEntrant { task: Some(key(task)), alias: Tainted::default() };
@@ -48,6 +49,23 @@ impl Tale {
     fn asks(&mut self, host: u32, request: u64, verb: BarrierVerb) -> Vec<Effect> {
         self.report(host, Report::Barrier(ask(host, request, verb)))
     }
+}
+
+#[test]
+fn a_preparation_that_waits_for_more_than_the_first_is_shown_with_what_opened_it() {
+    let mut described = cluster(2, vec![runs("w", &[])]);
+    let shown = |tale: &Tale| -> Vec<(String, Option<String>)> {
+        tale.run.view().barriers.into_iter().map(|b| (b.name, b.opened)).take(2).collect()
+    };
+    let mut tale = Tale::of(described.clone(), 2);
+    tale.connect(0);
+    assert_eq!(shown(&tale)[0], ("c/ready".into(), None), "it opens with the first");
+    described.prepare.entry.percent = Some(Percent { percent: 100.0, min_wait_ms: 0 });
+    let mut tale = Tale::of(described, 2);
+    tale.connect(0);
+    assert_eq!(shown(&tale), [("c/prepare".into(), None), ("c/ready".into(), None)]);
+    tale.connect(1);
+    assert_eq!(shown(&tale)[0], ("c/prepare".into(), Some("all".into())));
 }
 
 #[test]
