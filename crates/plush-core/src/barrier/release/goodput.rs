@@ -2,9 +2,9 @@
 //! Not how that is measured: `meter`. Without a word from anybody it has no opinion.
 //!
 //! It remembers what it measured for each number inside, in steps of a quarter, and goes to the largest number that was
-//! nearly as good as the best: where a crowd does no harm, those with slow links begin early. At first it *climbs*: three
-//! times as many after each reading while the goodput grows with the number, half as many again while it does not, until
-//! less is done than before *and* those who were inside already have become slower; that other hosts with slower links are
+//! nearly as good as the best: where a crowd does no harm, those with slow links begin early. At first it *climbs*: twice
+//! as many after each reading while the goodput grows with the number, half as many again while it does not, until less is
+//! done than before *and* those who were inside already have become slower; that other hosts with slower links are
 //! inside now is no reason. After that it *holds*, and tries the next larger and the next smaller number now and then,
 //! more and more seldom.
 //! When the goodput is far from what was measured at about this number, all that was measured is of another network: it
@@ -70,8 +70,8 @@ enum Search {
 /// A number that is tried now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Trial {
-    /// The reading after which it was tried last, and how many are to pass until it is again.
-    at: u32,
+    /// How many readings about a settled number have passed since it was tried, and how many are to pass until it is again.
+    passed: u32,
     pause: f64,
 }
 
@@ -158,9 +158,12 @@ impl Goodput {
 
     /// The last ones go together where a crowd is known to do no great harm: the slowest of them says when all is over.
     fn may_let_all_in(&self, room: Room) -> bool {
-        let few = f64::from(room.waiting) <= LAST * f64::from(room.inside);
+        let all = room.inside + room.waiting;
+        // Once those are in whom the limit lets in.
+        let inside = self.limit.clamp(room.inside, all);
+        let few = f64::from(all - inside) <= LAST * f64::from(inside);
         few && self.readings > 1 && {
-            let (size, most) = (size_of(f64::from(room.inside)), self.most().goodput);
+            let (size, most) = (size_of(f64::from(inside)), self.most().goodput);
             self.seen.range(size..).all(|(_, seen)| seen.goodput >= HARMLESS * most)
         }
     }
@@ -217,9 +220,10 @@ impl Goodput {
     fn network_changed(&mut self, reading: Reading, factor: f64) -> Option<f64> {
         self.seen.clear();
         self.remember(reading);
-        (self.larger, self.smaller) =
-            (Trial::LARGER.at(self.readings), Trial::SMALLER.at(self.readings));
+        (self.larger, self.smaller) = (Trial::LARGER, Trial::SMALLER);
         if factor < 1.0 {
+            // It may be too few, or too many still: how a crowd harms this network is not known.
+            (self.larger, self.smaller) = (Trial::SOON, Trial::SOON);
             return Some(reading.busy * factor.max(FALL_MIN));
         }
         self.search = Search::Climbs { from: None, unsure: 0 };
@@ -277,8 +281,7 @@ impl Goodput {
         let slowed = kept.map_or(unsure >= UNSURE_MAX, |kept| kept < SLOWED);
         if goodput < HARMED * most.goodput && size_of(busy) > most.size && slowed {
             self.search = Search::Holds;
-            (self.larger, self.smaller) =
-                (Trial::LARGER.at(self.readings), Trial::SMALLER.at(self.readings));
+            (self.larger, self.smaller) = (Trial::LARGER, Trial::SMALLER);
             return Some(number_of(self.aim()));
         }
         if kept.is_none() && growth < 0.0 && unsure < UNSURE_MAX {
@@ -292,11 +295,11 @@ impl Goodput {
 
     fn try_another(&mut self, size: Size, aim: Size) -> Option<f64> {
         let (larger, smaller) = (size.max(aim) + 1, size - 1);
-        if self.larger.is_due(self.readings) {
+        if self.larger.is_due() {
             self.seen.remove(&larger);
             return Some(number_of(larger));
         }
-        if smaller >= 0 && self.smaller.is_due(self.readings) {
+        if smaller >= 0 && self.smaller.is_due() {
             return Some(number_of(smaller));
         }
         None
@@ -325,18 +328,16 @@ struct Best {
 }
 
 impl Trial {
-    const LARGER: Trial = Trial { at: 0, pause: 10.0 };
-    const SMALLER: Trial = Trial { at: 0, pause: 20.0 };
+    const LARGER: Trial = Trial { passed: 0, pause: 10.0 };
+    const SMALLER: Trial = Trial { passed: 0, pause: 20.0 };
+    const SOON: Trial = Trial { passed: 0, pause: 3.0 };
 
-    fn at(self, reading: u32) -> Self {
-        Trial { at: reading, ..self }
-    }
-
-    /// If so, it is tried, and less soon again.
-    fn is_due(&mut self, reading: u32) -> bool {
-        let is_due = f64::from(reading - self.at) >= self.pause;
+    /// One more reading has passed. If it is due, it is tried, and less soon again.
+    fn is_due(&mut self) -> bool {
+        self.passed += 1;
+        let is_due = f64::from(self.passed) >= self.pause;
         if is_due {
-            *self = Trial { at: reading, pause: (self.pause * PAUSE_GROWTH).min(PAUSE_MAX) };
+            *self = Trial { passed: 0, pause: (self.pause * PAUSE_GROWTH).min(PAUSE_MAX) };
         }
         is_due
     }
@@ -362,9 +363,10 @@ const HARMED: f64 = 0.9;
 const SLOWED: f64 = 0.85;
 /// A climb without a word on paces goes on after so many readings.
 const UNSURE_MAX: u32 = 2;
-/// While the goodput grows with this power of the number, three times as many are next, else half as many again.
-const GROWS: f64 = 0.6;
-const CLIMB: f64 = 3.0;
+/// While the goodput grows with this power of the number, twice as many are next, else half as many again. Nobody who is in
+/// is thrown out, so a step that was too long is paid for until those are through.
+const GROWS: f64 = 0.7;
+const CLIMB: f64 = 2.0;
 const CREEP: f64 = 1.5;
 /// A change of the number by less than this logarithm says nothing about growth.
 const LITTLE: f64 = 0.1;
@@ -381,7 +383,7 @@ const MEMORY: u32 = 60;
 const GOODPUT_WEIGHT: f64 = 0.3;
 const IDLE_WEIGHT: f64 = 0.3;
 /// So large a share of those let in must have spoken.
-const BEGUN: f64 = 0.6;
+const BEGUN: f64 = 0.8;
 /// The last ones are those who wait when they are at most this share of those inside; a crowd does no great harm if so
 /// much of the best is done with any number from there on that was measured.
 const LAST: f64 = 0.5;
