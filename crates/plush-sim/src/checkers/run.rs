@@ -127,6 +127,9 @@ impl Checks {
             Effect::Send { host, command: Command::CleanUp { .. }, .. } => {
                 self.cleaned_up(at, *host, plan);
             }
+            Effect::Send { host, command: Command::Stop { key, .. }, .. } => {
+                self.stopped(at, *host, *key, view);
+            }
             Effect::DropConnect { .. }
             | Effect::Ask { .. }
             | Effect::Send { .. }
@@ -136,6 +139,16 @@ impl Checks {
             | Effect::Unwatch { .. }
             | Effect::Finish { .. } => {}
         }
+    }
+
+    /// What serves is not told to stop: not by a word either that was meant for it while it was given up.
+    fn stopped(&mut self, at: Millis, host: HostId, key: TaskKey, view: &RunView) {
+        let task = view.tasks.get(key.task as usize);
+        let serves = task.is_some_and(|t| t.state == "running")
+            && view.hosts[host.index()].state == HostState::Running;
+        self.demand(!serves || view.stopping.is_some(), "serves on", at, || {
+            format!("{key:?} is told to stop on {host:?}, which serves")
+        });
     }
 
     /// B3: what comes after the meeting starts only on hosts that the meeting has let go.
@@ -336,11 +349,13 @@ impl Checks {
 /// When a barrier opens; `None` for one of which the view says nothing that could be judged.
 fn entry_of<'a>(barrier: &BarrierView, plan: &'a RunPlan) -> Option<&'a Entry> {
     let named = plan.project.barriers.iter().find(|b| b.name.as_str() == barrier.name);
-    let ready = |c: &&PlannedCluster| format!("{}/ready", c.name()) == barrier.name;
-    named.map(|named| &named.policy.entry).or_else(|| {
-        let cluster = plan.clusters.iter().find(ready)?;
-        Some(&cluster.spec.ready.entry)
-    })
+    let phase = || {
+        let (cluster, phase) = barrier.name.split_once('/')?;
+        let cluster = plan.clusters.iter().find(|c| c.name() == cluster)?;
+        let policy = if phase == "prepare" { &cluster.spec.prepare } else { &cluster.spec.ready };
+        Some(&policy.entry)
+    };
+    named.map(|named| &named.policy.entry).or_else(phase)
 }
 
 /// Whether a barrier may open for this reason, when so many are expected.
