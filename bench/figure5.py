@@ -21,6 +21,7 @@ LIMIT_S = 1800
 POLICIES = {
     "1": "{inside: 1}",
     "10": "{inside: 10}",
+    "15": "{inside: 15}",
     "25": "{inside: 25}",
     "50": "{inside: 50}",
     "100": "{inside: 100}",
@@ -30,29 +31,39 @@ POLICIES = {
 }
 
 
+class Crowded(NamedTuple):
+    """bench/crowded.py with so much of one processor, which it uses up to look through its connections so often."""
+    share: float
+    looks: int = 1
+
+    def __str__(self):
+        return f"{self.share:.0%} of a processor" + (f", looking {self.looks} times" if self.looks > 1 else "")
+
+
 class Network(NamedTuple):
-    """Rates in Mbit/s. A server with a share is bench/crowded.py with so much of one processor, any other busybox's."""
+    """Rates in Mbit/s. A server that is not crowded is busybox's."""
     uplink: int
     link: float
     spread: float
     delay_ms: tuple = (5, 60)
-    share: float = None
-    then_share: float = None
+    server: Crowded = None
+    then: Crowded = None
     after_s: float = None
 
     def __str__(self):
         links = f"links of the hosts: median {self.link:g} Mbit/s, log-spread {self.spread}, delay {self.delay_ms[0]} to {self.delay_ms[1]} ms"
-        server = f"; a crowded server with {self.share:.0%} of a processor" if self.share else ""
-        change = f", {self.then_share:.0%} from {self.after_s:g} s after the opening on" if self.then_share else ""
+        server = f"; a crowded server with {self.server}" if self.server else ""
+        change = f"; with {self.then} from {self.after_s:g} s after the opening on" if self.then else ""
         return f"uplink {self.uplink} Mbit/s; {links}{server}{change}"
 
 
 NETWORKS = {
     "tail": Network(200, 40, 1.0),
     "narrow": Network(120, 40, 0.5),
-    "crowd": Network(200, 40, 0.7, share=0.1),
-    "change": Network(200, 15, 0.5, share=0.3, then_share=0.05, after_s=15),
-    "opens": Network(200, 8, 0.5, share=0.05, then_share=0.6, after_s=40),
+    "crowd": Network(200, 40, 0.7, server=Crowded(0.1)),
+    "busy": Network(200, 15, 0.5, server=Crowded(0.3)),
+    "poor": Network(200, 8, 0.5, server=Crowded(0.05)),
+    "change": Network(200, 4, 0.5, server=Crowded(0.5, looks=20), then=Crowded(0.5, looks=250), after_s=20),
 }
 
 
@@ -76,9 +87,9 @@ def serve(lab, megabytes):
     with open(os.path.join(HERE, "crowded.py"), "rb") as file:
         program = base64.b64encode(file.read()).decode()
     lab_do(lab, "on", "h001", "sh", "-c",
-           f"mkdir -p /srv/f && head -c {megabytes}000000 /dev/urandom > /srv/f/file && busybox httpd -p 8000 -h /srv/f && echo 1 > /srv/share && "
+           f"mkdir -p /srv/f && head -c {round(megabytes * 1e6)} /dev/urandom > /srv/f/file && busybox httpd -p 8000 -h /srv/f && echo 1 1 > /srv/state && "
            f"echo {program} | base64 -d > /srv/crowded.py && "
-           "(setsid python3 /srv/crowded.py 8001 /srv/f/file /srv/share < /dev/null > /srv/log 2>&1 &)")
+           "(setsid python3 /srv/crowded.py 8001 /srv/f/file /srv/state < /dev/null > /srv/log 2>&1 &)")
     status = subprocess.run(["plush-lab", "--name", lab.name, "status", "--json"], check=True, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, timeout=LIMIT_S)
     hosts = json.loads(status.stdout)
@@ -86,8 +97,9 @@ def serve(lab, megabytes):
     return next(h["address"] for h in hosts if h["name"] == "h001")
 
 
-def allow(lab, share):
-    lab_do(lab, "on", "h001", "sh", "-c", f"echo {share} > /srv/share.new && mv /srv/share.new /srv/share")
+def make(lab, server):
+    """The crowded server is this one from now on."""
+    lab_do(lab, "on", "h001", "sh", "-c", f"echo {server.share} {server.looks} > /srv/state.new && mv /srv/state.new /srv/state")
 
 
 def describe(path, hosts, url, release):
@@ -135,19 +147,21 @@ def completions(lines):
 def measure(lab, work, hosts, address, network, policy):
     """One run; where the network changes, it does so a while after the run's own word that `prepare` has opened."""
     app = os.path.join(work, f"{policy}.yaml")
-    describe(app, hosts, f"http://{address}:{8001 if network.share else 8000}/file", POLICIES[policy])
-    if network.share:
-        allow(lab, network.share)
+    describe(app, hosts, f"http://{address}:{8001 if network.server else 8000}/file", POLICIES[policy])
+    if network.server:
+        make(lab, network.server)
     lines, change = [], None
     command = lab.command("plush", "run", app, "--runs-dir", os.path.join(work, "runs"), "-y", "--events")
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
         for line in run.stdout:
             lines.append(line.decode(errors="replace"))
-            if network.then_share and not change and '"is":"opened"' in lines[-1]:
-                change = threading.Timer(network.after_s, allow, (lab, network.then_share))
+            if network.then and not change and '"barrier":"all/prepare"' in lines[-1]:
+                change = threading.Timer(network.after_s, make, (lab, network.then))
                 change.start()
     if change:
         change.join()
+    elif network.then:
+        sys.exit(f"{policy}: the run never said that `prepare` opened, so the network did not change")
     times = completions(lines)
     if len(times) != hosts:
         said = "".join(line for line in lines if not line.startswith("{"))
@@ -166,7 +180,7 @@ def middle(runs):
 
 def table(name, hosts, megabytes, curves):
     print(f"network `{name}`: {NETWORKS[name]}")
-    print(f"{megabytes} MB to {hosts} hosts, seconds until a share of them had it whole (of several runs the median one by 95 %):\n")
+    print(f"{megabytes:g} MB to {hosts} hosts, seconds until a share of them had it whole (of several runs the median one by 95 %):\n")
     print("| release | runs | 10 % | 50 % | 80 % | 95 % | all | 95 % in each run | rate to 95 %, of the best fixed |")
     print("|---|---|---|---|---|---|---|---|---|")
     fixed = min((at_share(middle(curves[p]), 0.95) for p in curves if p.isdigit() or p == "all"), default=math.nan)
@@ -208,20 +222,19 @@ def picture(path, title, curves):
         file.write("\n".join(parts) + "\n</svg>\n")
 
 
-def remembered(path, hosts, megabytes):
+def remembered(path):
     """Runs of earlier calls with the same hosts and file, so that a long sweep can be measured in pieces."""
     try:
         with open(path) as file:
-            before = json.load(file)
+            return json.load(file)["seconds"]
     except FileNotFoundError:
         return {}
-    return before["seconds"] if (before["hosts"], before["megabytes"]) == (hosts, megabytes) else {}
 
 
 def main(lab, work, hosts, megabytes, networks, policies, out):
     """The policies on each network one after the other: each run has the network for itself."""
-    path = os.path.join(out, "figure5.json")
-    results = remembered(path, hosts, megabytes)
+    path = os.path.join(out, f"figure5-{hosts}-{megabytes:g}.json")
+    results = remembered(path)
     address = serve(lab, megabytes)
     bring_agents(lab, work, hosts)
     for name in networks:
@@ -237,5 +250,5 @@ def main(lab, work, hosts, megabytes, networks, policies, out):
         curves = {policy: curves[policy] for policy in POLICIES if policy in curves}
         table(name, hosts, megabytes, curves)
         shown = {policy: middle(runs) for policy, runs in curves.items()}
-        picture(os.path.join(out, f"figure5-{name}.svg"), f"{megabytes} MB to {hosts} hosts, network `{name}`", shown)
+        picture(os.path.join(out, f"figure5-{name}.svg"), f"{megabytes:g} MB to {hosts} hosts, network `{name}`", shown)
     print(f"pictures and figures: {out}")
