@@ -170,7 +170,7 @@ fn a_preparation_that_waits_for_all_hosts_is_told_when_it_opens() {
     let text = "project: told\nresources: [{type: ssh, hosts: 'h00[1-2]'}]\nclusters:\n  c:\n    num_hosts: 2\n    \
                 prepare: {entry: {percent: 100}}\n    run: 'true'\n";
     stage.file("told.yaml", text);
-    let said = stage.run("told.yaml", &["--events"]).expect(0);
+    let said = stage.begin("told.yaml", &["--events"]).end().expect(0);
     let told = |barrier: &str| {
         let opened = "{\"is\":\"opened\",";
         let name = format!("\"barrier\":\"{barrier}\"");
