@@ -1,6 +1,7 @@
 //! Links that break or are slow while a run goes on: every byte arrives once, and what it costs is explained.
 
 use crate::product::Running;
+use crate::reacting::until;
 use crate::stage::Stage;
 use plush_lab::{Direction, LabOptions, LinkChange};
 use serde_json::Value;
@@ -105,6 +106,27 @@ fn f37_a_partition_of_half_a_minute_is_noticed_and_healed_and_costs_no_byte() {
     let Some(events) = events else { return };
     assert_eq!(times(&events, "suspected", 1).len(), 1, "the silence was noticed");
     check_untouched(&events, 0);
+}
+
+#[test]
+fn f37_a_host_that_was_given_up_and_is_back_before_it_is_replaced_goes_on() {
+    let Some(stage) = Stage::with_hosts(3) else { return };
+    let text = "project: back\nresources: [{type: ssh, hosts: 'h[001-003]'}]\nclusters:\n  c:\n    \
+                num_hosts: {wanted: 2, spare: 1}\n    service: {class: service, replace_after: 10 min}\n    \
+                run: 'i=0; while test $i -lt 45; do i=$((i+1)); echo counting $i; sleep 1; done'\n";
+    stage.file("back.yaml", text);
+    let mut running = stage.begin("back.yaml", &["--events"]);
+    running.wait_for("counting 2");
+    stage.lab.unplug("h001").unwrap();
+    until(&stage, "h001 is given up", |view| view["hosts"][0]["state"] == "failed");
+    stage.lab.plug("h001").unwrap();
+    running.end().expect(0);
+    let numbers: String = (1..=45).map(|n| format!("counting {n}\n")).collect();
+    for host in ["h001", "h002"] {
+        let path = stage.runs()[0].join("output").join(host).join("c.1.out");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), numbers, "{host} went on to its end");
+    }
+    stage.assert_nothing_left();
 }
 
 /// Nothing was suspected of the host with this number, and its link is the first.
