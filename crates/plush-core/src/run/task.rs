@@ -266,7 +266,7 @@ impl TaskRun {
 
     /// On a host that is back something of it runs, or output of it is not here.
     pub fn gives_more_when_back(&self) -> bool {
-        self.ran_on() || !self.streams_due.is_empty()
+        self.may_run_on() || !self.streams_due.is_empty()
     }
 
     /// Its host is back: what it says counts again.
@@ -283,9 +283,9 @@ impl TaskRun {
         matches!(self.before_loss, Some(Stand::Running | Stand::Again))
     }
 
-    /// Whether it may run on its lost host: it ran, or its start was under way.
+    /// Whether it may run on its lost host: it ran on, or its start was under way.
     pub fn may_run_on(&self) -> bool {
-        self.before_loss.is_some()
+        self.ran_on() || self.was_starting()
     }
 
     /// Whether its start was under way when its host was lost.

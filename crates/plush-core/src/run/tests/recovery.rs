@@ -120,6 +120,26 @@ fn o2_a_lost_host_that_comes_back_is_told_to_stop_and_cleaned_up_when_its_output
 }
 
 #[test]
+fn o2_what_was_about_to_begin_on_a_lost_host_is_stopped_there_and_heard_out_before_the_host_is_cleaned_up()
+ {
+    let mut cluster = cluster(2, vec![runs("w", &[])]);
+    cluster.num_hosts.spare = 1;
+    cluster.on_failure.host = Some(Reaction::Replace);
+    let mut tale = Tale::of(cluster, 3);
+    tale.connect_and_prepare();
+    tale.lose_host(1);
+    tale.prepare(2);
+    // Its agent had the start, and its word that the task runs has not come.
+    let said = tale.returns_having(1, 2);
+    assert!(stops(&said).contains(&(1, 1)) && cleaning(&said).is_empty(), "{said:?}");
+    assert_eq!(cleaning(&tale.exit(1, 1, Exit::Code(5))), [0u32; 0]);
+    for stream in [StreamName::Out, StreamName::Err] {
+        tale.tell(Event::OutputStored { key: key(1), stream, gap_bytes: 0 });
+    }
+    assert_eq!(cleaning(&tale.said), [1]);
+}
+
+#[test]
 fn a_start_that_nobody_has_acknowledged_is_withdrawn_from_a_lost_host() {
     let mut tale = serving(2, 1, on_host(Reaction::Replace));
     tale.lose_host(1);
