@@ -11,10 +11,9 @@ use plush_protocol::{Command, TaskKey, TaskRecord, TaskSpec, TaskState};
 use plush_spec::model::{Action, Name};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// Who serves where, once somebody has asked.
-type LatePeers = OnceCell<Vec<(String, Arc<[String]>)>>;
+type LatePeers = OnceCell<Vec<render::Peers>>;
 
 impl Run {
     pub(super) fn task_reported(&mut self, host: HostId, record: &TaskRecord) {

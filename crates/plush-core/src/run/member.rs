@@ -298,7 +298,7 @@ pub(super) fn startable(plan: &PlannedCluster, stands: &[StepStand]) -> Vec<usiz
 
 /// Preparation begins as hosts come, unless the description says when; nobody is late for what has no time.
 fn at_once_unless_said(policy: BarrierPolicy) -> BarrierPolicy {
-    if policy.entry == Entry::default() {
+    if !policy.entry.is_said() {
         BarrierPolicy {
             entry: Entry { count: Some(1), ..policy.entry },
             late: Late::Admit,

@@ -43,7 +43,6 @@ use refreshing::LineUps;
 use render::{Peers, Seat, bare_name};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use task::TaskRun;
 
 /// The version of the rules and of the state that they decide from. Raised with every change after which a journal leads
@@ -364,7 +363,7 @@ impl Run {
         }
     }
 
-    fn seat<'a>(&'a self, cluster: usize, place: usize, peers: &'a Peers) -> Seat<'a> {
+    fn seat<'a>(&'a self, cluster: usize, place: usize, peers: &'a [Peers]) -> Seat<'a> {
         Seat {
             plan: &self.plan,
             cluster: &self.plan.clusters[cluster],
@@ -375,7 +374,7 @@ impl Run {
     }
 
     /// The hosts that hold the places of each cluster, by rank.
-    fn peers(&self) -> Vec<(String, Arc<[String]>)> {
+    fn peers(&self) -> Vec<Peers> {
         let bare = |host| bare_name(self.plan.host_name(host)).to_owned();
         let names = |c: &ClusterRun| c.line_up().into_iter().map(bare).collect();
         let clusters = self.plan.clusters.iter().zip(&self.clusters);

@@ -18,11 +18,11 @@ pub(super) struct Seat<'a> {
     pub host: &'a str,
     pub rank: usize,
     /// The hosts that serve in each cluster now.
-    pub peers: &'a Peers,
+    pub peers: &'a [Peers],
 }
 
-/// Bare names of the hosts of each cluster, by rank.
-pub(super) type Peers = [(String, Arc<[String]>)];
+/// A cluster, and the bare names of its hosts, by rank.
+pub(super) type Peers = (String, Arc<[String]>);
 
 impl Seat<'_> {
     fn count(&self) -> usize {

@@ -12,7 +12,6 @@ use plush_protocol::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, PhaseName, RunView, Tainted,
     TaskView,
 };
-use plush_spec::model::Entry;
 
 const VERSION: u32 = 1;
 
@@ -234,7 +233,7 @@ fn barriers(run: &Run) -> Vec<BarrierView> {
     for (number, (plan, cluster)) in run.plan.clusters.iter().zip(&run.clusters).enumerate() {
         let host = |entrant: Entrant| Some(HostId(entrant.0));
         // Where no entry is said it opens with the first host, and that is no news.
-        if plan.spec.prepare.entry != Entry::default() {
+        if plan.spec.prepare.entry.is_said() {
             views.push(barrier(run, format!("{}/prepare", plan.name()), &cluster.prepare, host));
         }
         views.push(BarrierView {

@@ -53,6 +53,13 @@ pub struct Entry {
     pub knee: Option<Knee>,
 }
 
+impl Entry {
+    /// Whether it says anything beyond a full house.
+    pub fn is_said(&self) -> bool {
+        *self != Entry::default()
+    }
+}
+
 /// A share of the members, not before a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percent {

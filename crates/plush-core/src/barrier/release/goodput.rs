@@ -8,7 +8,7 @@
 //! inside now is no reason. After that it *holds*, and tries the next larger and the next smaller number now and then,
 //! more and more seldom.
 //! When the goodput is far from what was measured at about this number, all that was measured is of another network: it
-//! climbs again if more is done, and lets so many fewer in if less is.
+//! climbs again if more is done; if less is, it lets so many fewer in and soon tries more and fewer.
 
 use super::meter::{Meter, Reading};
 use super::{Departure, Progress, Room};
@@ -220,7 +220,6 @@ impl Goodput {
     fn network_changed(&mut self, reading: Reading, factor: f64) -> Option<f64> {
         self.seen.clear();
         self.remember(reading);
-        (self.larger, self.smaller) = (Trial::LARGER, Trial::SMALLER);
         if factor < 1.0 {
             // It may be too few, or too many still: how a crowd harms this network is not known.
             (self.larger, self.smaller) = (Trial::SOON, Trial::SOON);
