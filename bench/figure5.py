@@ -226,7 +226,7 @@ def remembered(path):
     """Runs of earlier calls with the same hosts and file, so that a long sweep can be measured in pieces."""
     try:
         with open(path) as file:
-            return json.load(file)["seconds"]
+            return json.load(file)
     except FileNotFoundError:
         return {}
 
@@ -246,7 +246,7 @@ def main(lab, work, hosts, megabytes, networks, policies, out):
             curves.setdefault(policy, []).append(times)
             print(f"  {name}, {policy}: 95 % after {at_share(times, 0.95):.1f} s, all after {times[-1]:.1f} s (load {os.getloadavg()[0]:.1f})", flush=True)
             with open(path, "w") as file:
-                json.dump({"hosts": hosts, "megabytes": megabytes, "seconds": results}, file)
+                json.dump(results, file)
         curves = {policy: curves[policy] for policy in POLICIES if policy in curves}
         table(name, hosts, megabytes, curves)
         shown = {policy: middle(runs) for policy, runs in curves.items()}
