@@ -111,12 +111,7 @@ impl HistoryReader {
             self.connected_in_ms.insert(host.index(), account.took_ms);
         }
         if let Event::Reported { report, .. } = event {
-            if let Report::Task(record) = report {
-                self.note_task(at, record);
-            }
-            if let Report::Inventory { tasks, .. } = report {
-                tasks.iter().for_each(|record| self.note_task(at, record));
-            }
+            report.tasks().iter().for_each(|record| self.note_task(at, record));
         }
     }
 

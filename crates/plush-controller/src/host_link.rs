@@ -1,5 +1,7 @@
 //! One host's connection: an ordinary task that connects when told, carries messages, stores output, and says what happened.
-//! It decides nothing: what it is told comes from effects, what it says becomes events.
+//! It decides nothing: what it is told comes from effects, what it says becomes events. What tasks write is `streams`'.
+
+mod streams;
 
 use crate::attempt::{self, Attempt, Goal, Setback};
 use crate::effects::collect::{self, CollectTraffic};
@@ -7,7 +9,7 @@ use crate::effects::probing::{self, Asking, Subject};
 use crate::error::ControllerError;
 use crate::lines::{Batch, Lines};
 use crate::order::{Order, Word};
-use crate::output::{HostOutput, Stored, Sync};
+use crate::output::{HostOutput, Sync};
 use crate::packages::Shelf;
 use crate::run_clock::RunClock;
 use crate::run_dir::RunDir;
@@ -20,10 +22,7 @@ use plush_core::offset::{OffsetFilter, Sample};
 use plush_core::plan::HostId;
 use plush_core::renewal::Renewals;
 use plush_core::run::{Event, OpenTask, Watch};
-use plush_protocol::{
-    Command, OutputAck, OutputPart, Pong, Report, StreamName, Tainted, TaskKey, TaskRecord,
-    TaskState, ToAgent, ToController,
-};
+use plush_protocol::{Command, Pong, Tainted, TaskKey, ToAgent, ToController};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -405,43 +404,6 @@ impl HostLink {
         Ok(())
     }
 
-    /// The agent sends output of a task once it is told what is here of it.
-    fn expect_output(&mut self, wire: &mut Wire, key: TaskKey, process: String) -> Result<(), End> {
-        let opened = self.output.expect(key, &process);
-        self.processes.insert(key, process);
-        if self.if_room(opened)?.is_some() {
-            self.acknowledge_output(wire, key, StreamName::Out);
-            self.acknowledge_output(wire, key, StreamName::Err);
-        }
-        Ok(())
-    }
-
-    /// What could not be written for want of room is not acknowledged, so that the agent keeps it.
-    fn if_room<T>(&mut self, written: Result<T, ControllerError>) -> Result<Option<T>, End> {
-        match written {
-            Ok(done) => Ok(Some(done)),
-            Err(error) if error.is_no_space() => {
-                self.has_dropped = true;
-                self.shared.space.lacks();
-                Ok(None)
-            }
-            Err(error) => Err(End::Broken(error)),
-        }
-    }
-
-    /// Streams that are not complete are opened anew on every link.
-    fn reopen_streams(&mut self, wire: &mut Wire) -> Result<(), End> {
-        for (key, process) in self.processes.clone() {
-            let opened = self.output.expect(key, &process);
-            self.if_room(opened)?;
-            if let Some((out_bytes, err_bytes)) = self.totals.get(&key) {
-                self.output.ended(key, *out_bytes, *err_bytes);
-            }
-        }
-        self.output.open_streams().into_iter().for_each(|ack| wire.send(&ToAgent::OutputAck(ack)));
-        Ok(())
-    }
-
     async fn hear(
         &mut self,
         wire: &mut Wire,
@@ -459,17 +421,7 @@ impl HostLink {
                 self.say(Event::Taken { host: self.id, session, number }).await;
             }
             ToController::OutputPart(part) => self.store(wire, &part)?,
-            ToController::OutputGap(gap) => {
-                let noted = self.output.gap(&gap);
-                match self.if_room(noted)? {
-                    Some(Some(())) => self.acknowledge_output(wire, gap.key, gap.stream),
-                    // It begins behind what was dropped.
-                    Some(None) | None if self.has_dropped => {}
-                    Some(None) | None => {
-                        return Err(End::Lost("the agent declared an impossible gap".into()));
-                    }
-                }
-            }
+            ToController::OutputGap(gap) => self.note_gap(wire, &gap)?,
             ToController::BlobWant(want) => {
                 wire.send(&ToAgent::BlobPart(self.shared.packages.read(&want)));
             }
@@ -504,117 +456,6 @@ impl HostLink {
             self.quick_pings -= 1;
             wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
         }
-    }
-
-    fn store(&mut self, wire: &mut Wire, part: &OutputPart) -> Result<(), End> {
-        let stored = self.output.store(part);
-        match self.if_room(stored)? {
-            // It comes behind what was dropped, or is that.
-            Some(None) | None if self.has_dropped => return Ok(()),
-            Some(None) | None => {
-                return Err(End::Lost("the agent sent output out of order".into()));
-            }
-            Some(Some(Stored::Nothing)) => {}
-            Some(Some(Stored::From(index))) => {
-                let process = self.processes.get(&part.key).map_or("", String::as_str);
-                self.lines.take(part.key, part.stream, process, &part.bytes[index..]);
-            }
-        }
-        self.acknowledge_output(wire, part.key, part.stream);
-        Ok(())
-    }
-
-    /// What a report says of tasks concerns their output: incarnations that the agent began by itself have their own,
-    /// and of those that have ended it is known how much there is.
-    fn follow(&mut self, wire: &mut Wire, report: &Report) -> Result<(), End> {
-        let records: &[TaskRecord] = match report {
-            Report::Inventory { tasks, .. } => tasks,
-            Report::Task(record) => std::slice::from_ref(record),
-            Report::Preparing { .. }
-            | Report::Prepared { .. }
-            | Report::PrepareFailed { .. }
-            | Report::Cleaned { .. }
-            | Report::Barrier(_)
-            | Report::WentOn { .. }
-            | Report::Note(_)
-            | Report::Answered { .. } => &[],
-        };
-        for record in records {
-            let first = TaskKey { incarnation: 0, ..record.key };
-            let process = match self.processes.range(first..=record.key).next_back() {
-                Some((key, process)) if *key != record.key && key.task == record.key.task => {
-                    Some(process.clone())
-                }
-                Some(_) | None => None,
-            };
-            if let Some(process) = process {
-                self.expect_output(wire, record.key, process)?;
-            }
-            if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {
-                self.output.ended(record.key, out_bytes, err_bytes);
-                if self.output.is_stored(record.key) {
-                    // An agent that is new does not know it.
-                    let both = [(StreamName::Out, out_bytes), (StreamName::Err, err_bytes)];
-                    for (stream, bytes) in both {
-                        let key = record.key;
-                        let ack = OutputAck { key, stream, received: bytes, durable: bytes };
-                        wire.send(&ToAgent::OutputAck(ack));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn acknowledge_output(&self, wire: &mut Wire, key: TaskKey, stream: StreamName) {
-        if let Some(ack) = self.output.acknowledgement(key, stream) {
-            wire.send(&ToAgent::OutputAck(ack));
-        }
-    }
-
-    fn begin_syncs(&mut self, every: bool) {
-        for sync in self.output.due(every) {
-            self.syncs.spawn_blocking(move || {
-                let result = sync.file.sync_data();
-                (sync, result)
-            });
-        }
-    }
-
-    fn synced(
-        &mut self,
-        wire: &mut Wire,
-        done: Result<(Sync, std::io::Result<()>), tokio::task::JoinError>,
-    ) -> Result<(), End> {
-        let (sync, result) = done.expect("synchronising a file does not panic");
-        let directory = self.shared.run_dir.output(&self.name);
-        result.map_err(|e| {
-            End::Broken(ControllerError::io("synchronise the output in", &directory, e))
-        })?;
-        self.output.synced(sync.stream, sync.upto);
-        self.acknowledge_output(wire, sync.stream.0, sync.stream.1);
-        Ok(())
-    }
-
-    async fn say_completed(&mut self) -> Result<(), End> {
-        for (key, stream, gap_bytes) in self.output.completed() {
-            let process = self.processes.get(&key).map_or("", String::as_str);
-            self.lines.end(key, stream, process);
-            self.say(Event::OutputStored { key, stream, gap_bytes }).await;
-        }
-        self.forget_followed();
-        Ok(())
-    }
-
-    /// Incarnations that are stored and that another has followed need not be known by name any more.
-    fn forget_followed(&mut self) {
-        let mut newest = BTreeMap::new();
-        for key in self.processes.keys() {
-            newest.insert(key.task, key.incarnation);
-        }
-        let output = &self.output;
-        self.processes
-            .retain(|key, _| newest[&key.task] == key.incarnation || !output.is_stored(*key));
     }
 
     fn collect_failed(&self, why: &str) -> Event {

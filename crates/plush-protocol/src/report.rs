@@ -113,6 +113,24 @@ pub enum Report {
     },
 }
 
+impl Report {
+    /// What it says of tasks.
+    pub fn tasks(&self) -> &[TaskRecord] {
+        match self {
+            Report::Inventory { tasks, .. } => tasks,
+            Report::Task(record) => std::slice::from_ref(record),
+            Report::Preparing { .. }
+            | Report::Prepared { .. }
+            | Report::PrepareFailed { .. }
+            | Report::Cleaned { .. }
+            | Report::Barrier(_)
+            | Report::WentOn { .. }
+            | Report::Note(_)
+            | Report::Answered { .. } => &[],
+        }
+    }
+}
+
 /// One task as its agent sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 pub struct TaskRecord {

@@ -21,7 +21,8 @@ impl Recording {
         let mut world = play.world(false);
         let _ = world.play();
         let controller = world.controller;
-        let records = controller.journal.records.into_iter().map(|r| (r.at, r.events)).collect();
+        let records =
+            controller.journal.records.into_iter().map(|r| (r.at, r.events.to_vec())).collect();
         let state = serde_json::to_value(&controller.run).expect("a state is plain data");
         Recording { plan: controller.plan, records, state }
     }

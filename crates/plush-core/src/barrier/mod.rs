@@ -154,6 +154,20 @@ impl Barrier {
         passage.left_at = Some(now);
     }
 
+    /// `entrant` had failed before it came, and is going to come after all. False for any other, of which nothing changes.
+    pub fn expect_again(&mut self, entrant: Entrant) -> bool {
+        let Some(passage) = self.members.get_mut(entrant) else { return false };
+        if passage.stand != Stand::Failed || passage.entered_at.is_some() {
+            return false;
+        }
+        (passage.stand, passage.left_at) = (Stand::Expected, None);
+        self.census.expected += 1;
+        if self.opened.is_some() && self.policy.late == Late::Replace {
+            self.replacements.insert(entrant);
+        }
+        true
+    }
+
     /// `entrant`, which is inside, has done so much in all: a number that grows, in a unit that is the same for all. Whoever
     /// is not inside says nothing of worth.
     pub fn progressed(&mut self, entrant: Entrant, done: u64, now: Millis) {

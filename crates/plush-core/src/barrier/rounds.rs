@@ -64,6 +64,19 @@ impl Rounds {
         }
     }
 
+    /// `entrant` has failed and is back: it takes part from the generation that would have been its `next`.
+    pub fn expect_again(&mut self, entrant: Entrant, next: u32) {
+        if self.members.contains_key(&entrant) {
+            return;
+        }
+        self.members.insert(entrant, next);
+        for round in self.rounds.iter_mut().filter(|r| r.generation >= next) {
+            if !round.barrier.expect_again(entrant) {
+                round.barrier.expect(entrant);
+            }
+        }
+    }
+
     /// `entrant` has come to a generation, to its own next one if none is named. Says in which generation it stands now;
     /// an old or wrong generation changes nothing (B7), and entering twice changes nothing.
     pub fn enter(&mut self, entrant: Entrant, generation: Option<u32>, now: Millis) -> Option<u32> {
@@ -97,7 +110,7 @@ impl Rounds {
         }
     }
 
-    /// `entrant` does not take part any more. If it comes back, it begins with a generation that it has not failed in.
+    /// `entrant` does not take part any more. If it enters again, it begins with a generation that it has not failed in.
     pub fn fail(&mut self, entrant: Entrant, now: Millis) {
         self.members.remove(&entrant);
         self.stragglers.retain(|(_, straggler)| *straggler != entrant);

@@ -219,6 +219,17 @@ impl Gathering {
         told
     }
 
+    /// The host's seats on which somebody takes part or is expected, and in which round next.
+    pub fn taken_seats(&self, host: HostId) -> Vec<(Entrant, u32)> {
+        let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
+        seats.iter().filter_map(|seat| Some((*seat, self.rounds.next_of(*seat)?))).collect()
+    }
+
+    /// A host that was out is back, and with it those who had these seats.
+    pub fn expect_again(&mut self, seats: &[(Entrant, u32)]) {
+        seats.iter().for_each(|(seat, next)| self.rounds.expect_again(*seat, *next));
+    }
+
     /// A task of a step has come to its end: its programs are out. A seat that is free stays expected while somebody may
     /// take it: the steps that follow the one of its last task, or where it had none any step of the host.
     pub fn task_over(

@@ -47,6 +47,8 @@ pub(super) enum Vacancy {
     Asked { at: Millis },
     /// From then on.
     From(Millis),
+    /// There is nobody who could: it stays its own host's, should that come back.
+    Kept,
 }
 
 /// Whether a cluster has too few hosts.
@@ -133,7 +135,7 @@ impl ClusterRun {
 
     /// Members that take part, and places that another host will take.
     pub fn hoped_for(&self) -> u32 {
-        let vacant = self.members.iter().filter(|m| m.vacancy != Vacancy::None).count();
+        let vacant = self.members.iter().filter(|m| m.is_awaited()).count();
         self.live() + u32::try_from(vacant).expect("members are counted in 32 bits")
     }
 
@@ -146,7 +148,7 @@ impl ClusterRun {
     pub fn through(&self) -> usize {
         let is_through = |m: &&Member| match m.stage {
             Stage::Finished => true,
-            Stage::Out(_) => m.vacancy == Vacancy::None,
+            Stage::Out(_) => !m.is_awaited(),
             Stage::Joining
             | Stage::Queued
             | Stage::Preparing { .. }
@@ -195,6 +197,14 @@ impl Member {
     /// It is not out.
     pub fn takes_part(&self) -> bool {
         !matches!(self.stage, Stage::Out(_))
+    }
+
+    /// It is out, and another host will take its place or may.
+    fn is_awaited(&self) -> bool {
+        match self.vacancy {
+            Vacancy::Asked { .. } | Vacancy::From(_) => true,
+            Vacancy::None | Vacancy::Kept => false,
+        }
     }
 
     /// It has not begun this step and may yet.

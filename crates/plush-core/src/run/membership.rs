@@ -34,15 +34,19 @@ impl Run {
                     Vacancy::From(at) => {
                         self.free_at(number, place, at).is_some_and(|at| at <= self.now)
                     }
-                    Vacancy::Asked { .. } => false,
+                    Vacancy::Asked { .. } | Vacancy::Kept => false,
                     Vacancy::None => !self.has_begun(member.host),
                 };
                 if !is_due {
                     continue;
                 }
+                let without = match member.vacancy {
+                    Vacancy::From(_) => Vacancy::Kept,
+                    without => without,
+                };
                 match self.next_candidate(number) {
                     Some(host) => self.take_over(number, place, host),
-                    None => self.clusters[number].members[place].vacancy = Vacancy::None,
+                    None => self.clusters[number].members[place].vacancy = without,
                 }
             }
         }
@@ -139,8 +143,7 @@ impl Run {
         cause: Tainted,
         hint: Option<String>,
     ) {
-        let stage =
-            self.places[host.index()].map(|(c, p)| self.clusters[c].members[p].stage.clone());
+        let absence = self.absence_of(host);
         let since = self.hosts[host.index()].lost_at().unwrap_or(self.now);
         // First, so that nothing there is told to stop: it may be back in time to go on.
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::lose);
@@ -150,10 +153,13 @@ impl Run {
             self.hosts[host.index()].close(Ending::OutOfReach, now);
             return;
         }
-        self.withdraw_starts(host);
+        // What ran on may go on when the host is back.
+        self.withdraw_starts(host, |task| task.is_over() && !task.ran_on());
         let look_at = now + self.return_interval_ms(host);
         self.hosts[host.index()].go_away(now, look_at);
-        self.host_lost(host, stage, since);
+        if let Some(absence) = absence {
+            self.host_lost(absence, since);
+        }
     }
 
     /// How often a host is looked for that was given up.

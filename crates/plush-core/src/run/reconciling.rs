@@ -79,6 +79,7 @@ impl Run {
             if task.host != host || is_known {
                 continue;
             }
+            task.forget_how_it_ran_on();
             let (has_run, was_over) = (task.has_run(), task.is_over());
             if known.iter().all(|record| record.key.task != task.key.task) {
                 // Of no incarnation is anything left.

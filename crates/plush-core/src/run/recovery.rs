@@ -8,11 +8,11 @@ use super::{Run, Stopping};
 use crate::Millis;
 use crate::barrier::Entrant;
 use crate::plan::{HostId, PlannedCluster, Replace};
-use plush_protocol::{Command, Tainted};
+use plush_protocol::{Command, Problem, Tainted};
 use plush_spec::model::{Action, OnReturn, Reaction};
 use serde::{Deserialize, Serialize};
 
-/// A lost host whose place was given away: it may come back and find that it is wanted.
+/// A lost host: it may come back and find that it is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Absence {
     host: HostId,
@@ -20,16 +20,28 @@ pub(super) struct Absence {
     place: usize,
     /// How far it was.
     stands: Vec<StepStand>,
+    /// Its seats at each barrier of the description on which somebody took part or was expected, and in which round next.
+    seats: Vec<Vec<(Entrant, u32)>>,
 }
 
 /// Lost hosts that are remembered; who was lost before them is told to stop when it comes back.
 const ABSENT_MAX: usize = 10_000;
 
 impl Run {
-    /// A host was given up: what the description wants done about it. `stage` is how far its member was.
-    pub(super) fn host_lost(&mut self, host: HostId, stage: Option<Stage>, since: Millis) {
-        let Some((cluster, place)) = self.places[host.index()] else { return };
-        let Some(Stage::Executing(stands)) = stage else { return };
+    /// What will be missing with a host that executes: before it is given up.
+    pub(super) fn absence_of(&self, host: HostId) -> Option<Absence> {
+        let (cluster, place) = self.places[host.index()]?;
+        let Stage::Executing(stands) = &self.clusters[cluster].members[place].stage else {
+            return None;
+        };
+        let stands = stands.clone();
+        let seats = self.barriers.iter().map(|barrier| barrier.taken_seats(host)).collect();
+        Some(Absence { host, cluster, place, stands, seats })
+    }
+
+    /// A host was given up: what the description wants done about it.
+    pub(super) fn host_lost(&mut self, absence: Absence, since: Millis) {
+        let Absence { host, cluster, place, .. } = absence;
         if !matches!(self.clusters[cluster].members[place].stage, Stage::Out(_)) {
             return;
         }
@@ -39,7 +51,7 @@ impl Run {
         if matches!(reaction, Some(Reaction::Call(_)) | Some(Reaction::Replace) | None)
             && self.absent.len() < ABSENT_MAX
         {
-            self.absent.push(Absence { host, cluster, place, stands });
+            self.absent.push(absence);
         }
         self.clusters[cluster].members[place].vacancy = Vacancy::Asked { at };
         match reaction {
@@ -51,37 +63,32 @@ impl Run {
     /// What becomes of the place of a host that is lost, once that is decided.
     pub(super) fn settle_host(&mut self, host: HostId, reaction: Option<Reaction>) {
         let Some((cluster, place)) = self.places[host.index()] else { return };
-        let member = &mut self.clusters[cluster].members[place];
         // It may be back, or its place another's.
-        let Vacancy::Asked { at } = member.vacancy else { return };
-        member.vacancy = Vacancy::None;
+        let Vacancy::Asked { at } = self.clusters[cluster].members[place].vacancy else { return };
         let by_itself = self.plan.clusters[cluster].kept.replace != Replace::Never;
-        match reaction {
-            Some(Reaction::Replace) => self.vacate(cluster, place, at.max(self.now)),
-            None | Some(Reaction::Call(_)) if by_itself => {
-                self.vacate(cluster, place, at.max(self.now));
-            }
+        let free = match self.has_candidate(cluster) {
+            true => Vacancy::From(at.max(self.now)),
+            false => Vacancy::Kept,
+        };
+        self.clusters[cluster].members[place].vacancy = match reaction {
+            Some(Reaction::Replace) => free,
+            None | Some(Reaction::Call(_)) if by_itself => free,
+            None | Some(Reaction::Call(_)) => Vacancy::Kept,
+            Some(Reaction::Continue | Reaction::Drop | Reaction::Restart) => Vacancy::None,
             Some(Reaction::Fail) => {
                 let why = format!("{} was lost", self.plan.host_name(host));
                 self.stopping.get_or_insert(Stopping::HostLost(why));
+                Vacancy::None
             }
-            None
-            | Some(Reaction::Continue | Reaction::Drop | Reaction::Restart | Reaction::Call(_)) => {
-            }
-        }
+        };
     }
 
     /// A process failed for good on a host that is there, and another host is to do its work.
     pub(super) fn replace_after_failure(&mut self, host: HostId, cause: Tainted) {
         self.leave(host, "run", cause, None);
         let Some((cluster, place)) = self.places[host.index()] else { return };
-        self.vacate(cluster, place, self.now);
-    }
-
-    /// The place of a member that is out is free for another host from then on, if there can be one.
-    fn vacate(&mut self, cluster: usize, place: usize, at: Millis) {
         if self.has_candidate(cluster) {
-            self.clusters[cluster].members[place].vacancy = Vacancy::From(at);
+            self.clusters[cluster].members[place].vacancy = Vacancy::From(self.now);
         }
     }
 
@@ -137,7 +144,7 @@ impl Run {
         let members = clusters.flat_map(|(c, run)| (0..).zip(&run.members).map(move |m| (c, m)));
         let at = |(cluster, (place, member)): (usize, (usize, &Member))| match member.vacancy {
             Vacancy::From(at) => self.free_at(cluster, place, at),
-            Vacancy::None | Vacancy::Asked { .. } => None,
+            Vacancy::None | Vacancy::Asked { .. } | Vacancy::Kept => None,
         };
         members.filter_map(at).filter(|at| *at > self.now).min()
     }
@@ -170,6 +177,7 @@ impl Run {
         self.hosts[host.index()].ending = Ending::Returning;
         self.hosts[host.index()].since = self.now;
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::await_lost_output);
+        self.withdraw_starts(host, TaskRun::is_over);
         let mut stops = self.stops_of_unwanted(host);
         stops.retain(|stop| self.hosts[host.index()].unacknowledged().all(|asked| asked != stop));
         stops.into_iter().for_each(|stop| self.hosts[host.index()].command(stop));
@@ -187,12 +195,21 @@ impl Run {
         // What it had not begun or was waiting for has been taken from it.
         let is_whole =
             on_it().all(|t| !t.was_starting()) && !absence.stands.contains(&StepStand::AtBarrier);
-        if !is_whole || !on_it().any(TaskRun::ran_on) {
+        if !is_whole {
             return false;
         }
         let member = &self.clusters[absence.cluster].members[absence.place];
+        let ran_on = on_it().any(TaskRun::ran_on);
         if member.host == absence.host {
-            return member.vacancy != Vacancy::None;
+            return match member.vacancy {
+                Vacancy::None => false,
+                // Somebody else will serve there: only what runs is better.
+                Vacancy::Asked { .. } | Vacancy::From(_) => ran_on,
+                Vacancy::Kept => on_it().any(TaskRun::is_found),
+            };
+        }
+        if !ran_on {
+            return false;
         }
         let kept = &self.plan.clusters[absence.cluster].kept;
         if kept.replace == Replace::AfterLease {
@@ -212,7 +229,7 @@ impl Run {
     }
 
     fn take_back(&mut self, absence: Absence) {
-        let Absence { host, cluster, place, stands } = absence;
+        let Absence { host, cluster, place, stands, seats } = absence;
         let member = &mut self.clusters[cluster].members[place];
         let new = std::mem::replace(&mut member.host, host);
         member.stage = Stage::Executing(stands);
@@ -221,18 +238,33 @@ impl Run {
             self.retire(new);
         }
         self.places[host.index()] = Some((cluster, place));
+        self.barriers
+            .iter_mut()
+            .zip(seats)
+            .for_each(|(barrier, seats)| barrier.expect_again(&seats));
+        self.tell_of_return(host);
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::find_again);
         let host_run = &mut self.hosts[host.index()];
         host_run.ending = Ending::Serving;
         host_run.trouble = None;
-        // A program that was being asked about a failure there is asked anew.
-        let is_left = |t: &TaskRun| t.host == host && t.success() == Some(false);
-        let numbers = 0..self.tasks.len();
-        let left: Vec<usize> = numbers.filter(|n| is_left(&self.tasks[*n])).collect();
-        for number in left {
-            if self.is_unfinished(number) {
-                self.step_over(number, true);
+        // What ended meanwhile has ended now; a program that was being asked about a failure there is asked anew.
+        for number in 0..self.tasks.len() {
+            let task = &self.tasks[number];
+            if task.host == host && task.is_over() && self.is_unfinished(number) {
+                let failed = task.success() != Some(true);
+                self.step_over(number, failed);
             }
+        }
+    }
+
+    /// Whoever reads that it was lost reads that it is back.
+    fn tell_of_return(&mut self, host: HostId) {
+        let name = self.plan.host_name(host);
+        let is_loss =
+            |p: &&mut Problem| p.host.as_deref() == Some(name) && p.operation == "connect";
+        if let Some(loss) = self.problems.iter_mut().rev().find(is_loss) {
+            let seconds = (self.now - loss.at_ms) / 1000;
+            loss.hint = Some(format!("it was back {seconds} s later and went on"));
         }
     }
 
@@ -250,19 +282,20 @@ impl Run {
         }
         self.leave_named_barriers(host, "the host before it is back");
         if self.hosts[host.index()].was_reached() {
-            self.withdraw_starts(host);
+            self.withdraw_starts(host, TaskRun::is_over);
             self.hosts[host.index()].go_away(now, now + 1);
         } else {
             self.hosts[host.index()].close(Ending::OutOfReach, now);
         }
     }
 
-    /// Starts that no agent has acknowledged become stops: a host that is back must not begin what is another's now.
-    pub(super) fn withdraw_starts(&mut self, host: HostId) {
+    /// Starts of such tasks that no agent has acknowledged become stops: a host that is back must not begin what is another's
+    /// now.
+    pub(super) fn withdraw_starts(&mut self, host: HostId, of: impl Fn(&TaskRun) -> bool) {
         let tasks = &self.tasks;
-        let is_over = |task: u32| tasks.get(task as usize).is_none_or(TaskRun::is_over);
+        let is_withdrawn = |task: u32| tasks.get(task as usize).is_none_or(&of);
         self.hosts[host.index()].change_commands(|command| match command {
-            Command::Start { key, .. } if is_over(key.task) => {
+            Command::Start { key, .. } if is_withdrawn(key.task) => {
                 Some(Command::Stop { key: *key, why: "stop".into() })
             }
             _ => None,

@@ -278,6 +278,22 @@ impl TaskRun {
         self.is_superseded = false;
     }
 
+    /// Its host is back and has no record of it: it does not run, and nobody knows how it ended.
+    pub fn forget_how_it_ran_on(&mut self) {
+        if self.ran_on() {
+            self.before_loss = None;
+        }
+    }
+
+    /// Its host was lost and knows what became of it: it runs, or its end was seen.
+    pub fn is_found(&self) -> bool {
+        match &self.before_loss {
+            Some(Stand::Running | Stand::Again) => true,
+            Some(Stand::Ended { exit, .. }) => *exit != Exit::Lost,
+            Some(Stand::Starting | Stand::NotStarted(_) | Stand::Lost) | None => false,
+        }
+    }
+
     /// Whether it ran on when its host was lost, as far as is known.
     pub fn ran_on(&self) -> bool {
         matches!(self.before_loss, Some(Stand::Running | Stand::Again))

@@ -127,8 +127,10 @@ impl World {
         match controller.journal.replay(&controller.plan) {
             Ok(run) => {
                 self.checks.replayed(self.now, &controller.journal, &controller.run, &run);
-                let resumed = controller.journal.resume(&controller.plan, 0);
-                self.checks.compacted(self.now, &run, &resumed);
+                match controller.journal.resume(&controller.plan, 0) {
+                    Ok(resumed) => self.checks.compacted(self.now, &run, &resumed),
+                    Err(record) => self.checks.replay_differs(self.now, record),
+                }
             }
             Err(record) => self.checks.replay_differs(self.now, record),
         }

@@ -1,6 +1,6 @@
 //! What must hold of places of which there must not be two: never two live, none given away too soon, each served again.
 
-use super::{Checks, stands_still, told_of};
+use super::{Checks, stands_still};
 use crate::world::{Host, Place, Process, ProcessStage, World, exclusive_place};
 use plush_core::Millis;
 use plush_core::plan::{HostId, RunPlan};
@@ -54,7 +54,7 @@ impl Checks {
             TaskState::Exited { .. } | TaskState::NotStarted(_) => true,
             TaskState::Starting | TaskState::Running { .. } => false,
         };
-        let ended = told_of(report).iter().filter(|r| has_ended(&r.state)).map(|r| r.key);
+        let ended = report.tasks().iter().filter(|r| has_ended(&r.state)).map(|r| r.key);
         self.exclusive.known_ends.extend(ended);
     }
 

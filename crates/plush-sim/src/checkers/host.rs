@@ -1,6 +1,6 @@
 //! What must hold on hosts: starts, records, ends, output, epochs.
 
-use super::{Checks, told_of};
+use super::Checks;
 use crate::world::Host;
 use plush_core::Millis;
 use plush_core::agent::Effect;
@@ -99,7 +99,7 @@ impl Checks {
 
     /// P4: an end that a host has told is not told otherwise later.
     pub fn reported(&mut self, at: Millis, host: HostId, report: &Report) {
-        for record in told_of(report) {
+        for record in report.tasks() {
             let before = self.ends_told.get(&(host, record.key)).cloned();
             let is_lost = matches!(record.state, TaskState::Exited { exit: Exit::Lost, .. });
             let forgotten = is_lost && self.ends_not_written.contains(&(host, record.key));

@@ -12,7 +12,7 @@ mod visits;
 use crate::world::{Host, Process};
 use plush_core::Millis;
 use plush_core::plan::HostId;
-use plush_protocol::{Exit, Report, TaskKey, TaskRecord, TaskState};
+use plush_protocol::{Exit, TaskKey, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -40,15 +40,6 @@ const AWAKE_MS: Millis = 3_000;
 /// Its host stands still, or has until just now.
 fn stands_still(at: Millis, host: &Host, process: &Process) -> bool {
     host.paused_until > 0 && at < host.paused_until + process.grace_ms + AWAKE_MS
-}
-
-/// What a report says of tasks.
-fn told_of(report: &Report) -> &[TaskRecord] {
-    match report {
-        Report::Inventory { tasks, .. } => tasks,
-        Report::Task(record) => std::slice::from_ref(record),
-        _ => &[],
-    }
 }
 
 /// What was seen of a barrier: how many were let go, why it opened, who is missing.
@@ -110,6 +101,11 @@ impl Checks {
     /// Of a world that is rehearsed and not tried.
     pub fn unwatched() -> Checks {
         Checks { unwatched: true, ..Checks::default() }
+    }
+
+    /// Whether anybody looks: what only a rule asks for need not be worked out else.
+    pub fn are_watched(&self) -> bool {
+        !self.unwatched
     }
 
     /// Keeps the first breach.

@@ -1,15 +1,15 @@
 //! What must hold for the run after each of its decisions.
 
-use super::{Checks, told_of};
+use super::Checks;
 use crate::scenario::{AFTER_MEETING, MEETING};
 use plush_core::Millis;
-use plush_core::plan::{HostId, PlannedCluster, Replace, RunPlan};
+use plush_core::plan::{HostId, PlannedCluster, RunPlan};
 use plush_core::run::{Effect, Event, Run};
 use plush_protocol::{
     BarrierView, Command, Exit, HostState, Report, RunView, TaskKey, TaskRecord, TaskState,
     TaskView,
 };
-use plush_spec::model::{Entry, Release};
+use plush_spec::model::{Entry, Reaction, Release};
 use std::collections::BTreeSet;
 
 /// A run that wakes up so often in a row for nothing is spinning.
@@ -78,6 +78,9 @@ impl Checks {
 
     /// Events are in the journal and absorbed, by this controller or by its successor.
     pub fn taken_up(&mut self, events: &[Event]) {
+        if self.unwatched {
+            return;
+        }
         events.iter().for_each(|event| self.absorbed(event));
     }
 
@@ -110,7 +113,7 @@ impl Checks {
             TaskState::Running { .. } | TaskState::Exited { .. } => true,
             TaskState::Starting | TaskState::NotStarted(_) => false,
         };
-        self.known_begun.extend(told_of(report).iter().filter(has_begun).map(|r| r.key));
+        self.known_begun.extend(report.tasks().iter().filter(has_begun).map(|r| r.key));
     }
 
     fn decided_effect(&mut self, at: Millis, effect: &Effect, plan: &RunPlan, view: &RunView) {
@@ -318,12 +321,14 @@ impl Checks {
 
     /// P4, P9: an end is final, and is the one that was.
     fn ends(&mut self, at: Millis, view: &RunView, plan: &RunPlan) {
-        // A host that is back before its place is another's goes on.
-        let may_be_found = |task: &TaskView| {
-            let host = (0..).map(HostId).zip(&plan.hosts).find(|(_, h)| h.name == task.host);
+        // A host that is back goes on if its place is nobody else's, unless the description wants it dropped.
+        let may_go_on = |name: &str| {
+            let host = (0..).map(HostId).zip(&plan.hosts).find(|(_, host)| host.name == name);
             let cluster = host.and_then(|(id, _)| plan.cluster_of(id));
-            task.state == "lost" && cluster.is_some_and(|c| c.kept.replace == Replace::AfterLease)
+            let reaction = cluster.and_then(|c| c.kept.on_failure.host.as_ref());
+            matches!(reaction, None | Some(Reaction::Replace | Reaction::Call(_)))
         };
+        let may_be_found = |task: &TaskView| task.state == "lost" && may_go_on(&task.host);
         for task in &view.tasks {
             let runs = matches!(task.state.as_str(), "starting" | "running" | "restarting");
             if runs || may_be_found(task) {

@@ -138,9 +138,11 @@ impl World {
         let Some(process) = &mut there.agent else { return };
         let life = process.life;
         let mut effects = process.agent.decide(clock);
-        let again = process.agent.decide(clock);
         let wake = process.agent.wake_at(clock);
-        self.checks.agent_decided(self.now, host, &again, wake, clock);
+        if self.checks.are_watched() {
+            let again = process.agent.decide(clock);
+            self.checks.agent_decided(self.now, host, &again, wake, clock);
+        }
         let unsaved = self.cannot_save_epoch(host, &effects);
         if unsaved.is_some() {
             effects.retain(|effect| !speaks(effect));

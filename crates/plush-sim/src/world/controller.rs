@@ -192,8 +192,9 @@ impl World {
         let record = self.controller.journal.records[index].clone();
         let is_suspicion = |e: &Event| matches!(e, Event::Suspected { .. });
         let only_suspicions = !record.events.is_empty() && record.events.iter().all(is_suspicion);
-        let without = only_suspicions.then(|| self.controller.run.clone());
-        for event in &record.events {
+        let is_compared = only_suspicions && self.checks.are_watched();
+        let without = is_compared.then(|| self.controller.run.clone());
+        for event in &*record.events {
             self.controller.run.absorb(record.at, event.clone());
         }
         let effects = self.controller.run.decide(record.at);
@@ -204,8 +205,10 @@ impl World {
         let controller = &mut self.controller;
         controller.journal.keep_bounded(record.at, &controller.run);
         self.note(effects.len() as u64);
-        self.controller.journal.records[index].effects = Some(effects.clone());
-        for event in &record.events {
+        if self.checks.are_watched() {
+            self.controller.journal.records[index].effects = Some(effects.clone());
+        }
+        for event in &*record.events {
             match event {
                 Event::Connected { host, .. } => {
                     if let Some(link) = self.controller.open_link(*host, &self.links) {
@@ -583,12 +586,11 @@ impl World {
     pub(crate) fn takeover(&mut self) {
         let controller = &mut self.controller;
         controller.alive = true;
-        match controller.journal.replay(&controller.plan) {
+        let skipped = usize::from(self.sabotage == Sabotage::SkipAfterSnapshot);
+        match controller.journal.resume(&controller.plan, skipped) {
             Ok(run) => {
                 self.checks.replayed(self.now, &controller.journal, &controller.run, &run);
-                let skipped = usize::from(self.sabotage == Sabotage::SkipAfterSnapshot);
-                controller.run = controller.journal.resume(&controller.plan, skipped);
-                self.checks.compacted(self.now, &run, &controller.run);
+                controller.run = run;
             }
             Err(record) => self.checks.replay_differs(self.now, record),
         }
@@ -598,12 +600,12 @@ impl World {
             self.controller.pending.push(Event::Restarted);
             self.begin_controller();
         }
-        let records = self.controller.journal.records.clone();
+        let records = std::mem::take(&mut self.controller.journal.records);
         // A record that was written and never acted on is only seen now.
         let unseen = records.iter().filter(|record| record.effects.is_none());
         unseen.for_each(|record| self.checks.taken_up(&record.events));
-        let events: Vec<Event> = records.into_iter().flat_map(|r| r.events).collect();
-        self.know_stored(&events);
+        self.know_stored(&records);
+        self.controller.journal.records = records;
         self.know_totals();
     }
 }

@@ -5,13 +5,14 @@ use plush_core::Millis;
 use plush_core::compaction::{Bounds, Growth};
 use plush_core::plan::RunPlan;
 use plush_core::run::{Effect, Event, Run};
+use std::rc::Rc;
 
 /// One record: what was absorbed together, and when.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub at: Millis,
-    pub events: Vec<Event>,
-    /// What was decided then: not written, kept to compare a replay with.
+    pub events: Rc<[Event]>,
+    /// What was decided then: not written, kept to compare a replay with, where anybody compares.
     pub effects: Option<Vec<Effect>>,
 }
 
@@ -79,27 +80,22 @@ impl Journal {
         }
     }
 
-    /// Goes on from the newest snapshot, and absorbs what came after it and after `skipped` more.
-    pub fn resume(&self, plan: &RunPlan, skipped: usize) -> Run {
-        let newest = self.snapshots.iter().rev().find(|s| s.records <= self.records.len());
-        let (mut run, from) = match newest {
-            None => (Run::new(plan.clone()), 0),
+    /// Goes on from the newest snapshot with what came after it and after `skipped` more; else as [`Journal::replay`].
+    pub fn resume(&self, plan: &RunPlan, skipped: usize) -> Result<Run, usize> {
+        match self.snapshots.iter().rev().find(|s| s.records <= self.records.len()) {
+            None => self.replay(plan),
             Some(Snapshot { records, state }) => {
-                (serde_json::from_str(state).expect("a state that was written"), records + skipped)
+                let run = serde_json::from_str(state).expect("a state that was written");
+                self.play(run, records + skipped)
             }
-        };
-        for record in self.records.iter().skip(from) {
-            record.events.iter().for_each(|e| run.absorb(record.at, e.clone()));
-            let _ = run.decide(record.at);
         }
-        run
     }
 
     /// Adds a record, which is not durable yet.
     pub fn append(&mut self, at: Millis, events: Vec<Event>) {
         self.written.push(events.len());
         self.growth.recorded(EVENT_BYTES * (1 + events.len() as u64), at);
-        self.records.push(Record { at, events, effects: None });
+        self.records.push(Record { at, events: events.into(), effects: None });
     }
 
     /// Everything that was added is durable, unless the sync is left out.
@@ -121,8 +117,8 @@ impl Journal {
         };
         self.records.truncate(keep);
         if tail == Tail::Torn && !checks_sums && keep > torn {
-            let half = self.records[torn].events.len() / 2;
-            self.records[torn].events.truncate(half);
+            let events = &mut self.records[torn].events;
+            *events = events[..events.len() / 2].into();
         }
         self.failed = false;
         // The writer is at its next batch only when a snapshot is written.
@@ -138,8 +134,11 @@ impl Journal {
     /// Absorbs and decides everything again. The number is that of the record whose effects differ from those that were
     /// decided when it was written.
     pub fn replay(&self, plan: &RunPlan) -> Result<Run, usize> {
-        let mut run = Run::new(plan.clone());
-        for (number, record) in self.records.iter().enumerate() {
+        self.play(Run::new(plan.clone()), 0)
+    }
+
+    fn play(&self, mut run: Run, from: usize) -> Result<Run, usize> {
+        for (number, record) in self.records.iter().enumerate().skip(from) {
             record.events.iter().for_each(|e| run.absorb(record.at, e.clone()));
             let effects = run.decide(record.at);
             if record.effects.as_ref().is_some_and(|before| *before != effects) {

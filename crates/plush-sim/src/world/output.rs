@@ -2,6 +2,7 @@
 //! Not what the bytes mean; each follows from task, stream and offset, so that a wrong one is seen.
 
 use super::World;
+use super::journal::Record;
 use super::link::Sending;
 use super::queue::Happening;
 use crate::faults::Sabotage;
@@ -192,14 +193,12 @@ impl World {
 
     /// Incarnations that an agent has begun by itself are followed like the first.
     pub(crate) fn open_new_incarnations(&mut self, host: HostId, report: &Report) {
-        let records = match report {
-            Report::Inventory { tasks, .. } => tasks.as_slice(),
-            Report::Task(record) => std::slice::from_ref(record),
-            _ => return,
-        };
+        if report.tasks().is_empty() {
+            return;
+        }
         let known = self.controller.run.tasks_on(host);
-        for key in records.iter().map(|r| r.key).filter(|k| known.iter().any(|open| open.key == *k))
-        {
+        let is_known = |key: &TaskKey| known.iter().any(|open| open.key == *key);
+        for key in report.tasks().iter().map(|r| r.key).filter(is_known) {
             if self.controller.owners.insert(key, host).is_none()
                 && let Some(link) = self.controller.open_link(host, &self.links)
             {
@@ -210,19 +209,7 @@ impl World {
 
     /// The lengths that a report says are those of the complete streams.
     pub(crate) fn learn_totals(&mut self, host: HostId, report: &Report) {
-        let records = match report {
-            Report::Inventory { tasks, .. } => tasks.as_slice(),
-            Report::Task(record) => std::slice::from_ref(record),
-            Report::Preparing { .. }
-            | Report::Prepared { .. }
-            | Report::PrepareFailed { .. }
-            | Report::Cleaned { .. }
-            | Report::Barrier(_)
-            | Report::WentOn { .. }
-            | Report::Note(_)
-            | Report::Answered { .. } => return,
-        };
-        for record in records {
+        for record in report.tasks() {
             let TaskState::Exited { out_bytes, err_bytes, .. } = record.state else { continue };
             if self.controller.run.tasks_on(host).iter().all(|open| open.key != record.key) {
                 continue;
@@ -252,13 +239,14 @@ impl World {
     }
 
     /// What the journal says was stored in full was so: it is not told again.
-    pub(crate) fn know_stored(&mut self, events: &[Event]) {
-        let reports = events.iter().filter_map(|event| match event {
+    pub(crate) fn know_stored(&mut self, records: &[Record]) {
+        let events = || records.iter().flat_map(|record| &*record.events);
+        let reports = events().filter_map(|event| match event {
             Event::Reported { report, .. } => Some(ended(report)),
             _ => None,
         });
         let totals: BTreeMap<_, u64> = reports.flatten().collect();
-        for event in events {
+        for event in events() {
             if let Event::OutputStored { key, stream, .. } = event {
                 let store = self.controller.stores.entry((*key, *stream)).or_default();
                 store.total = totals.get(&(*key, *stream)).copied();
@@ -294,13 +282,8 @@ impl World {
 
 /// How long the streams are of tasks that a report says have ended.
 fn ended(report: &Report) -> Vec<((TaskKey, StreamName), u64)> {
-    let records = match report {
-        Report::Inventory { tasks, .. } => tasks.as_slice(),
-        Report::Task(record) => std::slice::from_ref(record),
-        _ => &[],
-    };
     let mut found = Vec::new();
-    for record in records {
+    for record in report.tasks() {
         if let TaskState::Exited { out_bytes, err_bytes, .. } = record.state {
             found.push(((record.key, StreamName::Out), out_bytes));
             found.push(((record.key, StreamName::Err), err_bytes));

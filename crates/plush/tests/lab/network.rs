@@ -108,22 +108,31 @@ fn f37_a_partition_of_half_a_minute_is_noticed_and_healed_and_costs_no_byte() {
     check_untouched(&events, 0);
 }
 
+/// One whose place a spare would have taken in ten minutes, and one that nobody can replace.
 #[test]
-fn f37_a_host_that_was_given_up_and_is_back_before_it_is_replaced_goes_on() {
-    let Some(stage) = Stage::with_hosts(3) else { return };
-    let text = "project: back\nresources: [{type: ssh, hosts: 'h[001-003]'}]\nclusters:\n  c:\n    \
-                num_hosts: {wanted: 2, spare: 1}\n    service: {class: service, replace_after: 10 min}\n    \
-                run: 'i=0; while test $i -lt 45; do i=$((i+1)); echo counting $i; sleep 1; done'\n";
-    stage.file("back.yaml", text);
+fn f37_hosts_that_were_given_up_and_are_back_go_on_where_nobody_has_their_place() {
+    let Some(stage) = Stage::with_hosts(5) else { return };
+    let run = "run: 'i=0; while test $i -lt 110; do i=$((i+1)); echo counting $i; sleep 1; done'";
+    let text = format!(
+        "project: back\nclusters:\n  c:\n    resources: [{{type: ssh, hosts: 'h[001-003]'}}]\n    \
+         num_hosts: {{wanted: 2, spare: 1}}\n    service: {{class: service, replace_after: 10 min}}\n    \
+         {run}\n  d:\n    resources: [{{type: ssh, hosts: 'h[004-005]'}}]\n    num_hosts: 2\n    {run}\n"
+    );
+    stage.file("back.yaml", &text);
     let mut running = stage.begin("back.yaml", &["--events"]);
     running.wait_for("counting 2");
-    stage.lab.unplug("h001").unwrap();
-    until(&stage, "h001 is given up", |view| view["hosts"][0]["state"] == "failed");
-    stage.lab.plug("h001").unwrap();
+    for host in ["h004", "h001"] {
+        stage.lab.unplug(host).unwrap();
+        until(&stage, host, |view| {
+            let hosts = view["hosts"].as_array().unwrap();
+            hosts.iter().any(|h| h["name"] == host && h["state"] == "failed")
+        });
+        stage.lab.plug(host).unwrap();
+    }
     running.end().expect(0);
-    let numbers: String = (1..=45).map(|n| format!("counting {n}\n")).collect();
-    for host in ["h001", "h002"] {
-        let path = stage.runs()[0].join("output").join(host).join("c.1.out");
+    let numbers: String = (1..=110).map(|n| format!("counting {n}\n")).collect();
+    for (host, process) in [("h001", "c"), ("h002", "c"), ("h004", "d"), ("h005", "d")] {
+        let path = stage.runs()[0].join("output").join(host).join(format!("{process}.1.out"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), numbers, "{host} went on to its end");
     }
     stage.assert_nothing_left();

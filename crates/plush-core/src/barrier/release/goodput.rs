@@ -223,7 +223,13 @@ impl Goodput {
         if factor < 1.0 {
             // It may be too few, or too many still: how a crowd harms this network is not known.
             (self.larger, self.smaller) = (Trial::SOON, Trial::SOON);
-            return Some(reading.busy * factor.max(FALL_MIN));
+            let fewer = reading.busy * factor.max(FALL_MIN);
+            // The reading that showed it first was in part of the time before. Those after it may lower the number further
+            // while nobody has left, and do not let anybody in.
+            return Some(match self.stage {
+                Stage::Moving { .. } => fewer.min(self.number),
+                Stage::Settling { .. } | Stage::Settled { .. } => fewer,
+            });
         }
         self.search = Search::Climbs { from: None, unsure: 0 };
         None

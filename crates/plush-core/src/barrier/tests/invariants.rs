@@ -13,6 +13,7 @@ enum Happening {
     Progress(u32, u64),
     Leave(u32),
     Fail(u32),
+    Return(u32),
     Open,
     Hold,
 }
@@ -64,6 +65,11 @@ impl Watched {
             }
             Happening::Leave(who) => self.barrier.leave(Entrant(who), self.now),
             Happening::Fail(who) => self.barrier.fail(Entrant(who), self.now),
+            Happening::Return(who) => {
+                if self.barrier.expect_again(Entrant(who)) {
+                    assert_eq!(self.stands.remove(&Entrant(who)), Some(Stand::Failed));
+                }
+            }
             Happening::Open => {
                 self.barrier.open_now(Opening::Operator, self.now);
                 self.said_open = true;
@@ -239,6 +245,7 @@ fn any_happening(members: u32) -> impl Strategy<Value = Happening> {
         8 => (0..members, 0u64..5_000).prop_map(|(who, done)| Happening::Progress(who, done)),
         4 => (0..members).prop_map(Happening::Leave),
         2 => (0..members).prop_map(Happening::Fail),
+        2 => (0..members).prop_map(Happening::Return),
         1 => Just(Happening::Open),
         1 => Just(Happening::Hold),
     ]
@@ -259,12 +266,13 @@ proptest! {
     #[test]
     fn b2_b7_and_b9_hold_over_any_history_of_rounds(
         policy in any_policy(),
-        script in proptest::collection::vec((0u8..12, 0u32..5, proptest::option::weighted(0.3, 1u32..20), 0u64..30), 0..200),
+        script in proptest::collection::vec((0u8..13, 0u32..5, proptest::option::weighted(0.3, 1u32..20), 0u64..30), 0..200),
     ) {
         let mut rounds = Rounds::new(policy);
         (0..4).for_each(|n| rounds.expect(Entrant(n)));
         let (mut now, mut outcomes) = (0, BTreeSet::new());
         let (mut entered, mut failures) = (BTreeSet::new(), 0);
+        let mut gone: BTreeMap<Entrant, u32> = BTreeMap::new();
         for (what, who, generation, wait) in script {
             while let Some(at) = rounds.wake_at().filter(|at| *at <= now + wait) {
                 now = at.max(now + 1);
@@ -275,6 +283,7 @@ proptest! {
             let next = rounds.next_of(who);
             match what {
                 0..8 => {
+                    gone.remove(&who);
                     let before = rounds.clone();
                     match rounds.enter(who, generation, now) {
                         Some(stands) => { entered.insert((stands, who.0)); }
@@ -293,6 +302,12 @@ proptest! {
                 10 => {
                     rounds.fail(who, now);
                     failures += 1;
+                    gone.extend(next.map(|next| (who, next)));
+                }
+                11 => {
+                    if let Some(next) = gone.remove(&who) {
+                        rounds.expect_again(who, next);
+                    }
                 }
                 _ => rounds.open_now(Opening::Operator, now),
             }

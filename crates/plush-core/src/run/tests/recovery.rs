@@ -34,6 +34,11 @@ impl Tale {
             said.extend(self.wait(10_000));
         }
         said.extend(self.refuse(host, true));
+        // One that nobody can replace is looked for longer.
+        while self.state(host as usize) != HostState::Failed && self.now < 3_600_000 {
+            said.extend(self.wait(10_000));
+            said.extend(self.refuse(host, true));
+        }
         assert_eq!(self.state(host as usize), HostState::Failed);
         said
     }
@@ -176,6 +181,92 @@ fn a_host_that_is_back_before_it_is_replaced_goes_on() {
     assert_eq!(preparing(&tale.wait(600_000)), [0u32; 0]);
 }
 
+/// Two hosts that run these, and nobody who could step in.
+fn without_spares(steps: Vec<Step>, change: impl Fn(&mut Cluster)) -> Tale {
+    let mut cluster = cluster(2, steps);
+    change(&mut cluster);
+    let mut tale = Tale::of(cluster, 2);
+    tale.connect_and_prepare();
+    for (host, task) in starts(&tale.said.clone()) {
+        let runs = TaskState::Running { pid: 7, since_us: None };
+        tale.report(host, Report::Task(record(task, runs)));
+    }
+    tale
+}
+
+#[test]
+fn a_host_that_nobody_could_replace_goes_on_when_it_is_back() {
+    let kept: [&dyn Fn(&mut Cluster); 3] = [
+        &|_| {},
+        &on_host(Reaction::Replace),
+        &of_class(ServiceClass::Service, OnReturn::KeepOriginal),
+    ];
+    for change in kept {
+        let mut tale = without_spares(vec![runs("w", &[])], change);
+        tale.lose_host(0);
+        let said = tale.returns_having(0, 2);
+        assert_eq!((cleaning(&said), stops(&said)), (vec![], vec![]), "{said:?}");
+        assert_eq!(tale.state(0), HostState::Running);
+        let hints: Vec<_> = tale.run.view().problems.into_iter().map(|p| p.hint).collect();
+        assert_eq!(hints, [Some("it was back 30 s later and went on".to_owned())]);
+        tale.end(1, 1, 0);
+        assert_eq!(cleaning(&tale.end(0, 0, 0)), [0, 1], "the run has waited for it");
+    }
+    let mut tale = without_spares(vec![runs("w", &[])], on_host(Reaction::Drop));
+    tale.lose_host(0);
+    assert!(stops(&tale.returns_having(0, 2)).contains(&(0, 0)), "it was dropped for good");
+}
+
+#[test]
+fn nobody_waits_for_a_lost_host_that_nobody_could_replace() {
+    let mut tale = without_spares(vec![runs("w", &[])], |_| {});
+    tale.lose_host(0);
+    assert_eq!(cleaning(&tale.end(1, 1, 0)), [1]);
+    assert_eq!(outcome(&tale.cleaned(1)), Some(Outcome::Partial));
+}
+
+#[test]
+fn what_ended_while_its_host_was_lost_has_ended_when_the_host_is_back() {
+    let mut tale = without_spares(vec![runs("w", &[]), runs("v", &[]), runs("u", &["w"])], |_| {});
+    let mine: Vec<u32> =
+        starts(&tale.said.clone()).into_iter().filter(|s| s.0 == 0).map(|s| s.1).collect();
+    let [w, v] = mine[..] else { panic!("{mine:?}") };
+    tale.lose_host(0);
+    tale.wait(30_000);
+    tale.hello(0, SESSION + 1, 0);
+    let runs_on = record(v, TaskState::Running { pid: 7, since_us: None });
+    let said = tale.inventory(0, vec![exited(w, Exit::Code(0)), runs_on], &["c"]);
+    assert_eq!(starts(&said).len(), 1, "what comes after it begins: {said:?}");
+    assert_eq!((stops(&said), tale.state(0)), (vec![], HostState::Running));
+}
+
+#[test]
+fn a_host_that_is_back_comes_to_the_barriers_that_it_had_not_come_to() {
+    for is_waited_for in [true, false] {
+        let steps = vec![runs("w", &[]), meets("m", &["w"]), runs("v", &["m"])];
+        let mut tale = without_spares(steps, |_| {});
+        tale.lose_host(0);
+        if is_waited_for {
+            tale.returns_having(0, 2);
+            assert_eq!(starts(&tale.end(1, 1, 0)), [], "the other waits for it again");
+            assert_eq!(starts(&tale.end(0, 0, 0)).len(), 2);
+        } else {
+            assert_eq!(starts(&tale.end(1, 1, 0)).len(), 1, "nobody waits for who is lost");
+            tale.returns_having(0, 2);
+            assert_eq!(starts(&tale.end(0, 0, 0)).len(), 1, "it is late and let go");
+        }
+    }
+}
+
+#[test]
+fn a_host_that_is_back_and_knows_nothing_of_its_task_is_cleaned_up() {
+    let mut tale = without_spares(vec![runs("w", &[])], |_| {});
+    tale.lose_host(0);
+    tale.wait(30_000);
+    tale.hello(0, SESSION + 1, 0);
+    assert_eq!(cleaning(&tale.inventory(0, vec![], &[])), [0]);
+}
+
 #[test]
 fn keep_original_gives_the_place_back_and_keep_new_does_not() {
     for (on_return, cleaned) in
@@ -277,6 +368,20 @@ fn what_an_exclusive_place_lost_to_its_lease_is_begun_again_where_it_was() {
     assert_eq!(again, [TaskKey { task: 0, incarnation: 2 }]);
     let mut tale = serving(1, 0, |_| {});
     assert_eq!(starts(&tale.exit(0, 0, out())), [], "a day without a word is the end of a batch");
+}
+
+#[test]
+fn what_an_exclusive_place_lost_to_its_lease_is_begun_again_on_a_host_that_nobody_could_replace() {
+    let class = of_class(ServiceClass::Exclusive, OnReturn::KeepOriginal);
+    let mut tale = without_spares(vec![runs("w", &[])], class);
+    tale.lose_host(0);
+    tale.wait(30_000);
+    tale.hello(0, SESSION + 1, 0);
+    let out = Exit::Stopped { why: Exit::LEASE.into() };
+    let said = tale.inventory(0, vec![exited(0, out)], &["c"]);
+    let again = TaskKey { task: 0, incarnation: 2 };
+    let is_again = |c: &Command| matches!(c, Command::Start { key, .. } if *key == again);
+    assert!(sent(&said).iter().any(|(host, c)| *host == 0 && is_again(c)), "{said:?}");
 }
 
 /// Its agent is another one and knows the ended incarnation, and not yet the one that was asked for after it.

@@ -101,6 +101,20 @@ fn harmed(most: f64, crowd: f64) -> impl Fn(f64, u32) -> f64 {
 }
 
 #[test]
+fn a_fall_that_is_seen_in_two_readings_lets_nobody_in_between_them() {
+    let mut rule = Goodput::new(24);
+    rule.heard = true;
+    (rule.search, rule.stage) = (Search::Holds, Stage::Settled { since: 0 });
+    let reading = |goodput| Reading { from: 0, busy: 24.0, idle: 0.0, goodput, kept: Some(0.1) };
+    rule.judge(reading(13_000.0), 24);
+    rule.judge(reading(1_500.0), 24);
+    let first = rule.number;
+    assert!((2.0..3.0).contains(&first), "{first}");
+    rule.judge(reading(800.0), 24);
+    assert!(rule.number <= first, "{} after {first}", rule.number);
+}
+
+#[test]
 fn without_a_word_it_has_no_opinion() {
     let mut rule = Goodput::new(8);
     let room = Room { waiting: 9, inside: 0, expected: 9 };
