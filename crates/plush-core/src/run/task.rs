@@ -311,8 +311,8 @@ impl TaskRun {
 
     /// The keys of its incarnations whose output is awaited or may come; how long both streams are, where that is known.
     pub fn open_keys(&self) -> impl Iterator<Item = (TaskKey, Option<(u64, u64)>)> {
-        let earlier: BTreeSet<u32> =
-            self.streams_due.iter().map(|(incarnation, _)| *incarnation).collect();
+        let streams = self.streams_due.union(&self.streams_lost);
+        let earlier: BTreeSet<u32> = streams.map(|(incarnation, _)| *incarnation).collect();
         let key = self.key;
         let earlier = earlier.into_iter().filter(move |n| *n != key.incarnation);
         let keys = earlier.map(move |incarnation| TaskKey { incarnation, ..key }).chain([key]);

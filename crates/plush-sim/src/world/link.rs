@@ -63,6 +63,11 @@ impl<T> Lane<T> {
         Lane { last: 0, held: Vec::new(), stuck: false }
     }
 
+    /// What was held up before is not overtaken.
+    fn is_behind(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     fn arrival(&mut self, at: Millis) -> Millis {
         self.last = self.last.max(at);
         self.last
@@ -148,11 +153,12 @@ impl World {
     /// Holds up a frame that cannot pass now; true if it did.
     pub(crate) fn holds_to_agent(&mut self, link: u64, message: &ToAgent) -> bool {
         let Some(there) = self.links.get_mut(&link) else { return true };
-        let deaf = self.hosts[there.host.index()].deaf;
-        if deaf {
-            there.to_agent.held.push(message.clone());
+        let lane = &mut there.to_agent;
+        let held = self.hosts[there.host.index()].deaf || lane.is_behind();
+        if held {
+            lane.held.push(message.clone());
         }
-        deaf
+        held
     }
 
     /// As above, the other way.
@@ -165,7 +171,7 @@ impl World {
             ToController::Hello(_) => host.black_hole == Some(Hole::Greetings),
             _ => false,
         };
-        let held = host.mute || lane.stuck;
+        let held = host.mute || lane.stuck || lane.is_behind();
         if held {
             lane.held.push(message.clone());
         }
