@@ -53,7 +53,7 @@ NETWORKS = {
     "crowd": Network(200, 40, 0.7, server=Crowded(0.1)),
     "busy": Network(200, 15, 0.5, server=Crowded(0.3)),
     "poor": Network(200, 8, 0.5, server=Crowded(0.05)),
-    "change": Network(200, 8, 0.5, server=Crowded(0.16, looks=20), then=Crowded(0.16, looks=250), after_s=45),
+    "change": Network(200, 4, 0.5, server=Crowded(0.5, looks=20), then=Crowded(0.5, looks=250), after_s=30),
 }
 
 

@@ -8,9 +8,7 @@ use crate::run_dir::RunDir;
 use plush_core::Millis;
 use plush_core::plan::RunPlan;
 use plush_core::run::{Event, Run};
-use plush_protocol::{
-    HostState, Report, RunHistory, Span, TaskHistory, TaskKey, TaskRecord, TaskState,
-};
+use plush_protocol::{HostState, RunHistory, Span, TaskHistory, TaskKey, TaskRecord, TaskState};
 use std::collections::BTreeMap;
 
 /// Reads a run's history, again and again if the run goes on; each time only what is new.

@@ -491,7 +491,17 @@ fn a_parked_run_goes_on_where_it_was() {
     assert!(watched.err.contains("it was parked, and tasks go on"), "{}", watched.err);
     let work = victim.bench.home.path().join("work.sh");
     assert!(!victim.processes(work.to_str().unwrap()).is_empty(), "tasks go on");
-    let said = Victim::end(victim.resume(&victim.run_dir(), &[]));
+    for verb in ["stop", "park"] {
+        let refused = Victim::end(victim.start(&[verb, "last"]));
+        assert_eq!(refused.code, Some(70), "{}", refused.err);
+        assert!(refused.err.contains("its controller does not answer"), "{}", refused.err);
+        assert!(refused.err.contains("`plush resume"), "{}", refused.err);
+    }
+    let left = Victim::end(victim.start(&["resume", "last", "--detach"]));
+    assert_eq!(left.code, Some(0), "{}", left.err);
+    let id = victim.run_dir().file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(left.out.trim(), id);
+    let said = Victim::end(victim.start(&["attach", "last", "-q", "--json"]));
     assert_eq!(said.code, Some(0), "{}", said.err);
     victim.check().unwrap();
 }

@@ -238,10 +238,9 @@ impl Run {
             self.retire(new);
         }
         self.places[host.index()] = Some((cluster, place));
-        self.barriers
-            .iter_mut()
-            .zip(seats)
-            .for_each(|(barrier, seats)| barrier.expect_again(&seats));
+        for (barrier, seats) in self.barriers.iter_mut().zip(&seats) {
+            barrier.expect_again(seats);
+        }
         self.tell_of_return(host);
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::find_again);
         let host_run = &mut self.hosts[host.index()];
@@ -263,8 +262,8 @@ impl Run {
         let is_loss =
             |p: &&mut Problem| p.host.as_deref() == Some(name) && p.operation == "connect";
         if let Some(loss) = self.problems.iter_mut().rev().find(is_loss) {
-            let seconds = (self.now - loss.at_ms) / 1000;
-            loss.hint = Some(format!("it was back {seconds} s later and went on"));
+            let cause = format!("{}; it was back later and went on", loss.cause.raw());
+            (loss.cause, loss.hint) = (Tainted::new(cause), None);
         }
     }
 

@@ -29,7 +29,12 @@ Examples:
 /// Parks; 0 once there is no controller any more.
 pub async fn park(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let run = runs::find(&arguments.run, &invocation.settings.runs_dir)?;
-    let failed = |error: std::io::Error| cannot_park(&run, error.to_string());
+    let failed = |error: std::io::Error| {
+        cannot_park(&run, format!("its controller does not answer: {error}")).next(format!(
+            "where it is gone nothing is left to be parked; `plush resume {}` goes on with the run",
+            run.id
+        ))
+    };
     let mut handle = Handle::connect(&run.directory).await.map_err(failed)?;
     handle.ask(&OperatorRequest::Park).await.map_err(failed)?;
     match handle.next().await {

@@ -2,6 +2,7 @@
 //! Not the going on itself: the new controller reads the journal and finds the agents.
 
 use super::attach::{self, over_already};
+use super::run::detached;
 use crate::ending;
 use crate::exit::ExitCode;
 use crate::front::{self, Beginning, Takeover};
@@ -31,12 +32,16 @@ pub struct Arguments {
     /// Take the run from a controller that may still be alive on another machine or in another copy of the directory
     #[arg(long)]
     take_over: bool,
+    /// Start the controller, print the run's id and leave
+    #[arg(short, long, conflicts_with_all = ["events", "batch"])]
+    detach: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   plush resume last
   plush resume gossip --label process
+  plush resume gossip --detach && plush stop gossip
   plush resume ./gossip-1a2b3c --take-over     a copy of the directory, where the other machine is gone
 
 The exit code is the run's, as of `plush run`.";
@@ -48,9 +53,9 @@ impl Arguments {
     }
 }
 
-/// Starts a controller, unless one answers or the run is over, and watches; the exit code is the run's.
+/// Starts a controller, unless one answers or the run is over, and watches, if it is to; the exit code is the run's then.
 pub async fn resume(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
-    let Arguments { attach, take_over } = arguments;
+    let Arguments { attach, take_over, detach } = arguments;
     let run = runs::find(&attach.run, &invocation.settings.runs_dir)?;
     let handle = match reach(&run).await? {
         Ok(handle) => handle,
@@ -60,9 +65,13 @@ pub async fn resume(arguments: Arguments, invocation: &Invocation) -> Result<Exi
             if takeover == Takeover::Refused {
                 front::refuse_rival(&run)?;
             }
-            launch::launch(&run, Beginning::WhenWatched, takeover).await?
+            let beginning = if detach { Beginning::AtOnce } else { Beginning::WhenWatched };
+            launch::launch(&run, beginning, takeover).await?
         }
     };
+    if detach {
+        return detached(&run, invocation);
+    }
     let ended = attach.watching.watch(handle, &run, invocation).await?;
     ending::conclude(ended, &run, invocation)
 }

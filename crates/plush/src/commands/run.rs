@@ -91,7 +91,8 @@ pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCo
     Ok(code)
 }
 
-fn detached(run: &Run, invocation: &Invocation) -> Result<ExitCode, Trouble> {
+/// Whoever leaves is told which run it is.
+pub fn detached(run: &Run, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     match invocation.results {
         Results::Text => print(&format!("{}\n", text::shown(&run.id)))?,
         Results::Document | Results::Events => {

@@ -84,7 +84,10 @@ fn unreachable(run: &Run, error: &io::Error) -> Result<ExitCode, Trouble> {
         tell(&format!("plush: run {} is over already\n", run.id));
         return Ok(ExitCode::Done);
     }
-    Err(cannot_stop(run, error).next("tasks whose controller is dead end when their lease is out"))
+    let id = &run.id;
+    Err(cannot_stop(run, error).next(format!(
+        "`plush resume {id} --detach && plush stop {id}`; until then tasks go on for as long as their leases last"
+    )))
 }
 
 fn cannot_stop(run: &Run, error: &io::Error) -> Trouble {

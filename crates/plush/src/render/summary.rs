@@ -141,12 +141,24 @@ fn section(title: &str, rows: Vec<Vec<String>>) -> String {
 pub struct Group<'a> {
     /// What was tried.
     pub operation: &'a str,
-    /// Why it failed; escaped for a terminal.
-    pub cause: String,
+    /// Why it failed, as the first host said it; escaped for a terminal.
+    told: String,
+    /// The same for all of them: where a host's own name stands, `${host}`.
+    cause: String,
     /// What to do next.
     pub hint: Option<&'a str>,
     /// Where; nowhere if it concerns the whole run.
     pub hosts: BTreeSet<&'a str>,
+}
+
+impl Group<'_> {
+    /// Why it failed; escaped for a terminal.
+    pub fn cause(&self) -> &str {
+        match self.hosts.len() {
+            0 | 1 => self.told.trim_end(),
+            _ => self.cause.trim_end(),
+        }
+    }
 }
 
 fn failures(view: &RunView, paint: Paint) -> String {
@@ -169,24 +181,28 @@ fn failures(view: &RunView, paint: Paint) -> String {
     format!("failures\n{shown}{rest}{forgotten}")
 }
 
-/// By operation and cause, the one with most hosts first, otherwise in order of time.
+/// By operation, cause and what to do next, the one with most hosts first, otherwise in order of time.
 pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     let problems = view.problems.iter().map(|problem| Failure {
         operation: &problem.operation,
-        cause: problem.cause.to_string(),
+        told: problem.cause.to_string(),
         hint: problem.hint.as_deref(),
         host: problem.host.as_deref(),
     });
     let mut groups: Vec<Group<'_>> = Vec::new();
     for failure in problems.chain(untold_tasks(view)) {
+        let cause = without_name(&failure.told, failure.host);
         let same = |group: &&mut Group<'_>| {
-            group.operation == failure.operation && group.cause == failure.cause
+            group.operation == failure.operation
+                && group.cause == cause
+                && group.hint == failure.hint
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.hosts.extend(failure.host),
             None => groups.push(Group {
                 operation: failure.operation,
-                cause: failure.cause,
+                told: failure.told,
+                cause,
                 hint: failure.hint,
                 hosts: failure.host.into_iter().collect(),
             }),
@@ -196,10 +212,26 @@ pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     groups
 }
 
+/// A text about a host with `${host}` for its name, so that it is the same for all hosts.
+fn without_name(text: &str, host: Option<&str>) -> String {
+    let Some(host) = host.filter(|name| !name.is_empty()) else { return text.to_owned() };
+    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let (mut cause, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(host) {
+        let (before, after) = (&rest[..at], &rest[at + host.len()..]);
+        let begins_within = before.chars().next_back().or(cause.chars().next_back());
+        let is_part = begins_within.is_some_and(goes_on) || after.starts_with(goes_on);
+        cause.push_str(before);
+        cause.push_str(if is_part { host } else { "${host}" });
+        rest = after;
+    }
+    cause + rest
+}
+
 /// One failure on one host.
 struct Failure<'a> {
     operation: &'a str,
-    cause: String,
+    told: String,
     hint: Option<&'a str>,
     host: Option<&'a str>,
 }
@@ -216,7 +248,7 @@ fn untold_tasks(view: &RunView) -> impl Iterator<Item = Failure<'_>> {
         move |task: &&TaskView| task.success == Some(false) && !told.contains(task.host.as_str());
     view.tasks.iter().filter(untold).map(|task| Failure {
         operation: "run",
-        cause: format!("{} {}", text::shown(&task.process), how(task)),
+        told: format!("{} {}", text::shown(&task.process), how(task)),
         hint: None,
         host: Some(&task.host),
     })
@@ -232,7 +264,7 @@ fn failure(group: &Group<'_>, paint: Paint) -> String {
         0 => "the run".to_owned(),
         count => format!("{} ({count})", names::fold_within(&hosts, HOSTS_WIDTH)),
     };
-    let cause = group.cause.trim_end().replace('\n', "\n      ");
+    let cause = group.cause().replace('\n', "\n      ");
     let next =
         group.hint.map(|hint| format!("    next: {}\n", text::shown(hint))).unwrap_or_default();
     format!("  {}\n    {}: {cause}\n{next}", paint.bad(place), text::shown(group.operation))
@@ -299,6 +331,28 @@ mod tests {
     #[test]
     fn the_first_interrupt_shows_who_is_where() {
         insta::assert_snapshot!(still_going(&samples::preparing()));
+    }
+
+    #[test]
+    fn causes_that_differ_in_the_name_of_the_host_are_one() {
+        let mut view = samples::partial();
+        let problem = |n: u32| Problem {
+            at_ms: 0,
+            host: Some(format!("n{n}")),
+            operation: "connect".into(),
+            cause: Tainted::new(format!("n{n}: no way to n{n}, or from n{n}.lab")),
+            hint: None,
+        };
+        view.problems = vec![problem(1)];
+        assert!(check(&view).contains("connect: n1: no way to n1, or from n1.lab\n"));
+        let cause = without_name(problem(1).cause.raw(), Some("n1"));
+        assert_eq!(cause, "${host}: no way to ${host}, or from n1.lab", "another name stays");
+        view.problems.push(Problem {
+            cause: Tainted::new("n2: no way to n2, or from n1.lab"),
+            ..problem(2)
+        });
+        let page = check(&view);
+        assert!(page.contains("n[1-2] (2)\n    connect: ${host}: no way to ${host}"), "{page}");
     }
 
     #[test]

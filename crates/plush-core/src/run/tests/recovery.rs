@@ -207,8 +207,9 @@ fn a_host_that_nobody_could_replace_goes_on_when_it_is_back() {
         let said = tale.returns_having(0, 2);
         assert_eq!((cleaning(&said), stops(&said)), (vec![], vec![]), "{said:?}");
         assert_eq!(tale.state(0), HostState::Running);
-        let hints: Vec<_> = tale.run.view().problems.into_iter().map(|p| p.hint).collect();
-        assert_eq!(hints, [Some("it was back 30 s later and went on".to_owned())]);
+        let problems = tale.run.view().problems;
+        let [loss] = &problems[..] else { panic!("{problems:?}") };
+        assert!(loss.cause.raw().ends_with("; it was back later and went on"), "{loss:?}");
         tale.end(1, 1, 0);
         assert_eq!(cleaning(&tale.end(0, 0, 0)), [0, 1], "the run has waited for it");
     }
@@ -256,6 +257,19 @@ fn a_host_that_is_back_comes_to_the_barriers_that_it_had_not_come_to() {
             assert_eq!(starts(&tale.end(0, 0, 0)).len(), 1, "it is late and let go");
         }
     }
+}
+
+#[test]
+fn o2_a_new_controller_knows_of_output_that_is_still_on_a_lost_host() {
+    let mut tale = without_spares(vec![runs("w", &[])], |_| {});
+    let again = TaskRecord { again_in_ms: Some(0), ..exited(0, Exit::Code(1)) };
+    tale.report(0, Report::Task(again));
+    let next = TaskKey { task: 0, incarnation: 2 };
+    let runs = TaskState::Running { pid: 8, since_us: None };
+    tale.report(0, Report::Task(TaskRecord::new(next, runs)));
+    tale.lose_host(0);
+    let known: Vec<TaskKey> = tale.run.tasks_on(HostId(0)).iter().map(|open| open.key).collect();
+    assert_eq!(known, [key(0), next]);
 }
 
 #[test]

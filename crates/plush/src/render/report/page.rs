@@ -194,7 +194,7 @@ fn failures(history: &RunHistory) -> String {
         let next = group.hint.map_or(String::new(), |hint| {
             format!("<br/><span class=\"muted\">{}</span>", shown(hint))
         });
-        let cause = escaped(group.cause.trim_end()).replace('\n', "<br/>");
+        let cause = escaped(group.cause()).replace('\n', "<br/>");
         vec![
             format!("<span class=\"bad\">{place}</span>"),
             shown(group.operation),
