@@ -9,7 +9,7 @@ use plush_protocol::{
     BarrierView, Command, Exit, HostState, Report, RunView, TaskKey, TaskRecord, TaskState,
     TaskView,
 };
-use plush_spec::model::{Entry, Reaction, Release};
+use plush_spec::model::{Action, Entry, Reaction, Release};
 use std::collections::BTreeSet;
 
 /// A run that wakes up so often in a row for nothing is spinning.
@@ -48,7 +48,7 @@ impl Checks {
         self.after_meeting(at, run, effects);
         self.excuse(&view);
         self.partitioned(at, &view);
-        view.barriers.iter().for_each(|b| self.barrier(at, b, run.plan()));
+        view.barriers.iter().for_each(|b| self.barrier(at, b, run, &view));
         if view.stopping.is_none() && run.outcome().is_none() {
             view.barriers.iter().for_each(|b| self.opens(at, b, run.plan()));
         }
@@ -212,7 +212,7 @@ impl Checks {
     }
 
     /// B1, B3, B4, B5 as far as a view shows them.
-    fn barrier(&mut self, at: Millis, barrier: &BarrierView, plan: &RunPlan) {
+    fn barrier(&mut self, at: Millis, barrier: &BarrierView, run: &Run, view: &RunView) {
         let generation = (barrier.name.clone(), barrier.generation);
         let before = self.barriers.get(&generation).cloned();
         let (released, opened, missing) = before.unwrap_or_default();
@@ -227,12 +227,39 @@ impl Checks {
         self.demand(caused, "B5", at, || format!("{barrier:?}"));
         // What a controller decided in its last moment is not seen as it was then.
         if opened.is_none() && barrier.opened.is_some() && !self.just_restarted {
-            self.caused(at, barrier, plan, &missing);
+            self.caused(at, barrier, run.plan(), &missing);
+            self.waited_for(at, barrier, run, view);
         }
         self.barriers.insert(
             generation,
             (barrier.released, barrier.opened.clone(), barrier.missing.clone()),
         );
+    }
+
+    /// B1: a meeting at which all have come was waited for by everybody who is at work, also by who was lost and is back.
+    fn waited_for(&mut self, at: Millis, barrier: &BarrierView, run: &Run, view: &RunView) {
+        let is_first = barrier.name == MEETING && barrier.generation == 1;
+        if !is_first || barrier.opened.as_deref() != Some("all") {
+            return;
+        }
+        let came = run.passages(MEETING).filter(|(.., passage)| passage.entered_at.is_some());
+        let came: BTreeSet<HostId> = came.map(|(_, host, _)| host).collect();
+        let is_meeting =
+            |action: &Action| matches!(action, Action::Barrier(b) if b.name.as_str() == MEETING);
+        let meets =
+            |c: &PlannedCluster| c.spec.execution.iter().any(|step| is_meeting(&step.action));
+        // Whoever has failed in something goes no further.
+        let failed = view.tasks.iter().filter(|t| t.success == Some(false));
+        let failed: BTreeSet<&str> = failed.map(|t| t.host.as_str()).collect();
+        let absent = (0..).map(HostId).zip(&view.hosts).find(|(id, host)| {
+            host.state == HostState::Running
+                && run.plan().cluster_of(*id).is_some_and(meets)
+                && !failed.contains(host.name.as_str())
+                && !came.contains(id)
+        });
+        self.demand(absent.is_none(), "B1", at, || {
+            format!("all have come to {barrier:?}, they say, and {absent:?} has not")
+        });
     }
 
     /// B10: what is to open is open once it was decided.

@@ -141,22 +141,38 @@ fn section(title: &str, rows: Vec<Vec<String>>) -> String {
 pub struct Group<'a> {
     /// What was tried.
     pub operation: &'a str,
-    /// Why it failed, as the first host said it; escaped for a terminal.
-    told: String,
-    /// The same for all of them: where a host's own name stands, `${host}`.
-    cause: String,
-    /// What to do next.
-    pub hint: Option<&'a str>,
+    /// As it was told of the first host.
+    told: Words,
+    /// The same for all of them: `${host}` stands for a host's own name.
+    common: Words,
     /// Where; nowhere if it concerns the whole run.
     pub hosts: BTreeSet<&'a str>,
 }
 
-impl Group<'_> {
+/// What is said of a failure.
+pub struct Words {
     /// Why it failed; escaped for a terminal.
-    pub fn cause(&self) -> &str {
+    pub cause: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl Group<'_> {
+    /// What is said of it where its hosts are named.
+    pub fn words(&self) -> &Words {
         match self.hosts.len() {
-            0 | 1 => self.told.trim_end(),
-            _ => self.cause.trim_end(),
+            0 | 1 => &self.told,
+            _ => &self.common,
+        }
+    }
+}
+
+impl Words {
+    /// The same about any host.
+    fn without_name(&self, host: Option<&str>) -> Words {
+        Words {
+            cause: without_name(&self.cause, host),
+            hint: self.hint.as_deref().map(|hint| without_name(hint, host)),
         }
     }
 }
@@ -181,29 +197,28 @@ fn failures(view: &RunView, paint: Paint) -> String {
     format!("failures\n{shown}{rest}{forgotten}")
 }
 
-/// By operation, cause and what to do next, the one with most hosts first, otherwise in order of time.
+/// By operation and cause, the one with most hosts first, otherwise in order of time.
 pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     let problems = view.problems.iter().map(|problem| Failure {
         operation: &problem.operation,
-        told: problem.cause.to_string(),
-        hint: problem.hint.as_deref(),
+        words: Words {
+            cause: problem.cause.to_string().trim_end().to_owned(),
+            hint: problem.hint.clone(),
+        },
         host: problem.host.as_deref(),
     });
     let mut groups: Vec<Group<'_>> = Vec::new();
     for failure in problems.chain(untold_tasks(view)) {
-        let cause = without_name(&failure.told, failure.host);
+        let common = failure.words.without_name(failure.host);
         let same = |group: &&mut Group<'_>| {
-            group.operation == failure.operation
-                && group.cause == cause
-                && group.hint == failure.hint
+            group.operation == failure.operation && group.common.cause == common.cause
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.hosts.extend(failure.host),
             None => groups.push(Group {
                 operation: failure.operation,
-                told: failure.told,
-                cause,
-                hint: failure.hint,
+                told: failure.words,
+                common,
                 hosts: failure.host.into_iter().collect(),
             }),
         }
@@ -231,8 +246,7 @@ fn without_name(text: &str, host: Option<&str>) -> String {
 /// One failure on one host.
 struct Failure<'a> {
     operation: &'a str,
-    told: String,
-    hint: Option<&'a str>,
+    words: Words,
     host: Option<&'a str>,
 }
 
@@ -248,8 +262,7 @@ fn untold_tasks(view: &RunView) -> impl Iterator<Item = Failure<'_>> {
         move |task: &&TaskView| task.success == Some(false) && !told.contains(task.host.as_str());
     view.tasks.iter().filter(untold).map(|task| Failure {
         operation: "run",
-        told: format!("{} {}", text::shown(&task.process), how(task)),
-        hint: None,
+        words: Words { cause: format!("{} {}", text::shown(&task.process), how(task)), hint: None },
         host: Some(&task.host),
     })
 }
@@ -264,9 +277,10 @@ fn failure(group: &Group<'_>, paint: Paint) -> String {
         0 => "the run".to_owned(),
         count => format!("{} ({count})", names::fold_within(&hosts, HOSTS_WIDTH)),
     };
-    let cause = group.cause().replace('\n', "\n      ");
-    let next =
-        group.hint.map(|hint| format!("    next: {}\n", text::shown(hint))).unwrap_or_default();
+    let Words { cause, hint } = group.words();
+    let cause = cause.replace('\n', "\n      ");
+    let next = hint.as_ref().map(|hint| format!("    next: {}\n", text::shown(hint)));
+    let next = next.unwrap_or_default();
     format!("  {}\n    {}: {cause}\n{next}", paint.bad(place), text::shown(group.operation))
 }
 
@@ -341,7 +355,7 @@ mod tests {
             host: Some(format!("n{n}")),
             operation: "connect".into(),
             cause: Tainted::new(format!("n{n}: no way to n{n}, or from n{n}.lab")),
-            hint: None,
+            hint: Some(format!("ssh n{n}")),
         };
         view.problems = vec![problem(1)];
         assert!(check(&view).contains("connect: n1: no way to n1, or from n1.lab\n"));
@@ -353,6 +367,7 @@ mod tests {
         });
         let page = check(&view);
         assert!(page.contains("n[1-2] (2)\n    connect: ${host}: no way to ${host}"), "{page}");
+        assert!(page.contains("next: ssh ${host}\n"), "{page}");
     }
 
     #[test]

@@ -191,10 +191,11 @@ fn failures(history: &RunHistory) -> String {
             0 => "the run".to_owned(),
             count => format!("{} ({count})", escaped(&names::fold_within(&hosts, HOSTS_WIDTH))),
         };
-        let next = group.hint.map_or(String::new(), |hint| {
+        let summary::Words { cause, hint } = group.words();
+        let next = hint.as_ref().map_or(String::new(), |hint| {
             format!("<br/><span class=\"muted\">{}</span>", shown(hint))
         });
-        let cause = escaped(group.cause()).replace('\n', "<br/>");
+        let cause = escaped(cause).replace('\n', "<br/>");
         vec![
             format!("<span class=\"bad\">{place}</span>"),
             shown(group.operation),
