@@ -64,8 +64,9 @@ impl Rounds {
         }
     }
 
-    /// `entrant` has failed and is back: it takes part from the generation that would have been its `next`.
-    pub fn expect_again(&mut self, entrant: Entrant, next: u32) {
+    /// `entrant` takes part from the generation that is its `next`, be that open or not: it is back after it failed, or has
+    /// the place of another. Saying it to one that takes part changes nothing.
+    pub fn expect_from(&mut self, entrant: Entrant, next: u32) {
         if self.members.contains_key(&entrant) {
             return;
         }

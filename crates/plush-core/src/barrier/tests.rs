@@ -313,13 +313,13 @@ fn f78_who_failed_before_it_came_and_is_back_takes_part_from_there() {
     (0..3).for_each(|n| rounds.expect(Entrant(n)));
     rounds.fail(Entrant(0), 1);
     rounds.enter(Entrant(1), None, 2);
-    rounds.expect_again(Entrant(0), 1);
+    rounds.expect_from(Entrant(0), 1);
     rounds.enter(Entrant(2), None, 3);
     assert!(rounds.decide(3).is_empty(), "it is waited for again");
     rounds.fail(Entrant(0), 4);
     assert_eq!(rounds.decide(4).len(), 2);
     assert_eq!(rounds.enter(Entrant(1), None, 5), Some(2));
-    rounds.expect_again(Entrant(0), 1);
+    rounds.expect_from(Entrant(0), 1);
     assert_eq!(rounds.enter(Entrant(0), None, 6), Some(1), "it comes late to where it was");
     assert_eq!(rounds.decide(6), [(1, Verdict::Release(Entrant(0)))]);
     assert_eq!(rounds.enter(Entrant(2), None, 7), Some(2));

@@ -136,14 +136,17 @@ impl RunPlan {
     /// description says that their programs do. Where it says nothing at all, those of every cluster are.
     pub fn comes_to(&self, cluster: &PlannedCluster, number: usize) -> bool {
         let barrier = &self.project.barriers[number];
-        let steps_in = |cluster: &PlannedCluster| {
-            let enters =
-                |step: &Step| matches!(&step.action, Action::Barrier(r) if r.name == barrier.name);
-            cluster.spec.execution.iter().any(enters)
-        };
+        let steps_in = |cluster: &PlannedCluster| self.has_step_at(cluster, number);
         let is_named = barrier.clusters.iter().any(|r| r.name == cluster.spec.name);
         let is_open = barrier.clusters.is_empty() && !self.clusters.iter().any(steps_in);
         is_named || is_open || steps_in(cluster)
+    }
+
+    /// Whether a step of the cluster enters this barrier of the project.
+    pub fn has_step_at(&self, cluster: &PlannedCluster, number: usize) -> bool {
+        let name = &self.project.barriers[number].name;
+        let enters = |step: &Step| matches!(&step.action, Action::Barrier(r) if r.name == *name);
+        cluster.spec.execution.iter().any(enters)
     }
 
     /// The cluster that a host serves in or is kept for, as planned.

@@ -132,13 +132,18 @@ impl Gathering {
         self.seats.get(&entrant).map(|seat| seat.host)
     }
 
-    /// The host's programs or step are going to come. Saying it twice changes nothing.
-    pub fn expect(&mut self, host: HostId) {
+    /// The host's programs or step are going to come: from that round on, be it open or not, or where none is named from the
+    /// first that is not open. Saying it twice changes nothing.
+    pub fn expect(&mut self, host: HostId, round: Option<u32>) {
         while self.of_host.get(&host).map_or(0, Vec::len) < self.per_host {
             self.add_seat(host);
         }
-        let seats = self.of_host[&host].iter().take(self.per_host);
-        seats.for_each(|seat| self.rounds.expect(*seat));
+        for seat in self.of_host[&host].iter().take(self.per_host) {
+            match round {
+                Some(round) => self.rounds.expect_from(*seat, round),
+                None => self.rounds.expect(*seat),
+            }
+        }
     }
 
     /// The host's step enters its next round.
@@ -227,7 +232,7 @@ impl Gathering {
 
     /// A host that was out is back, and with it those who had these seats.
     pub fn expect_again(&mut self, seats: &[(Entrant, u32)]) {
-        seats.iter().for_each(|(seat, next)| self.rounds.expect_again(*seat, *next));
+        seats.iter().for_each(|(seat, next)| self.rounds.expect_from(*seat, *next));
     }
 
     /// A task of a step has come to its end: its programs are out. A seat that is free stays expected while somebody may

@@ -101,11 +101,14 @@ impl Run {
     }
 
     /// A member is expected at the barriers that its cluster's steps name, and at those whose programs the description
-    /// says are its cluster's. Only when it becomes one: what was expected of the others may be over.
+    /// says are its cluster's. Only when it becomes one: what was expected of the others may be over. Steps begin with the
+    /// first round, where whoever steps in for another is late; programs go on with the round that the others are in.
     pub(super) fn expect_at_barriers(&mut self, cluster: usize, host: HostId) {
         for number in 0..self.barriers.len() {
-            if self.plan.comes_to(&self.plan.clusters[cluster], number) {
-                self.barriers[number].expect(host);
+            let plan = &self.plan.clusters[cluster];
+            if self.plan.comes_to(plan, number) {
+                let round = self.plan.has_step_at(plan, number).then_some(1);
+                self.barriers[number].expect(host, round);
             }
         }
     }

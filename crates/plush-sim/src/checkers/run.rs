@@ -213,6 +213,10 @@ impl Checks {
 
     /// B1, B3, B4, B5 as far as a view shows them.
     fn barrier(&mut self, at: Millis, barrier: &BarrierView, run: &Run, view: &RunView) {
+        let is_once = barrier.name != MEETING || barrier.generation == 1;
+        self.demand(is_once, "B7", at, || {
+            format!("a step has come to a second round of what it enters once: {barrier:?}")
+        });
         let generation = (barrier.name.clone(), barrier.generation);
         let before = self.barriers.get(&generation).cloned();
         let (released, opened, missing) = before.unwrap_or_default();

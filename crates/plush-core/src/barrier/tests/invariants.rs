@@ -306,7 +306,7 @@ proptest! {
                 }
                 11 => {
                     if let Some(next) = gone.remove(&who) {
-                        rounds.expect_again(who, next);
+                        rounds.expect_from(who, next);
                     }
                 }
                 _ => rounds.open_now(Opening::Operator, now),

@@ -272,6 +272,26 @@ fn o2_a_new_controller_knows_of_output_that_is_still_on_a_lost_host() {
     assert_eq!(known, [key(0), next]);
 }
 
+/// Those who serve after the barrier hold nobody up who steps in for one of them.
+#[test]
+fn who_steps_in_after_a_barrier_has_opened_passes_it_as_a_late_comer() {
+    let steps = vec![runs("w", &[]), meets("m", &["w"]), runs("v", &["m"])];
+    let mut cluster = cluster(2, steps);
+    cluster.num_hosts.spare = 1;
+    cluster.on_failure.host = Some(Reaction::Replace);
+    let mut tale = Tale::of(cluster, 3);
+    tale.connect_and_prepare();
+    tale.end(0, 0, 0);
+    assert_eq!(starts(&tale.end(1, 1, 0)), [(0, 2), (1, 3)]);
+    for (host, task) in [(0, 2), (1, 3)] {
+        let runs = TaskState::Running { pid: 7, since_us: None };
+        tale.report(host, Report::Task(record(task, runs)));
+    }
+    tale.lose_host(1);
+    assert_eq!(starts(&tale.prepare(2)), [(2, 4)]);
+    assert_eq!(starts(&tale.end(2, 4, 0)), [(2, 5)], "{:?}", tale.run.view().barriers);
+}
+
 #[test]
 fn a_host_that_is_back_and_knows_nothing_of_its_task_is_cleaned_up() {
     let mut tale = without_spares(vec![runs("w", &[])], |_| {});
