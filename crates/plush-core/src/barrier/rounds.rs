@@ -58,10 +58,7 @@ impl Rounds {
             |r: &&Round| r.barrier.opening().is_none() && r.barrier.passage(entrant).is_none();
         let first = self.rounds.iter().find(open_to).map(|r| r.generation);
         let first = first.unwrap_or_else(|| self.newest() + 1);
-        self.members.insert(entrant, first);
-        for round in self.rounds.iter_mut().filter(|r| r.generation >= first) {
-            round.barrier.expect(entrant);
-        }
+        self.expect_from(entrant, first);
     }
 
     /// `entrant` takes part from the generation that is its `next`, be that open or not: it is back after it failed, or has

@@ -40,13 +40,13 @@ impl Run {
                 if !is_due {
                     continue;
                 }
-                let without = match member.vacancy {
-                    Vacancy::From(_) => Vacancy::Kept,
-                    without => without,
-                };
+                let was_vacant = member.vacancy != Vacancy::None;
                 match self.next_candidate(number) {
                     Some(host) => self.take_over(number, place, host),
-                    None => self.clusters[number].members[place].vacancy = without,
+                    None if was_vacant => {
+                        self.clusters[number].members[place].vacancy = Vacancy::Kept;
+                    }
+                    None => {}
                 }
             }
         }
