@@ -124,13 +124,11 @@ impl World {
     /// J2, J6: the whole journal once more, and what is left of it when it is compacted.
     fn check_replay_at_end(&mut self) {
         let controller = &self.controller;
-        match controller.journal.replay(&controller.plan) {
-            Ok(run) => {
-                self.checks.replayed(self.now, &controller.journal, &controller.run, &run);
-                match controller.journal.resume(&controller.plan, 0) {
-                    Ok(resumed) => self.checks.compacted(self.now, &run, &resumed),
-                    Err(record) => self.checks.replay_differs(self.now, record),
-                }
+        let (journal, plan) = (&controller.journal, &controller.plan);
+        match journal.replay(plan).and_then(|run| Ok((run, journal.resume(plan, 0)?))) {
+            Ok((run, resumed)) => {
+                self.checks.replayed(self.now, journal, &controller.run, &run);
+                self.checks.compacted(self.now, &run, &resumed);
             }
             Err(record) => self.checks.replay_differs(self.now, record),
         }

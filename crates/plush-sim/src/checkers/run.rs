@@ -9,7 +9,7 @@ use plush_protocol::{
     BarrierView, Command, Exit, HostState, Report, RunView, TaskKey, TaskRecord, TaskState,
     TaskView,
 };
-use plush_spec::model::{Action, Entry, Reaction, Release};
+use plush_spec::model::{Entry, Reaction, Release};
 use std::collections::BTreeSet;
 
 /// A run that wakes up so often in a row for nothing is spinning.
@@ -248,16 +248,14 @@ impl Checks {
         }
         let came = run.passages(MEETING).filter(|(.., passage)| passage.entered_at.is_some());
         let came: BTreeSet<HostId> = came.map(|(_, host, _)| host).collect();
-        let is_meeting =
-            |action: &Action| matches!(action, Action::Barrier(b) if b.name.as_str() == MEETING);
-        let meets =
-            |c: &PlannedCluster| c.spec.execution.iter().any(|step| is_meeting(&step.action));
+        let plan = run.plan();
+        let meeting = plan.project.barriers.iter().position(|b| b.name.as_str() == MEETING);
+        let meeting = meeting.expect("every project has the meeting");
         // Whoever has failed in something goes no further.
-        let failed = view.tasks.iter().filter(|t| t.success == Some(false));
-        let failed: BTreeSet<&str> = failed.map(|t| t.host.as_str()).collect();
+        let failed = failed_hosts(view);
         let absent = (0..).map(HostId).zip(&view.hosts).find(|(id, host)| {
             host.state == HostState::Running
-                && run.plan().cluster_of(*id).is_some_and(meets)
+                && plan.cluster_of(*id).is_some_and(|c| plan.has_step_at(c, meeting))
                 && !failed.contains(host.name.as_str())
                 && !came.contains(id)
         });
@@ -305,8 +303,7 @@ impl Checks {
         self.inside.extend(began.map(|t| (key(t), at)));
         self.tasks_seen = view.tasks.len();
         // A host on which something failed counts as out, whatever still runs there.
-        let gone = view.tasks.iter().filter(|t| t.success == Some(false));
-        let gone: BTreeSet<&str> = gone.map(|t| t.host.as_str()).collect();
+        let gone = failed_hosts(view);
         let over = |key: &TaskKey| {
             let runs =
                 |t: &TaskView| matches!(t.state.as_str(), "starting" | "running" | "restarting");
@@ -380,6 +377,12 @@ impl Checks {
             self.told.insert(key, now);
         }
     }
+}
+
+/// Those on which something has failed.
+fn failed_hosts(view: &RunView) -> BTreeSet<&str> {
+    let failed = view.tasks.iter().filter(|t| t.success == Some(false));
+    failed.map(|t| t.host.as_str()).collect()
 }
 
 /// When a barrier opens; `None` for one of which the view says nothing that could be judged.
