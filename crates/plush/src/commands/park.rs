@@ -42,7 +42,7 @@ pub async fn park(arguments: Arguments, invocation: &Invocation) -> Result<ExitC
         Some(Err(error)) => return Err(failed(error)),
         Some(Ok(_)) | None => {}
     }
-    front::wait_for_end(&run).map_err(failed)?;
+    front::wait_for_end(&run).map_err(|error| cannot_park(&run, error.to_string()))?;
     tell(&format!(
         "plush: run {} is parked: its tasks go on until their leases are out; `plush resume {}` goes on with it\n",
         run.id, run.id

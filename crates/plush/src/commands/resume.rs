@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long)]
     take_over: bool,
     /// Start the controller, print the run's id and leave
-    #[arg(short, long, conflicts_with_all = ["events", "batch"])]
+    #[arg(short, long, conflicts_with_all = ["events", "batch", "strict"])]
     detach: bool,
 }
 

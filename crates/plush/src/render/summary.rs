@@ -231,16 +231,16 @@ pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
 fn without_name(text: &str, host: Option<&str>) -> String {
     let Some(host) = host.filter(|name| !name.is_empty()) else { return text.to_owned() };
     let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let (mut cause, mut rest) = (String::new(), text);
+    let (mut common, mut rest) = (String::new(), text);
     while let Some(at) = rest.find(host) {
         let (before, after) = (&rest[..at], &rest[at + host.len()..]);
-        let begins_within = before.chars().next_back().or(cause.chars().next_back());
+        let begins_within = before.chars().next_back().or(common.chars().next_back());
         let is_part = begins_within.is_some_and(goes_on) || after.starts_with(goes_on);
-        cause.push_str(before);
-        cause.push_str(if is_part { host } else { "${host}" });
+        common.push_str(before);
+        common.push_str(if is_part { host } else { "${host}" });
         rest = after;
     }
-    cause + rest
+    common + rest
 }
 
 /// One failure on one host.
