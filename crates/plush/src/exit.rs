@@ -64,7 +64,10 @@ impl ExitCode {
             ExitCode::TimedOut,
             "a time limit passed: --timeout, or the one of every task that failed",
         ),
-        (ExitCode::Stopped, "stopped by the operator, or left with the third Ctrl-C"),
+        (
+            ExitCode::Stopped,
+            "stopped by the operator, or left: the third Ctrl-C, or SIGTERM to what only watches",
+        ),
         (ExitCode::Transport, "a host could not be reached (doctor)"),
     ];
 

@@ -14,6 +14,8 @@ pub enum Say {
     Lines(Vec<Line>),
     /// The status line; an empty one is taken away. Only on a terminal.
     Status(String),
+    /// Is answered when all that was said before is written.
+    Mark(oneshot::Sender<()>),
 }
 
 /// A line without its newline.
@@ -70,6 +72,8 @@ fn write_all(mut waiting: mpsc::Receiver<Say>, mut writer: Writer<impl Write, im
         match say {
             Say::Lines(lines) => writer.lines(&lines),
             Say::Status(status) => writer.status(status),
+            // What waits for it may be gone.
+            Say::Mark(written) => drop(written.send(())),
         }
     }
     writer.status(String::new());

@@ -1,8 +1,9 @@
 //! Watching a run through its handle until it is over or left: output, progress, Ctrl-C.
 //! Not starting it, and not the summary at the end.
 
+use crate::exit::ExitCode;
 use crate::handle::Handle;
-use crate::interrupts::{Answer, Interrupts, Patience, Press};
+use crate::interrupts::{Answer, Interrupts, Patience, Press, Role, SECOND_WITHIN_MS};
 use crate::render::contact::Contacts;
 use crate::render::live::Live;
 use crate::render::openings::{Opening, Openings};
@@ -13,8 +14,10 @@ use plush_protocol::operator::{OperatorReply, OperatorRequest};
 use plush_protocol::view::{HostState, Outcome, RunView};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 /// How a run is watched.
@@ -26,6 +29,8 @@ pub struct Manner {
     pub progress: Progress,
     /// What the first Ctrl-C means.
     pub patience: Patience,
+    /// What SIGTERM means.
+    pub role: Role,
 }
 
 /// What goes to standard output.
@@ -77,8 +82,12 @@ const CONSIDER: Duration = Duration::from_secs(1);
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// Watches until the end. `run` is how the operator calls the run.
-pub async fn watch(mut handle: Handle, manner: Manner, run: &str) -> io::Result<Ended> {
-    let mut presses = Presses::listen()?;
+pub async fn watch(
+    mut presses: Presses,
+    mut handle: Handle,
+    manner: Manner,
+    run: &str,
+) -> io::Result<Ended> {
     let output = !matches!(manner.show, Show::Nothing);
     let events = matches!(manner.show, Show::Events);
     handle.ask(&OperatorRequest::Watch { output, events }).await?;
@@ -106,11 +115,20 @@ pub async fn watch(mut handle: Handle, manner: Manner, run: &str) -> io::Result<
                     break Ended::Over { outcome, view: Box::new(watcher.view.take().unwrap_or_default()) };
                 },
             },
+            _ = told(&mut watcher.told), if watcher.told.is_some() => watcher.shown(),
             _ = tick.tick() => watcher.tick(&screen),
         }
     };
     watcher.part(&ended, screen, &mut presses).await;
+    presses.leave_from_now_on()?;
     Ok(ended)
+}
+
+/// Waits until the line that a press asked for is on the screen, or the screen has ended.
+async fn told(mark: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(mark) = mark {
+        let _written_or_ended = mark.await;
+    }
 }
 
 struct Watcher<'a> {
@@ -125,6 +143,8 @@ struct Watcher<'a> {
     openings: Openings,
     terminal: bool,
     says: VecDeque<Say>,
+    /// Is answered when what the last press asked for is on the screen.
+    told: Option<oneshot::Receiver<()>>,
 }
 
 impl<'a> Watcher<'a> {
@@ -132,7 +152,7 @@ impl<'a> Watcher<'a> {
         Watcher {
             manner,
             run,
-            interrupts: Interrupts::new(manner.patience),
+            interrupts: Interrupts::new(manner.patience, manner.role),
             began: Instant::now(),
             view: None,
             viewed: Instant::now(),
@@ -141,6 +161,7 @@ impl<'a> Watcher<'a> {
             openings: Openings::default(),
             terminal: io::stderr().is_terminal(),
             says: VecDeque::new(),
+            told: None,
         }
     }
 
@@ -155,14 +176,17 @@ impl<'a> Watcher<'a> {
     }
 
     fn press(&mut self, press: Press) -> Answer {
-        let now_ms = self.began.elapsed().as_millis() as u64;
-        let answer = self.interrupts.press(press, now_ms);
+        let answer = self.interrupts.press(press, self.now_ms());
         match answer {
             Answer::Show => {
                 let page = self.view.as_ref().map(summary::still_going).unwrap_or_default();
                 self.note(&format!(
-                    "{page}plush: press Ctrl-C again within a second to stop the run"
+                    "{page}plush: press Ctrl-C again within {} s to stop the run",
+                    SECOND_WITHIN_MS / 1_000
                 ));
+                let (mark, told) = oneshot::channel();
+                self.says.push_back(Say::Mark(mark));
+                self.told = Some(told);
             }
             Answer::Stop => self.note(
                 "plush: stopping in order; press Ctrl-C once more to leave the run to itself",
@@ -171,6 +195,17 @@ impl<'a> Watcher<'a> {
             Answer::Nothing => {}
         }
         answer
+    }
+
+    /// What the last press asked for is on the screen.
+    fn shown(&mut self) {
+        self.told = None;
+        self.interrupts.shown(self.now_ms());
+    }
+
+    /// Milliseconds since the beginning of watching.
+    fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
     }
 
     /// Takes a reply; the outcome once the run is over.
@@ -228,7 +263,7 @@ impl<'a> Watcher<'a> {
         else {
             return;
         };
-        let now_ms = self.began.elapsed().as_millis() as u64;
+        let now_ms = self.now_ms();
         if let Some(line) = self.plain.say(view, self.viewed.elapsed().as_millis() as u64, now_ms) {
             self.note(&line);
         }
@@ -289,15 +324,16 @@ fn leaving(view: Option<&RunView>, run: &str) -> String {
     )
 }
 
-/// The signals that an operator sends.
-struct Presses {
+/// The signals that an operator sends. From `listen` on none of them ends the process by itself.
+pub struct Presses {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
 }
 
 impl Presses {
-    fn listen() -> io::Result<Presses> {
+    /// Listens; what comes before it is asked for is kept.
+    pub fn listen() -> io::Result<Presses> {
         Ok(Presses {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
@@ -312,4 +348,36 @@ impl Presses {
             _ = self.hang_up.recv() => Press::HangUp,
         }
     }
+
+    /// Watching is over: from now on each of them ends the command.
+    fn leave_from_now_on(self) -> io::Result<()> {
+        leave_at(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])
+    }
+}
+
+/// SIGTERM ends this command, which only watches, with the code of a watcher that has left.
+pub fn leave_when_terminated() -> io::Result<()> {
+    leave_at(&[SignalKind::terminate()])
+}
+
+/// On a thread of its own: the command may be in a write that is not read.
+fn leave_at(kinds: &[SignalKind]) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _inside = runtime.enter();
+        kinds.iter().map(|kind| signal(*kind)).collect::<io::Result<Vec<Signal>>>()?
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(first_of(signals));
+        std::process::exit(i32::from(ExitCode::Stopped.number()));
+    });
+    Ok(())
+}
+
+async fn first_of(mut signals: Vec<Signal>) {
+    std::future::poll_fn(|context| {
+        let came = signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready());
+        if came { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }

@@ -87,7 +87,7 @@ fn the_first_interrupt_shows_the_second_stops() {
     let mut terminal = Terminal::run(&bench, &["attach", "demo-1"]);
     terminal.wait_for("run 4 s: 3 running of 3 hosts; waiting for node[1-3]");
     terminal.interrupt();
-    terminal.wait_for("press Ctrl-C again within a second");
+    terminal.wait_for("press Ctrl-C again within 5 s");
     terminal.interrupt();
     terminal.wait_for("stopping in order");
     let (seen, code) = terminal.rest();

@@ -212,6 +212,62 @@ fn a_hang_up_leaves_without_stopping() {
     assert_eq!(code, Some(130));
 }
 
+/// Says where it has come to; whoever watches leaves without a word.
+fn leaves_alone(mut front_end: FrontEnd) {
+    let first = front_end.hear();
+    assert!(matches!(first, Some(OperatorRequest::Watch { .. } | OperatorRequest::Status)));
+    front_end.say(&running());
+    if matches!(first, Some(OperatorRequest::Status)) {
+        assert!(matches!(front_end.hear(), Some(OperatorRequest::Watch { .. })));
+        front_end.say(&running());
+    }
+    assert_eq!(front_end.hear(), None);
+}
+
+#[test]
+fn sigterm_ends_what_only_watches_and_leaves_the_run_alone() {
+    for command in [["attach", "demo-1"], ["resume", "demo-1"]] {
+        let bench = Bench::new();
+        let left = controller(&bench.run_dir("demo-1"), leaves_alone);
+        let (child, err) = watch(&bench, &command);
+        signal(&child, Signal::TERM);
+        let (code, err) = rest(child, err);
+        left.join().unwrap();
+        assert_eq!(code, Some(130), "{command:?}: {err}");
+        assert!(err.contains("plush: left"), "{command:?}: {err}");
+    }
+}
+
+#[test]
+fn sigterm_ends_a_stop_that_waits_and_asks_nothing_more() {
+    let bench = Bench::new();
+    let left = controller(&bench.run_dir("demo-1"), |mut front_end| {
+        assert!(matches!(front_end.hear(), Some(OperatorRequest::Stop { .. })));
+        leaves_alone(front_end);
+    });
+    let (child, err) = watch(&bench, &["stop", "demo-1"]);
+    signal(&child, Signal::TERM);
+    let (code, err) = rest(child, err);
+    left.join().unwrap();
+    assert_eq!(code, Some(130), "{err}");
+}
+
+#[test]
+fn sigterm_ends_logs_that_follow_with_130_also_when_they_are_not_read() {
+    let bench = Bench::new();
+    let directory = bench.run_dir("demo-1");
+    // More than a pipe holds.
+    let text = "not read\n".repeat(50_000);
+    bench.file(".local/state/plush/runs/demo-1/output/node1/demo.1.out", &text);
+    let left = controller(&directory, leaves_alone);
+    let mut child = bench.plush(&["logs", "demo-1", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 8];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    left.join().unwrap();
+}
+
 #[test]
 fn a_reader_that_goes_does_not_end_the_run() {
     const LINES: usize = 1_000;

@@ -5,13 +5,13 @@ use super::run_candidates;
 use crate::ending;
 use crate::exit::ExitCode;
 use crate::handle::Handle;
-use crate::interrupts::Patience;
+use crate::interrupts::{Patience, Role};
 use crate::invocation::{Invocation, Results};
 use crate::render::live::{Label, Live};
 use crate::runs::{self, Run};
 use crate::settings::Key;
 use crate::trouble::Trouble;
-use crate::watch::{self, Ended, Manner, Show};
+use crate::watch::{self, Ended, Manner, Presses, Show};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use std::io::{self, IsTerminal};
@@ -36,7 +36,7 @@ Examples:
   plush attach gossip --label process
   plush attach last --events | jq .
 
-The exit code is the run's, as of `plush run`.";
+SIGTERM ends this command with code 130, and the run goes on. The exit code is the run's else, as of `plush run`.";
 
 /// How a run is watched, by `run` and `attach`.
 #[derive(Debug, Args)]
@@ -60,6 +60,8 @@ impl Watching {
     /// Watches until the run is over or left.
     pub async fn watch(
         &self,
+        role: Role,
+        presses: Presses,
         handle: Handle,
         run: &Run,
         invocation: &Invocation,
@@ -76,13 +78,20 @@ impl Watching {
         let somebody = io::stdin().is_terminal() && io::stderr().is_terminal();
         let patience =
             if self.batch || !somebody { Patience::Batch } else { Patience::Interactive };
-        let manner = Manner { show, progress: invocation.progress, patience };
-        let ended = watch::watch(handle, manner, &run.id).await;
-        ended.map_err(|error| {
-            Trouble::new(ExitCode::Internal, format!("cannot watch run {}", run.id))
-                .caused_by(&error)
-        })
+        let manner = Manner { show, progress: invocation.progress, patience, role };
+        let ended = watch::watch(presses, handle, manner, &run.id).await;
+        ended.map_err(|error| cannot_watch(run, &error))
     }
+}
+
+/// Listens for what the operator presses, from before there is a controller to be asked.
+pub fn listen(run: &Run) -> Result<Presses, Trouble> {
+    Presses::listen().map_err(|error| cannot_watch(run, &error))
+}
+
+/// The trouble of a command that can watch no run.
+pub fn cannot_watch(run: &Run, error: &io::Error) -> Trouble {
+    Trouble::new(ExitCode::Internal, format!("cannot watch run {}", run.id)).caused_by(error)
 }
 
 /// Watches; the exit code is the run's.
@@ -90,7 +99,9 @@ pub async fn attach(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     let run = runs::find(&arguments.run, &invocation.settings.runs_dir)?;
     match Handle::connect(&run.directory).await {
         Ok(handle) => {
-            let ended = arguments.watching.watch(handle, &run, invocation).await?;
+            let presses = listen(&run)?;
+            let watching = arguments.watching;
+            let ended = watching.watch(Role::Watcher, presses, handle, &run, invocation).await?;
             ending::conclude(ended, &run, invocation)
         }
         Err(error) => over_already(&run, &error, invocation),

@@ -1,6 +1,7 @@
 //! `plush barriers`: the barriers of a run, now or as they were, from its journal.
 //! Not a controller's word: that only says when to look again.
 
+use super::attach::cannot_watch;
 use super::{run_candidates, status};
 use crate::exit::ExitCode;
 use crate::front::History;
@@ -9,6 +10,7 @@ use crate::invocation::{Invocation, print, print_json};
 use crate::render::{barriers, text};
 use crate::runs::{self, Run};
 use crate::trouble::Trouble;
+use crate::watch;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use plush_protocol::history::RunHistory;
@@ -45,7 +47,8 @@ pub async fn barriers(arguments: Arguments, invocation: &Invocation) -> Result<E
     if arguments.watch
         && let Some(handle) = watched(&run).await
     {
-        return watch(handle, history, invocation).await;
+        watch::leave_when_terminated().map_err(|error| cannot_watch(&run, &error))?;
+        return follow(handle, history, invocation).await;
     }
     let known = history.read()?;
     let known = match known.is_served {
@@ -79,7 +82,7 @@ async fn watched(run: &Run) -> Option<Handle> {
 }
 
 /// Draws again whenever the controller has had something to say, until the run is over.
-async fn watch(
+async fn follow(
     mut handle: Handle,
     mut history: History,
     invocation: &Invocation,

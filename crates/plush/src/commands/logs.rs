@@ -1,6 +1,7 @@
 //! `plush logs`: the output of a run's tasks, from the files in the run directory.
 //! Not the live lines: with `-f` those only say when to look at the files again.
 
+use super::attach::cannot_watch;
 use super::run_candidates;
 use crate::exit::ExitCode;
 use crate::handle::Handle;
@@ -10,6 +11,7 @@ use crate::output_files::{self, OutputFile};
 use crate::render::{fold, text};
 use crate::runs::{self, Run};
 use crate::trouble::Trouble;
+use crate::watch;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use plush_protocol::operator::{OperatorReply, OperatorRequest};
@@ -142,6 +144,7 @@ async fn follow(
     arguments: &Arguments,
     invocation: &Invocation,
 ) -> Result<ExitCode, Trouble> {
+    watch::leave_when_terminated().map_err(|error| cannot_watch(run, &error))?;
     let handle = watched(run).await;
     let mut tails = Tails::default();
     tails.read(&chosen(run, arguments)?, invocation)?;

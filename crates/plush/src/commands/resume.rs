@@ -7,6 +7,7 @@ use crate::ending;
 use crate::exit::ExitCode;
 use crate::front::{self, Beginning, Takeover};
 use crate::handle::Handle;
+use crate::interrupts::Role;
 use crate::invocation::Invocation;
 use crate::launch;
 use crate::runs::{self, Run};
@@ -44,7 +45,8 @@ Examples:
   plush resume gossip --detach && plush stop gossip
   plush resume ./gossip-1a2b3c --take-over     a copy of the directory, where the other machine is gone
 
-The exit code is the run's, as of `plush run`.";
+SIGTERM stops the run in order where this command has started the controller; where a controller was there
+already it only ends this command, with code 130. The exit code is the run's else, as of `plush run`.";
 
 impl Arguments {
     /// The settings among these flags.
@@ -57,7 +59,10 @@ impl Arguments {
 pub async fn resume(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let Arguments { attach, take_over, detach } = arguments;
     let run = runs::find(&attach.run, &invocation.settings.runs_dir)?;
-    let handle = match reach(&run).await? {
+    let reached = reach(&run).await?;
+    let role = if reached.is_ok() { Role::Watcher } else { Role::Starter };
+    let presses = if detach { None } else { Some(attach::listen(&run)?) };
+    let handle = match reached {
         Ok(handle) => handle,
         Err(error) if is_over(&run) => return over_already(&run, &error, invocation),
         Err(_) => {
@@ -69,10 +74,10 @@ pub async fn resume(arguments: Arguments, invocation: &Invocation) -> Result<Exi
             launch::launch(&run, beginning, takeover).await?
         }
     };
-    if detach {
+    let Some(presses) = presses else {
         return detached(&run, invocation);
-    }
-    let ended = attach.watching.watch(handle, &run, invocation).await?;
+    };
+    let ended = attach.watching.watch(role, presses, handle, &run, invocation).await?;
     ending::conclude(ended, &run, invocation)
 }
 

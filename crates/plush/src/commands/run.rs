@@ -1,12 +1,13 @@
 //! `plush run`: plans, creates the run directory, starts the controller, watches it.
 //! Not the run: the controller is a process of its own and outlives this one.
 
-use super::attach::Watching;
+use super::attach::{self, Watching};
 use super::choice::Choice;
 use super::trust;
 use crate::ending;
 use crate::exit::ExitCode;
 use crate::front::{self, Beginning, PlanView, Takeover};
+use crate::interrupts::Role;
 use crate::invocation::{Invocation, Results, print, print_json, tell};
 use crate::language;
 use crate::launch;
@@ -50,8 +51,8 @@ Examples:
   plush run app.yaml --json > run.json
   plush run app.yaml --batch --strict --outdir here -y     in a script
 
-Ctrl-C shows who is still going; a second one within a second stops the run in order; a third one leaves it
-to itself. Closing the terminal leaves it too: the run goes on, `plush attach` watches it again.
+Ctrl-C shows who is still going; a second one within 5 s stops the run in order, SIGTERM does so at once;
+a third one leaves the run to itself. Closing the terminal leaves it too: the run goes on, `plush attach` watches it again.
 Everything stays in the run directory: the description, the journal, the output of each task, the results.";
 
 impl Arguments {
@@ -71,11 +72,12 @@ pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCo
     trust::demand(&planned.digest(), &planned.view(), arguments.trust)?;
     confirm(&planned.view(), invocation)?;
     let run = front::create(&planned, &options)?;
-    let beginning = if arguments.detach { Beginning::AtOnce } else { Beginning::WhenWatched };
-    let handle = launch::launch(&run, beginning, Takeover::Refused).await?;
     if arguments.detach {
+        launch::launch(&run, Beginning::AtOnce, Takeover::Refused).await?;
         return detached(&run, invocation);
     }
+    let presses = attach::listen(&run)?;
+    let handle = launch::launch(&run, Beginning::WhenWatched, Takeover::Refused).await?;
     if invocation.progress == Progress::Shown {
         tell(&format!(
             "plush: run {} in {}\n",
@@ -83,7 +85,8 @@ pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCo
             text::shown(&run.directory.to_string_lossy())
         ));
     }
-    let ended = arguments.watching.watch(handle, &run, invocation).await?;
+    let watching = &arguments.watching;
+    let ended = watching.watch(Role::Starter, presses, handle, &run, invocation).await?;
     let code = ending::conclude(ended, &run, invocation)?;
     if let Some(outdir) = &arguments.outdir {
         copy_files(&run, outdir)?;

@@ -1,16 +1,17 @@
 //! `plush stop`: asks a run's controller to stop in order, and waits until it has.
 //! Not a kill: processes are ended, results collected, hosts cleaned.
 
+use super::attach::cannot_watch;
 use super::run_candidates;
 use crate::duration;
 use crate::ending;
 use crate::exit::ExitCode;
 use crate::handle::Handle;
-use crate::interrupts::Patience;
+use crate::interrupts::{Patience, Role};
 use crate::invocation::{Invocation, tell};
 use crate::runs::{self, Run};
 use crate::trouble::Trouble;
-use crate::watch::{self, Ended, Manner, Show};
+use crate::watch::{self, Ended, Manner, Presses, Show};
 use clap::Args;
 use clap_complete::ArgValueCandidates;
 use plush_protocol::operator::OperatorRequest;
@@ -57,8 +58,10 @@ pub async fn stop(arguments: Arguments, invocation: &Invocation) -> Result<ExitC
         show: Show::Nothing,
         progress: invocation.progress,
         patience: Patience::Interactive,
+        role: Role::Watcher,
     };
-    let watched = watch::watch(handle, manner, &run.id);
+    let presses = Presses::listen().map_err(|error| cannot_watch(&run, &error))?;
+    let watched = watch::watch(presses, handle, manner, &run.id);
     let limit = Duration::from_millis(arguments.timeout.unwrap_or(u64::MAX));
     let ended = match tokio::time::timeout(limit, watched).await {
         Ok(ended) => ended.map_err(|error| cannot_stop(&run, &error))?,

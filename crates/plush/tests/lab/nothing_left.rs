@@ -59,7 +59,7 @@ fn f58_ctrl_c_in_a_script_stops_in_order_and_brings_results_home() {
 }
 
 #[test]
-fn f58_at_a_terminal_the_second_ctrl_c_within_a_second_stops_in_order() {
+fn f58_at_a_terminal_the_second_ctrl_c_in_time_stops_in_order() {
     let Some(stage) = Stage::with_hosts(3) else { return };
     stage.file("p.yaml", description("h[001-003]", "", FOR_EVER));
     let mut running = Running::start_at_terminal(stage.plush_run("p.yaml", &[]));
