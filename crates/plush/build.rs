@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the agent is made from, beside this package.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "../plush-agent/src",
     "../plush-agent/Cargo.toml",
     "../plush-core/src",
     "../plush-protocol/src",
     "../plush-spec/src/model",
+    "../plush-spec/src/shell_line.rs",
     "../plush-spec/src/substitute.rs",
     "../plush-spec/src/hostset",
     "../../Cargo.toml",

@@ -5,7 +5,7 @@ use crate::base::{Base, LOG, SOCKET};
 use crate::cgroup;
 use crate::files::removal::Removal;
 use crate::files::root::Root;
-use crate::programs::{self, Line};
+use crate::programs::{self, Command};
 use plush_core::agent::CleanUpSpec;
 use plush_protocol::Tainted;
 use rustix::fs::FlockOperation;
@@ -45,12 +45,12 @@ pub struct Cleaned {
 /// Runs the lines and removes the files; the agent's socket, log and directory stay for its last words. Blocks.
 pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)]) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    for (cluster, line) in &spec.lines {
+    for (cluster, program) in &spec.commands {
         let directory = base.clusters().join(cluster);
         let limit = Duration::from_millis(spec.line_limit_ms);
-        let line = Line { text: line, directory: &directory, environment, limit };
-        if let Err(e) = programs::run_line(&line) {
-            cleaned.failed_lines.push(Tainted::new(format!("{}: {e}", line.text)));
+        let command = Command { program, directory: &directory, environment, limit };
+        if let Err(e) = programs::run_command(&command) {
+            cleaned.failed_lines.push(Tainted::new(format!("{}: {e}", program.text())));
         }
     }
     let Ok(run) = Root::open(&base.run) else { return cleaned };

@@ -1,6 +1,7 @@
 //! Outside programs that the agent runs to their end: scripts, clean-up lines, git, rsync, scp.
 //! Not tasks: those have keepers and outlive the agent.
 
+use plush_protocol::Program;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
@@ -9,7 +10,7 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{self, Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// So much of what a program prints is kept, from the end.
@@ -29,13 +30,13 @@ pub struct Job<'a> {
     pub deadline: Instant,
 }
 
-/// A line for `/bin/sh -c`.
-pub struct Line<'a> {
-    /// The line.
-    pub text: &'a str,
+/// A command of the description.
+pub struct Command<'a> {
+    /// What is executed.
+    pub program: &'a Program,
     /// Where it runs.
     pub directory: &'a Path,
-    /// Its whole environment.
+    /// Its environment, without the values that the program brings.
     pub environment: &'a [(String, String)],
     /// How long it may run.
     pub limit: Duration,
@@ -104,7 +105,7 @@ fn go(
     let failed = |source| ProgramError::System { program: program.clone(), source };
     let (reader, writer) = io::pipe().map_err(failed)?;
     let (input, errors) = ends(&writer).map_err(failed)?;
-    let mut command = Command::new(&program);
+    let mut command = process::Command::new(&program);
     command
         .args(job.argv.get(1..).unwrap_or_default())
         .env_clear()
@@ -132,12 +133,13 @@ fn go(
     }
 }
 
-/// Runs a line with the shell; anything but status 0 is an error.
-pub fn run_line(line: &Line<'_>) -> Result<(), ProgramError> {
-    let argv = ["/bin/sh", "-c", line.text].map(OsString::from);
-    let environment = line.environment.iter().map(|(n, v)| (n.into(), v.into())).collect();
-    let deadline = Instant::now() + line.limit;
-    let job = Job { argv: &argv, environment, directory: line.directory, deadline };
+/// Runs a command to its end; anything but status 0 is an error.
+pub fn run_command(command: &Command<'_>) -> Result<(), ProgramError> {
+    let argv: Vec<OsString> = command.program.argv().into_iter().map(OsString::from).collect();
+    let environment = command.environment.iter().chain(command.program.values());
+    let environment = environment.map(|(n, v)| (n.into(), v.into())).collect();
+    let deadline = Instant::now() + command.limit;
+    let job = Job { argv: &argv, environment, directory: command.directory, deadline };
     let ended = run(&job, &|| true)?;
     if ended.status.success() {
         return Ok(());
@@ -238,7 +240,9 @@ mod tests {
 
     fn line(text: &str, limit: Duration) -> Result<(), ProgramError> {
         let environment = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())];
-        run_line(&Line { text, directory: Path::new("/"), environment: &environment, limit })
+        let program = Program::line(text);
+        let (directory, environment) = (Path::new("/"), &environment);
+        run_command(&Command { program: &program, directory, environment, limit })
     }
 
     #[test]

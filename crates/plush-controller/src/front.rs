@@ -9,8 +9,11 @@ use crate::journal::Journal;
 use crate::packages::{self, Pushed};
 use crate::provider;
 use crate::run_dir::{LocalHosts, RunDir, create_private, write_whole};
-use crate::transport::AgentShelf;
-use plush_core::plan::{self, Keep, Offer, PlanProblem, PlannedTemplate, Route, RunPlan, Settings};
+use crate::transport::{AgentShelf, HostAddress, Ssh, SshOptions};
+use plush_core::plan::{
+    self, Keep, Offer, PlanProblem, PlannedHost, PlannedTemplate, Route, RunPlan, Settings,
+};
+use plush_core::run::too_large;
 use plush_protocol::{Fetch, Outcome, RunView};
 use plush_spec::hostset::{HostSet, NoGroups};
 use plush_spec::model::{Cluster, LocalProgram, Place, Project, Stdin};
@@ -136,9 +139,11 @@ pub fn plan(
     let application = project.application(None).expect("a parsed project has an application");
     let (mut offers, mut pushed, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
     let choice = Choice::read(options)?;
+    let addresses = Addresses::read(options.ssh_config.as_deref());
     for cluster in project.clusters_of(application) {
         match offer(project, cluster, base, &choice) {
-            Ok((offer, more)) => {
+            Ok((mut offer, more)) => {
+                addresses.find(&mut offer.hosts);
                 offers.push(offer);
                 pushed.extend(more);
             }
@@ -159,9 +164,14 @@ pub fn plan(
         stop_after_ms: options.stop_after_ms,
         strict: options.strict,
     };
+    let plan = plan::assign(project, offers, settings)?;
+    let problems = too_large(&plan);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     Ok(Planned {
         version: 1,
-        plan: plan::assign(project, offers, settings)?,
+        plan,
         pushed: pushed.into_iter().collect(),
         description: (
             std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
@@ -253,6 +263,25 @@ fn command_lines(cluster: &plan::PlannedCluster) -> Vec<(String, String, String)
         (cluster.name().to_owned(), process.name.to_string(), command)
     };
     plan::processes(&cluster.spec).map(line).collect()
+}
+
+/// Where hosts find each other: `HostName` of the user's SSH configuration. DNS is not asked.
+struct Addresses(Ssh);
+
+impl Addresses {
+    fn read(ssh_config: Option<&Path>) -> Addresses {
+        let config_file = ssh_config.map(Path::to_owned);
+        Addresses(Ssh::new(SshOptions { config_file, ..SshOptions::from_environment() }))
+    }
+
+    /// Hosts on this machine keep the address that they have.
+    fn find(&self, hosts: &mut [PlannedHost]) {
+        for host in hosts.iter_mut().filter(|host| host.route == Route::Ssh) {
+            if let Ok(address) = HostAddress::parse(&host.name) {
+                host.address = self.0.settings(&address).host_name;
+            }
+        }
+    }
 }
 
 /// Which of the hosts on offer the command line wants.

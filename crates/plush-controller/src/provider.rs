@@ -67,7 +67,7 @@ fn planned(resource: &Resource, route: Route, name: &str) -> Result<PlannedHost,
     if let (None, Some(port)) = (address.port(), resource.port) {
         whole = format!("{whole}:{port}");
     }
-    Ok(PlannedHost { name: whole, route })
+    Ok(PlannedHost::new(whole, route))
 }
 
 /// The hosts of a directory file, those of the resource's group if it names one.

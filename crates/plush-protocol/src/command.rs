@@ -3,7 +3,7 @@
 
 use crate::barrier::BarrierAnswer;
 use crate::question::Question;
-use crate::task::{TaskKey, TaskSpec};
+use crate::task::{Program, TaskKey, TaskSpec};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -43,19 +43,21 @@ pub enum Command {
         #[n(1)]
         signal: i32,
     },
-    /// End what still runs, run the clean-up lines, remove every file; the agent ends after `Cleaned` is acknowledged.
+    /// End what still runs, run the clean-up commands, remove every file; the agent ends after `Cleaned` is acknowledged.
     #[n(4)]
     CleanUp {
-        /// Lines for `/bin/sh -c`, each in the directory of the cluster named with it.
-        #[n(0)]
-        lines: Vec<(String, String)>,
+        /// What is run, each in the directory of the cluster named with it.
+        #[n(4)]
+        #[cbor(default)]
+        #[serde(default)]
+        commands: Vec<(String, Program)>,
         /// Keep the working directories.
         #[n(1)]
         keep_work: bool,
         /// Keep the content-addressed cache and the agent for the next run.
         #[n(2)]
         keep_cache: bool,
-        /// Limit for each line.
+        /// Limit for each of them.
         #[n(3)]
         line_limit_ms: u64,
     },

@@ -184,15 +184,82 @@ pub enum Health {
     Healthy,
 }
 
-/// The program of a task.
+/// A program to execute.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(from = "RecordedProgram")]
 pub enum Program {
     /// An executable and its arguments; no shell is involved.
     #[n(0)]
     Argv(#[n(0)] Vec<String>),
     /// A line for `/bin/sh -c`.
     #[n(1)]
-    Shell(#[n(0)] String),
+    Shell {
+        /// The script.
+        #[n(0)]
+        line: String,
+        /// Variables of the environment that the script refers to, by name. They hold the values
+        /// that must not become a part of the script.
+        #[n(1)]
+        #[cbor(default)]
+        values: Vec<(String, String)>,
+    },
+}
+
+impl Program {
+    /// A line that needs no values.
+    pub fn line(line: impl Into<String>) -> Program {
+        Program::Shell { line: line.into(), values: Vec::new() }
+    }
+
+    /// What is executed: an executable and its arguments.
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Program::Argv(words) => words.clone(),
+            Program::Shell { line, .. } => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+        }
+    }
+
+    /// What its environment needs beside what the place where it runs gives to every program.
+    pub fn values(&self) -> &[(String, String)] {
+        match self {
+            Program::Argv(_) => &[],
+            Program::Shell { values, .. } => values,
+        }
+    }
+
+    /// The script, or the words with spaces between, for people.
+    pub fn text(&self) -> String {
+        match self {
+            Program::Argv(words) => words.join(" "),
+            Program::Shell { line, .. } => line.clone(),
+        }
+    }
+}
+
+/// A [`Program`] as journals hold it: in older ones a line is a bare text.
+#[derive(Deserialize)]
+enum RecordedProgram {
+    Argv(Vec<String>),
+    Shell(RecordedLine),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RecordedLine {
+    Bare(String),
+    WithValues { line: String, values: Vec<(String, String)> },
+}
+
+impl From<RecordedProgram> for Program {
+    fn from(recorded: RecordedProgram) -> Program {
+        match recorded {
+            RecordedProgram::Argv(words) => Program::Argv(words),
+            RecordedProgram::Shell(RecordedLine::Bare(line)) => Program::line(line),
+            RecordedProgram::Shell(RecordedLine::WithValues { line, values }) => {
+                Program::Shell { line, values }
+            }
+        }
+    }
 }
 
 /// Standard input of a task.
@@ -365,4 +432,31 @@ pub enum TaskState {
         #[n(3)]
         ran_ms: u64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_line_of_an_older_journal_is_read_as_one_without_values() {
+        let read = |text| serde_json::from_str::<Program>(text).unwrap();
+        assert_eq!(read(r#"{"Shell":"echo"}"#), Program::line("echo"));
+        assert_eq!(read(r#"{"Argv":["a","b"]}"#), Program::Argv(vec!["a".into(), "b".into()]));
+        let values = vec![("PLUSH_VALUE_v".to_owned(), "x y".to_owned())];
+        let program = Program::Shell { line: "echo ${PLUSH_VALUE_v}".into(), values };
+        assert_eq!(read(&serde_json::to_string(&program).unwrap()), program);
+    }
+
+    #[test]
+    fn a_line_of_an_older_controller_is_one_without_values() {
+        #[derive(Encode)]
+        enum Older {
+            #[n(1)]
+            Shell(#[n(0)] String),
+        }
+        let bytes = minicbor::to_vec(Older::Shell("echo".into())).unwrap();
+        assert_eq!(minicbor::decode::<Program>(&bytes).unwrap(), Program::line("echo"));
+    }
 }

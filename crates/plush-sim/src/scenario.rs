@@ -72,7 +72,7 @@ pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
 }
 
 fn planned_host(cluster: usize, number: usize) -> PlannedHost {
-    PlannedHost { name: format!("c{cluster}-{number:03}"), route: Route::Ssh }
+    PlannedHost::new(format!("c{cluster}-{number:03}"), Route::Ssh)
 }
 
 fn name(text: &str) -> Name {

@@ -1,9 +1,11 @@
 //! Checks a tree against the vocabulary: unknown keys, missing ones, bad values, unknown variables.
 //! It makes nothing; what things mean together is checked later on the model.
 
+use crate::quoting::{Catch, Caught, catches};
 use crate::report::Report;
+use crate::shell_line::{ARGUMENT_BYTES_MAX, is_plain};
 use crate::source::Span;
-use crate::substitute::{Scope, SubstituteFault, TASK_VARIABLES, expand, uses};
+use crate::substitute::{Scope, SubstituteFault, TASK_VARIABLES, Use, Value, expand, uses};
 use crate::tree::node::{Entry, Node, Shape};
 use crate::tree::shape::unknown_hint;
 use crate::value::{self, Fault, Scalar, nearest, shown};
@@ -423,6 +425,82 @@ impl Checker<'_, '_> {
                 }
             }
         }
+        if scalar == Scalar::Line {
+            self.line(text, span);
+        }
+    }
+
+    /// Values that cannot reach a line as they are, and places in it that no value reaches.
+    fn line(&mut self, line: &str, at: &Span) {
+        if line.len() > ARGUMENT_BYTES_MAX {
+            self.too_large("the line".to_string(), line.len(), at);
+            return;
+        }
+        let found = uses(line).unwrap_or_default();
+        for (number, used) in found.iter().enumerate() {
+            if self.report.is_full() {
+                return;
+            }
+            let Some(Value::Text(value)) = self.scope.get(&used.name) else { continue };
+            if value.len() > ARGUMENT_BYTES_MAX {
+                let span = self.span_of(line, &found, number, at);
+                self.too_large(format!("the value of `{}`", shown(&used.name)), value.len(), &span);
+            }
+        }
+        for caught in catches(line) {
+            if self.report.is_full() {
+                return;
+            }
+            let Some((message, hint)) = advice(&caught, self.expected(&caught.used)) else {
+                continue;
+            };
+            let number = found.iter().position(|u| u.offset == caught.used.offset);
+            let span = number.map_or(at.clone(), |n| self.span_of(line, &found, n, at));
+            self.report.warning("quotes", &span, message, Some(hint));
+        }
+    }
+
+    fn too_large(&mut self, what: String, bytes: usize, at: &Span) {
+        self.report.error(
+            "too-large",
+            at,
+            format!(
+                "{what} has {bytes} bytes; Linux passes at most {ARGUMENT_BYTES_MAX} to a program in one piece"
+            ),
+            Some("bring it to the host as a file: as a package or a template".to_string()),
+        );
+    }
+
+    /// Where in the description a use in a line stands; `at` where it is not written as it is read.
+    fn span_of(&self, line: &str, found: &[Use], number: usize, at: &Span) -> Span {
+        let written = |used: &Use| &line[used.offset..used.offset + used.len];
+        let wanted = written(&found[number]);
+        let before = found[..number].iter().filter(|used| written(used) == wanted).count();
+        let text = self.report.source.text.get(at.clone()).unwrap_or_default();
+        let mut stands = text.match_indices(wanted).filter(|(i, _)| !text[..*i].ends_with('$'));
+        match stands.nth(before) {
+            Some((i, _)) => at.start + i..at.start + i + wanted.len(),
+            None => at.clone(),
+        }
+    }
+
+    /// What the value of a use will be, as far as it is known before a run.
+    fn expected(&self, used: &Use) -> Expected {
+        match self.scope.get(&used.name) {
+            Some(Value::Text(value)) if !is_plain(value) => Expected::Other,
+            Some(Value::Text(value)) if value.bytes().all(|b| b.is_ascii_digit()) => {
+                Expected::Number
+            }
+            Some(Value::Text(_)) => Expected::Plain,
+            Some(Value::List(_)) => Expected::Other,
+            None => match used.name.as_str() {
+                "rank" | "count" => Expected::Number,
+                "item" => Expected::Unknown,
+                "cluster" if !self.known.clusters.iter().all(|c| is_plain(c)) => Expected::Other,
+                name if name.contains('.') && used.index.is_none() => Expected::Other,
+                _ => Expected::Plain,
+            },
+        }
     }
 
     fn fault(&mut self, fault: Fault, span: &Span) {
@@ -472,7 +550,8 @@ impl Checker<'_, '_> {
     }
 
     fn is_of_task(&self, name: &str) -> bool {
-        match name.strip_prefix("hosts.") {
+        let of_cluster = ["hosts.", "addresses."].iter().find_map(|list| name.strip_prefix(list));
+        match of_cluster {
             Some(cluster) => self.known.clusters.iter().any(|c| c == cluster),
             None => TASK_VARIABLES.contains(&name) && (name != "item" || self.known.in_workflow),
         }
@@ -482,7 +561,8 @@ impl Checker<'_, '_> {
         if self.report.is_full() {
             return;
         }
-        let hosts: Vec<String> = self.known.clusters.iter().map(|c| format!("hosts.{c}")).collect();
+        let lists = |c: &String| [format!("hosts.{c}"), format!("addresses.{c}")];
+        let hosts: Vec<String> = self.known.clusters.iter().flat_map(lists).collect();
         let words = self.known.variables.iter().chain(&hosts).map(String::as_str);
         let words = words
             .chain(TASK_VARIABLES.into_iter().filter(|v| *v != "item" || self.known.in_workflow));
@@ -500,6 +580,65 @@ impl Checker<'_, '_> {
             format!("there is no variable `{}`", shown(name)),
             Some(hint),
         );
+    }
+}
+
+/// What is known of a value before a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// Digits.
+    Number,
+    /// It is put into a line as text.
+    Plain,
+    /// It is passed in the environment.
+    Other,
+    /// Either.
+    Unknown,
+}
+
+/// What to say of a use at a place with a catch, and what to do; nothing where the value is fine.
+fn advice(caught: &Caught, expected: Expected) -> Option<(String, String)> {
+    let name = match caught.used.index {
+        Some(index) => format!("${{{}[{index}]}}", shown(&caught.used.name)),
+        None => format!("${{{}}}", shown(&caught.used.name)),
+    };
+    let is_text = matches!(expected, Expected::Number | Expected::Plain);
+    let unexpanded = |place: &str, hint: String| {
+        let message =
+            format!("{place} the shell does not expand `{name}`, whose value is not plain text");
+        (expected == Expected::Other).then_some((message, hint))
+    };
+    match &caught.catch {
+        Catch::SingleQuotes => unexpanded(
+            "in single quotes",
+            format!("end them around it: write `'\"{name}\"'` instead, within the single quotes"),
+        ),
+        Catch::HereDocument => unexpanded(
+            "in a here-document with a quoted delimiter",
+            "write the delimiter without quotes, and `\\$` for each `$` of the text".to_string(),
+        ),
+        Catch::Backslash => unexpanded(
+            "after a backslash",
+            "take the backslash out; write two for a backslash before the value".to_string(),
+        ),
+        Catch::Arithmetic => (expected == Expected::Other).then(|| {
+            (
+                format!("in `$((...))` the shell computes with `{name}`, whose value is no number"),
+                "let a program check it before: some shells run commands that are in such a value".to_string(),
+            )
+        }),
+        Catch::Name(before) => is_text.then(|| {
+            (
+                format!("the value of `{name}` is text right after `${before}`, and makes the name longer"),
+                format!("write `$${{{before}}}{name}`"),
+            )
+        }),
+        Catch::Descriptor => (expected == Expected::Number).then(|| {
+            (
+                format!("the shell takes the number of `{name}` before `<` or `>` for a file descriptor"),
+                "write a space after it".to_string(),
+            )
+        }),
     }
 }
 

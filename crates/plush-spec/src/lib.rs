@@ -12,6 +12,7 @@
 
 pub mod hostset;
 pub mod model;
+pub mod shell_line;
 pub mod substitute;
 
 #[cfg(feature = "parse")]
@@ -28,6 +29,8 @@ mod lower;
 mod parse;
 #[cfg(feature = "parse")]
 mod problem;
+#[cfg(feature = "parse")]
+mod quoting;
 #[cfg(feature = "parse")]
 mod raise;
 #[cfg(feature = "parse")]

@@ -457,7 +457,7 @@ fn reaction(reaction: &Reaction) -> Node {
 
 fn hook(hook: &Hook) -> Map {
     let mut map = Map::new();
-    map.list("command", hook.argv.iter().map(Node::text));
+    map.list("command", hook.argv.iter().map(|word| Node::text(escaped(word))));
     if hook.at == HookPlace::Host {
         map.put("at", "host");
     }

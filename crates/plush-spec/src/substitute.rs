@@ -7,8 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Variables that a task has beside those of the project; `hosts.CLUSTER` belongs to them as well.
-pub const TASK_VARIABLES: [&str; 6] = ["rank", "count", "host", "cluster", "run", "item"];
+/// Variables that a task has beside those of the project; `hosts.CLUSTER` and `addresses.CLUSTER`
+/// belong to them as well.
+pub const TASK_VARIABLES: [&str; 7] =
+    ["rank", "count", "host", "address", "cluster", "run", "item"];
+
+/// A text is not expanded to more bytes than these: a short text can name a long value many times.
+pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 
 /// What a variable stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +96,8 @@ pub enum SubstituteFault {
         /// What it has.
         len: usize,
     },
+    /// With its values the text has more than [`EXPANDED_BYTES_MAX`] bytes.
+    TooLong,
 }
 
 impl std::fmt::Display for SubstituteError {
@@ -102,6 +109,9 @@ impl std::fmt::Display for SubstituteError {
             SubstituteFault::NoList(name) => write!(f, "`{name}` is no list"),
             SubstituteFault::OutOfRange { name, index, len } => {
                 write!(f, "`{name}` has {len} elements, there is no [{index}]")
+            }
+            SubstituteFault::TooLong => {
+                write!(f, "with its values the text has more than {} MiB", EXPANDED_BYTES_MAX >> 20)
             }
         }
     }
@@ -118,6 +128,8 @@ pub struct Use {
     pub index: Option<usize>,
     /// Where in the text `${` is, in bytes.
     pub offset: usize,
+    /// Length from `${` to `}`, in bytes.
+    pub len: usize,
 }
 
 /// Which variables a text uses, in order.
@@ -137,50 +149,41 @@ pub fn uses(text: &str) -> Result<Vec<Use>, SubstituteError> {
 /// Replaces every `${...}` of a text.
 ///
 /// # Errors
-/// The first that is not well formed or unknown.
+/// The first that is not well formed or unknown, or that makes the text too long.
 pub fn expand(text: &str, scope: &Scope<'_>) -> Result<String, SubstituteError> {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text) {
         match piece? {
             Piece::Literal(literal) => out.push_str(literal),
-            Piece::Use(used) => out.push_str(&look_up(&used, scope)?.join(" ")),
+            Piece::Use(used) => push_value(&mut out, &used, look_up(&used, scope)?)?,
         }
     }
     Ok(out)
 }
 
-/// Replaces every `${...}` of a line for `/bin/sh`, so that no value is taken for syntax: values
-/// are escaped according to the quotes around them; outside quotes each value, and each element of
-/// a list, is one word.
-///
-/// # Errors
-/// The first that is not well formed or unknown.
-pub fn expand_shell(line: &str, scope: &Scope<'_>) -> Result<String, SubstituteError> {
-    let mut out = String::with_capacity(line.len());
-    let mut quotes = Quotes::None;
-    for piece in pieces(line) {
-        match piece? {
-            Piece::Literal(literal) => {
-                quotes = quotes.after(literal);
-                out.push_str(literal);
-            }
-            Piece::Use(used) => {
-                let words: Vec<String> =
-                    look_up(&used, scope)?.iter().map(|word| quotes.escape(word)).collect();
-                out.push_str(&words.join(" "));
-            }
-        }
+/// Appends the words of a value with spaces between, as long as the text stays within its bound.
+fn push_value(out: &mut String, used: &Use, words: &[String]) -> Result<(), SubstituteError> {
+    let len = words.iter().map(|word| word.len() + 1).sum::<usize>();
+    if out.len() + len > EXPANDED_BYTES_MAX {
+        return Err(SubstituteError { offset: used.offset, fault: SubstituteFault::TooLong });
     }
-    Ok(out)
+    for (number, word) in words.iter().enumerate() {
+        if number > 0 {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    Ok(())
 }
 
-enum Piece<'t> {
+/// A piece of a text: what stands for itself, or a `${...}`.
+pub(crate) enum Piece<'t> {
     Literal(&'t str),
     Use(Use),
 }
 
 /// Cuts a text into literals and uses; ends after the first error.
-fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, SubstituteError>> {
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Result<Piece<'_>, SubstituteError>> {
     let mut at = 0;
     let mut broken = false;
     std::iter::from_fn(move || {
@@ -228,10 +231,13 @@ fn read_use(rest: &str, offset: usize) -> Result<(Use, usize), SubstituteError> 
     if !is_name {
         return Err(bad());
     }
-    Ok((Use { name: name.to_string(), index, offset }, end + 1))
+    Ok((Use { name: name.to_string(), index, offset, len: end + 1 }, end + 1))
 }
 
-fn look_up<'s>(used: &Use, scope: &'s Scope<'_>) -> Result<&'s [String], SubstituteError> {
+pub(crate) fn look_up<'s>(
+    used: &Use,
+    scope: &'s Scope<'_>,
+) -> Result<&'s [String], SubstituteError> {
     let fault = |fault| SubstituteError { offset: used.offset, fault };
     let value =
         scope.get(&used.name).ok_or_else(|| fault(SubstituteFault::Unknown(used.name.clone())))?;
@@ -242,52 +248,6 @@ fn look_up<'s>(used: &Use, scope: &'s Scope<'_>) -> Result<&'s [String], Substit
         (Value::List(list), Some(index)) => list.get(index..=index).ok_or_else(|| {
             fault(SubstituteFault::OutOfRange { name: used.name.clone(), index, len: list.len() })
         }),
-    }
-}
-
-/// The quotes that a place in a shell line is in.
-#[derive(Clone, Copy, PartialEq)]
-enum Quotes {
-    None,
-    Single,
-    Double,
-}
-
-impl Quotes {
-    fn after(self, literal: &str) -> Quotes {
-        let mut quotes = self;
-        let mut chars = literal.chars();
-        while let Some(c) = chars.next() {
-            quotes = match (quotes, c) {
-                (Quotes::None, '\'') => Quotes::Single,
-                (Quotes::None, '"') => Quotes::Double,
-                (Quotes::Single, '\'') | (Quotes::Double, '"') => Quotes::None,
-                (Quotes::None | Quotes::Double, '\\') => {
-                    chars.next();
-                    quotes
-                }
-                (same, _) => same,
-            };
-        }
-        quotes
-    }
-
-    fn escape(self, word: &str) -> String {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@,+=%".contains(c);
-        if !word.is_empty() && word.chars().all(is_plain) {
-            return word.to_string();
-        }
-        match self {
-            Quotes::None => format!("'{}'", word.replace('\'', r"'\''")),
-            Quotes::Single => word.replace('\'', r"'\''"),
-            Quotes::Double => word.chars().fold(String::new(), |mut out, c| {
-                if matches!(c, '"' | '$' | '`' | '\\') {
-                    out.push('\\');
-                }
-                out.push(c);
-                out
-            }),
-        }
     }
 }
 
@@ -337,16 +297,5 @@ mod tests {
         assert_eq!(fault("${}").fault, SubstituteFault::BadName(String::new()));
         assert_eq!(fault("${rank[0]}").fault, SubstituteFault::NoList("rank".into()));
         assert_eq!(fault("${a[x]}").fault, SubstituteFault::BadName("a[x]".into()));
-    }
-
-    #[test]
-    fn no_value_is_taken_for_shell_syntax_whatever_quotes_are_around_it() {
-        let line = r#"printf '%s\n' ${trick} "${trick}" '${trick}' ${hosts.peers} \"${rank}"#;
-        let expanded = expand_shell(line, &scope()).unwrap();
-        let output =
-            std::process::Command::new("/bin/sh").arg("-c").arg(&expanded).output().unwrap();
-        let trick = "${rank} $(reboot) 'x' \"y\"";
-        let wanted = format!("{trick}\n{trick}\n{trick}\nn1\nn2; rm\n\"3\n");
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), wanted);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Scalar {
     Text,
     /// Free text, exactly as written.
     Raw,
+    /// A line for `/bin/sh`, exactly as written.
+    Line,
     /// A path, a URL, a repository: no leading `-`, no control characters.
     Path,
     /// One word for a program: no leading `-`, no control characters.
@@ -76,12 +78,19 @@ pub(crate) enum Scalar {
     Condition,
 }
 
+impl Scalar {
+    /// Whether white space around it belongs to it.
+    pub fn is_exact(self) -> bool {
+        matches!(self, Scalar::Raw | Scalar::Line)
+    }
+}
+
 /// Checks a value.
 pub(crate) fn check(scalar: Scalar, text: &str) -> Result<(), Fault> {
     printable(text)?;
     match scalar {
         Scalar::Name => name(text).map(drop),
-        Scalar::Text | Scalar::Raw => Ok(()),
+        Scalar::Text | Scalar::Raw | Scalar::Line => Ok(()),
         Scalar::Path => path(text),
         Scalar::Word => path(text).map_err(|fault| Fault {
             hint: None,

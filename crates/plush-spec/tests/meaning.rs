@@ -201,15 +201,22 @@ fn settings_override_variables_and_reach_numbers() {
     );
     let mut scope = plush_spec::substitute::Scope::of_project(&project);
     scope.set_text("rank", "4");
-    assert_eq!(
-        plush_spec::substitute::expand_shell("echo ${word} ${rank}", &scope).unwrap(),
-        "echo hello 4"
-    );
+    let line = plush_spec::shell_line::expand_shell("echo ${word} ${rank}", &scope).unwrap();
+    assert_eq!((line.text.as_str(), line.values.len()), ("echo hello 4", 0));
     let unknown = [("m".to_string(), "7".to_string())];
     assert_eq!(
         parse_with(text, "p.yaml", None, &unknown).problems[0].message,
         "there is no variable `m` to set"
     );
+}
+
+#[test]
+fn the_words_of_a_callback_hold_the_values_of_the_project_whatever_is_in_them() {
+    let text = "project: p\nhosts: node1\nrun: x\nvariables: {v: \"it's; $(x) ${y}\"}\ncallbacks: [{event: run_ended, command: [./notify, \" ${v}\", \"$${v}\"]}]\n";
+    let project = check(text);
+    assert_eq!(project.callbacks[0].hook.argv, ["./notify", " it's; $(x) ${y}", "${v}"]);
+    assert_eq!(check(&plush_spec::to_yaml(&project)), project);
+    assert_eq!(check(&plush_spec::to_xml(&project)), project);
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Environment {
     pub fn task(&self, key: TaskKey, spec: &TaskSpec) -> Vec<(String, String)> {
         let mut variables = self.common.clone();
         variables.extend(spec.environment.iter().cloned());
+        variables.extend(spec.program.values().iter().cloned());
         variables.insert("PLUSH_TASK".into(), key.task.to_string());
         variables.insert("PLUSH_INCARNATION".into(), key.incarnation.to_string());
         variables.into_iter().collect()

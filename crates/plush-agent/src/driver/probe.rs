@@ -64,11 +64,8 @@ impl Question {
     }
 
     fn succeeds(&self, program: &Program) -> bool {
-        let argv: Vec<OsString> = match program {
-            Program::Argv(words) => words.iter().map(OsString::from).collect(),
-            Program::Shell(line) => ["/bin/sh", "-c", line].map(OsString::from).into(),
-        };
-        let environment = self.environment.iter();
+        let argv: Vec<OsString> = program.argv().into_iter().map(OsString::from).collect();
+        let environment = self.environment.iter().chain(program.values());
         let job = Job {
             argv: &argv,
             environment: environment.map(|(n, v)| (n.into(), v.into())).collect(),

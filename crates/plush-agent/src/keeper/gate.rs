@@ -8,7 +8,7 @@
 
 use super::wire::{Launch, Mailbox, receive_with};
 use crate::{clock, sys};
-use plush_protocol::{Cause, CauseKind, Program, ResourceLimits, Stdin, Tainted};
+use plush_protocol::{Cause, CauseKind, ResourceLimits, Stdin, Tainted};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, setrlimit, setsid};
 use std::ffi::CString;
@@ -55,10 +55,7 @@ fn execute(launch: &Launch) -> Result<Never, Cause> {
         .map_err(|e| cause(&e, format!("enter the directory {}", launch.directory)))?;
     let stdin = open_stdin(&spec.stdin)?;
     rustix::stdio::dup2_stdin(&stdin).map_err(|e| cause(&e.into(), "set standard input".into()))?;
-    let program = match &spec.program {
-        Program::Argv(argv) => argv.clone(),
-        Program::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
-    };
+    let program = spec.program.argv();
     let Some(name) = program.first() else {
         let text = Tainted::new("execute a program: the command is empty");
         return Err(Cause { kind: CauseKind::Exec, text });

@@ -355,7 +355,7 @@ impl Client {
 
     pub fn clean_up(&mut self, keep_cache: bool) -> Report {
         self.command(Command::CleanUp {
-            lines: Vec::new(),
+            commands: Vec::new(),
             keep_work: false,
             keep_cache,
             line_limit_ms: 10_000,
@@ -409,7 +409,7 @@ pub fn key(task: u32) -> TaskKey {
 }
 
 pub fn shell(line: &str) -> TaskSpec {
-    spec(plush_protocol::Program::Shell(line.into()))
+    spec(plush_protocol::Program::line(line))
 }
 
 /// Eight processes that ignore SIGTERM and are gone before anybody has looked twice: each forks and exits.

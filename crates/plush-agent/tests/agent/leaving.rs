@@ -46,7 +46,7 @@ fn the_cache_and_the_working_directories_stay_where_that_was_asked_for() {
     client.start(key(1), shell("echo kept > result"));
     client.finished(key(1));
     client.command(Command::CleanUp {
-        lines: Vec::new(),
+        commands: Vec::new(),
         keep_work: true,
         keep_cache: true,
         line_limit_ms: 1_000,
@@ -65,10 +65,19 @@ fn clean_up_lines_run_in_their_clusters_directory_and_a_failed_one_is_told() {
     client.start(key(1), shell("true"));
     client.finished(key(1));
     let outside = host.dir.path().join("outside");
+    let line =
+        format!("pwd > {}; echo $PLUSH_RUN \"${{PLUSH_VALUE_v}}\" >> {0}", outside.display());
+    let values = vec![("PLUSH_VALUE_v".into(), "a; $(touch b)".into())];
+    let with_value = Program::Shell { line, values };
+    let beside = host.dir.path().join("beside").display().to_string();
     client.command(Command::CleanUp {
-        lines: vec![
-            ("c".into(), format!("pwd > {}; echo $PLUSH_RUN >> {0}", outside.display())),
-            ("c".into(), "echo no such thing >&2; exit 5".into()),
+        commands: vec![
+            ("c".into(), with_value),
+            ("c".into(), Program::line("echo no such thing >&2; exit 5")),
+            (
+                "c".into(),
+                Program::Argv(["touch", &beside, "it's; touch b"].map(String::from).into()),
+            ),
         ],
         keep_work: false,
         keep_cache: false,
@@ -79,7 +88,8 @@ fn clean_up_lines_run_in_their_clusters_directory_and_a_failed_one_is_told() {
     assert_eq!(failed_lines.len(), 1);
     assert!(failed_lines[0].raw().contains("no such thing"), "{failed_lines:?}");
     let said = std::fs::read_to_string(&outside).unwrap();
-    assert_eq!(said, format!("{}\nrun1\n", host.cluster_dir().display()));
+    assert_eq!(said, format!("{}\nrun1 a; $(touch b)\n", host.cluster_dir().display()));
+    assert!(host.dir.path().join("beside").exists(), "a program is run without a shell");
     client.leave();
 }
 

@@ -176,7 +176,7 @@ fn probe(check: ProbeCheck) -> ProbeRule {
 }
 
 fn command(line: &str) -> ProbeCheck {
-    ProbeCheck::Command(Program::Shell(line.into()))
+    ProbeCheck::Command(Program::line(line))
 }
 
 #[test]

@@ -168,11 +168,8 @@ impl Place<'_> {
 }
 
 async fn succeeds(command: &Program, limit: Duration, subject: &Subject, asking: &Asking) -> bool {
-    let argv: Vec<String> = match command {
-        Program::Argv(words) => words.clone(),
-        Program::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
-    };
-    let environment = subject.watch.environment.iter().cloned();
+    let argv = command.argv();
+    let environment = subject.watch.environment.iter().chain(command.values()).cloned();
     let TaskKey { task, incarnation } = subject.key;
     let environment = environment.chain([
         ("PLUSH_ADDRESS".to_owned(), subject.address.clone()),

@@ -31,7 +31,7 @@ const SMALL: Bounds =
 fn plan_of(hosts: usize) -> RunPlan {
     let text = APP.replace("HOSTS", &hosts.to_string());
     let project = plush_spec::parse(&text, "app.yaml", None).project.unwrap();
-    let host = |n| PlannedHost { name: format!("n{n}"), route: Route::Local };
+    let host = |n| PlannedHost::new(format!("n{n}"), Route::Local);
     let hosts = (1..=hosts).map(host).collect();
     let settings =
         Settings { run: "kept-1".into(), keep: Keep::Nothing, stop_after_ms: None, strict: false };

@@ -5,7 +5,7 @@ use super::barriers::AskerId;
 use super::lease::Lease;
 use crate::Millis;
 use plush_protocol::{
-    Answer, BarrierAsk, BarrierOutcome, Command, ControllerHello, PrepareSpec, ProbeCheck,
+    Answer, BarrierAsk, BarrierOutcome, Command, ControllerHello, PrepareSpec, ProbeCheck, Program,
     Question, Refusal, Report, Tainted, TaskKey, TaskRecord, TaskSpec,
 };
 
@@ -184,20 +184,20 @@ pub struct Rewriting {
 /// How to leave a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CleanUpSpec {
-    /// Cluster and line for `/bin/sh -c`.
-    pub lines: Vec<(String, String)>,
+    /// What is run first, each with the cluster in whose directory.
+    pub commands: Vec<(String, Program)>,
     /// Keep the working directories.
     pub keep_work: bool,
     /// Keep the cache and the agent's file.
     pub keep_cache: bool,
-    /// Limit for each line.
+    /// Limit for each of the commands.
     pub line_limit_ms: u64,
 }
 
 impl CleanUpSpec {
     /// What an agent does that no controller will ever speak to again.
     pub fn everything() -> Self {
-        CleanUpSpec { lines: Vec::new(), keep_work: false, keep_cache: false, line_limit_ms: 0 }
+        CleanUpSpec { commands: Vec::new(), keep_work: false, keep_cache: false, line_limit_ms: 0 }
     }
 }
 

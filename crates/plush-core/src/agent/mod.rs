@@ -346,8 +346,8 @@ impl Agent {
                 self.barriers.answered(&answer);
                 None
             }
-            Command::CleanUp { lines, keep_work, keep_cache, line_limit_ms } => {
-                self.leaving.begin(CleanUpSpec { lines, keep_work, keep_cache, line_limit_ms });
+            Command::CleanUp { commands, keep_work, keep_cache, line_limit_ms } => {
+                self.leaving.begin(CleanUpSpec { commands, keep_work, keep_cache, line_limit_ms });
                 self.leaving.last_word().cloned()
             }
         };

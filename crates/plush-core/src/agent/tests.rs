@@ -60,7 +60,7 @@ fn exited(code: i32) -> TaskState {
 }
 
 fn clean_up() -> Command {
-    Command::CleanUp { lines: Vec::new(), keep_work: false, keep_cache: true, line_limit_ms: 0 }
+    Command::CleanUp { commands: Vec::new(), keep_work: false, keep_cache: true, line_limit_ms: 0 }
 }
 
 fn prepare(cluster: &str) -> Command {

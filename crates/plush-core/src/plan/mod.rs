@@ -60,8 +60,38 @@ pub enum Keep {
 pub struct PlannedHost {
     /// `user@name:port` as the provider wrote it: names the host everywhere.
     pub name: String,
+    /// Where other hosts find it, as far as that is known without DNS: `HostName` of the user's SSH
+    /// configuration, `127.0.0.1` for a local host. Empty in plans of older versions.
+    #[serde(default)]
+    pub address: String,
     /// How it is reached.
     pub route: Route,
+}
+
+impl PlannedHost {
+    /// A host that is known by its name alone.
+    pub fn new(name: impl Into<String>, route: Route) -> PlannedHost {
+        let name = name.into();
+        let address = match route {
+            Route::Local => "127.0.0.1".to_owned(),
+            Route::Ssh => bare_name(&name).to_owned(),
+        };
+        PlannedHost { name, address, route }
+    }
+
+    /// Where other hosts find it.
+    pub fn address(&self) -> &str {
+        if self.address.is_empty() { bare_name(&self.name) } else { &self.address }
+    }
+}
+
+/// `user@name:port` without user and port: what hosts call each other.
+pub fn bare_name(host: &str) -> &str {
+    let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
+    match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => name.split_once(':').map_or(name, |(name, _)| name),
+    }
 }
 
 /// How a host is reached.
@@ -182,4 +212,21 @@ pub fn processes(cluster: &Cluster) -> impl Iterator<Item = &Process> {
         Action::Process(process) => Some(process.as_ref()),
         Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_s_bare_name_has_neither_user_nor_port() {
+        for (whole, bare) in [
+            ("n1", "n1"),
+            ("u@n1.org:2222", "n1.org"),
+            ("u@[2001:db8::1]:22", "2001:db8::1"),
+            ("n1:22", "n1"),
+        ] {
+            assert_eq!(bare_name(whole), bare);
+        }
+    }
 }

@@ -191,11 +191,11 @@ impl Run {
     }
 
     pub(super) fn clean_up_command(&self, host: HostId) -> Command {
-        let lines = self.seat_held(host.index()).map_or_else(Vec::new, |(cluster, place)| {
-            self.seat(cluster, place, &self.peers()).cleanup_lines()
+        let commands = self.seat_held(host.index()).map_or_else(Vec::new, |(cluster, place)| {
+            self.seat(cluster, place, &self.peers()).cleanup_commands()
         });
         Command::CleanUp {
-            lines,
+            commands,
             keep_work: self.plan.keep == Keep::All,
             keep_cache: self.plan.keep != Keep::Nothing,
             line_limit_ms: CLEANUP_LINE_LIMIT_MS,

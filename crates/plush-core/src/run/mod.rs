@@ -23,15 +23,17 @@ mod recovery;
 mod refreshing;
 mod render;
 mod requests;
+mod room;
 mod task;
 mod together;
 mod view;
 
 pub use event::{ConnectFailure, Effect, Event, LinkAccount, Watch};
+pub use room::too_large;
 
 use crate::Millis;
 use crate::barrier::Barrier;
-use crate::plan::{HostId, RunPlan};
+use crate::plan::{HostId, PlannedCluster, RunPlan};
 use asking::Asking;
 use gathering::Gathering;
 use host::{Ending, HostRun, Patience};
@@ -40,7 +42,7 @@ use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
 use recovery::Absence;
 use refreshing::LineUps;
-use render::{Peers, Seat, bare_name};
+use render::{Peers, Seat};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use task::TaskRun;
@@ -367,7 +369,7 @@ impl Run {
         Seat {
             plan: &self.plan,
             cluster: &self.plan.clusters[cluster],
-            host: self.plan.host_name(self.clusters[cluster].members[place].host),
+            host: &self.plan.hosts[self.clusters[cluster].members[place].host.index()],
             rank: self.clusters[cluster].rank_of(place),
             peers,
         }
@@ -375,10 +377,12 @@ impl Run {
 
     /// The hosts that hold the places of each cluster, by rank.
     fn peers(&self) -> Vec<Peers> {
-        let bare = |host| bare_name(self.plan.host_name(host)).to_owned();
-        let names = |c: &ClusterRun| c.line_up().into_iter().map(bare).collect();
         let clusters = self.plan.clusters.iter().zip(&self.clusters);
-        clusters.map(|(plan, cluster)| (plan.name().to_owned(), names(cluster))).collect()
+        let peers = |(plan, cluster): (&PlannedCluster, &ClusterRun)| {
+            let hosts = cluster.line_up();
+            Peers::of(plan.name(), hosts.iter().map(|host| &self.plan.hosts[host.index()]))
+        };
+        clusters.map(peers).collect()
     }
 
     fn connect(&mut self, effects: &mut Vec<Effect>) {

@@ -4,10 +4,10 @@
 //! Only changes of a task's health are events: that nothing changed need not be remembered.
 
 use super::event::Watch;
-use super::render::{self, bare_name};
+use super::render;
 use super::task::Stand;
 use super::{Effect, Run};
-use crate::plan::{HostId, processes};
+use crate::plan::{HostId, bare_name, processes};
 use plush_protocol::{Command, Health, TaskKey, Unhealthy};
 use plush_spec::model::{Action, HookPlace, Process};
 
@@ -69,7 +69,7 @@ impl Run {
         let probes = seat.probes_from_here(process).ok()?;
         Some(Watch {
             probes,
-            name: bare_name(seat.host).to_owned(),
+            name: bare_name(&seat.host.name).to_owned(),
             environment: seat.values(process),
         })
     }

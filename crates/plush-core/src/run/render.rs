@@ -1,57 +1,110 @@
 //! What an agent is told to do, made from the description for one member: variables replaced, nothing left open.
 //! Not when it is told: that is the run's.
 
-use crate::plan::{PlannedCluster, PlannedTemplate, RunPlan};
+use super::room::{TooLarge, fits};
+use crate::plan::{PlannedCluster, PlannedHost, PlannedTemplate, RunPlan, bare_name};
 use plush_protocol::{
     Ambiguous, Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, ProbeCheck, ProbeRule,
     Program, ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted, TaskSpec,
     Unhealthy,
 };
 use plush_spec::model::{self, Check, Command, HookPlace, Process, Reaction, ServiceClass};
-use plush_spec::substitute::{Scope, SubstituteError, Value, expand, expand_shell};
+use plush_spec::shell_line::expand_shell;
+use plush_spec::substitute::{Scope, SubstituteError, Value, expand};
 use std::sync::Arc;
 
 /// Who a text is rendered for.
 pub(super) struct Seat<'a> {
     pub plan: &'a RunPlan,
     pub cluster: &'a PlannedCluster,
-    pub host: &'a str,
+    pub host: &'a PlannedHost,
     pub rank: usize,
     /// The hosts that serve in each cluster now.
     pub peers: &'a [Peers],
 }
 
-/// A cluster, and the bare names of its hosts, by rank.
-pub(super) type Peers = (String, Arc<[String]>);
+/// The hosts that serve in a cluster, by rank.
+pub(super) struct Peers {
+    pub cluster: String,
+    /// Their bare names.
+    names: Arc<[String]>,
+    addresses: Arc<[String]>,
+}
+
+impl Peers {
+    pub fn of<'h>(cluster: &str, hosts: impl Iterator<Item = &'h PlannedHost>) -> Peers {
+        let both = hosts.map(|h| (bare_name(&h.name).to_owned(), h.address().to_owned()));
+        let (names, addresses): (Vec<_>, Vec<_>) = both.unzip();
+        Peers { cluster: cluster.to_owned(), names: names.into(), addresses: addresses.into() }
+    }
+}
+
+/// Why what an agent is to do cannot be made from the description.
+#[derive(Debug)]
+pub(super) enum RenderError {
+    /// A `${...}` stands for nothing.
+    Variable(SubstituteError),
+    /// A program could not be started with it.
+    TooLarge(TooLarge),
+}
+
+impl std::fmt::Display for RenderError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RenderError::Variable(error) => error.fmt(f),
+            RenderError::TooLarge(error) => error.fmt(f),
+        }
+    }
+}
 
 impl Seat<'_> {
     fn count(&self) -> usize {
-        let here = self.peers.iter().find(|(name, _)| name == self.cluster.name());
-        here.map_or(0, |(_, hosts)| hosts.len())
+        let here = self.peers.iter().find(|peers| peers.cluster == self.cluster.name());
+        here.map_or(0, |peers| peers.names.len())
     }
 
-    /// The variables that a text of this member may use.
+    /// The variables that a text of this member may use; one of the project hides one of the task
+    /// with the same name.
     fn scope<'s>(&self, project: &'s Scope<'s>) -> Scope<'s> {
         let mut scope = project.within();
-        scope.set_text("rank", self.rank.to_string());
-        scope.set_text("count", self.count().to_string());
-        scope.set_text("host", bare_name(self.host));
-        scope.set_text("cluster", self.cluster.name());
-        scope.set_text("run", &self.plan.run);
-        for (name, hosts) in self.peers {
-            scope.set(&format!("hosts.{name}"), Value::List(hosts.clone()));
+        let mut add = |name: &str, value: Value| {
+            if project.get(name).is_none() {
+                scope.set(name, value);
+            }
+        };
+        add("rank", Value::Text(self.rank.to_string()));
+        add("count", Value::Text(self.count().to_string()));
+        add("host", Value::Text(bare_name(&self.host.name).to_owned()));
+        add("address", Value::Text(self.host.address().to_owned()));
+        add("cluster", Value::Text(self.cluster.name().to_owned()));
+        add("run", Value::Text(self.plan.run.clone()));
+        for peers in self.peers {
+            add(&format!("hosts.{}", peers.cluster), Value::List(peers.names.clone()));
+            add(&format!("addresses.{}", peers.cluster), Value::List(peers.addresses.clone()));
         }
         scope
     }
 
     /// Everything needed to start a process as this member.
     pub fn task(&self, process: &Process) -> Result<TaskSpec, Cause> {
-        let project = Scope::of_project(&self.plan.project);
-        let scope = self.scope(&project);
-        self.task_in(process, &scope).map_err(|error| Cause {
+        self.rendered(process).map_err(|error| Cause {
             kind: CauseKind::System,
             text: Tainted::new(format!("render `{}`: {error}", process.name)),
         })
+    }
+
+    /// The same, with the error as it is.
+    pub fn rendered(&self, process: &Process) -> Result<TaskSpec, RenderError> {
+        let project = Scope::of_project(&self.plan.project);
+        let scope = self.scope(&project);
+        let spec = self.task_in(process, &scope).map_err(RenderError::Variable)?;
+        fits(&spec.program, &spec.environment).map_err(RenderError::TooLarge)?;
+        for probe in &spec.probes {
+            if let ProbeCheck::Command(program) = &probe.check {
+                fits(program, &[]).map_err(RenderError::TooLarge)?;
+            }
+        }
+        Ok(spec)
     }
 
     fn task_in(&self, process: &Process, scope: &Scope<'_>) -> Result<TaskSpec, SubstituteError> {
@@ -106,7 +159,7 @@ impl Seat<'_> {
     /// What a program beside the controller is told of this member.
     pub fn values(&self, process: &Process) -> Vec<(String, String)> {
         let mut values = self.own_values(process);
-        values.push(("PLUSH_HOST".to_owned(), self.host.to_owned()));
+        values.push(("PLUSH_HOST".to_owned(), self.host.name.clone()));
         values
     }
 
@@ -166,19 +219,28 @@ impl Seat<'_> {
         })
     }
 
-    /// The clean-up lines of this member's cluster; one that cannot be rendered becomes a line that says so and fails.
-    pub fn cleanup_lines(&self) -> Vec<(String, String)> {
+    /// The clean-up commands of this member's cluster; one that cannot be rendered becomes a line
+    /// that says so and fails.
+    pub fn cleanup_commands(&self) -> Vec<(String, Program)> {
+        let rendered = self.rendered_cleanup().into_iter().map(|rendered| {
+            rendered.unwrap_or_else(|error| Program::Shell {
+                line: "printf '%s\\n' \"$PLUSH_VALUE_error\" >&2; exit 1".to_owned(),
+                values: vec![("PLUSH_VALUE_error".to_owned(), error.to_string())],
+            })
+        });
+        rendered.map(|program| (self.cluster.name().to_owned(), program)).collect()
+    }
+
+    /// The same, with errors as they are.
+    pub fn rendered_cleanup(&self) -> Vec<Result<Program, RenderError>> {
         let project = Scope::of_project(&self.plan.project);
         let scope = self.scope(&project);
-        let line = |command| match program(command, &scope) {
-            Ok(Program::Shell(line)) => line,
-            Ok(Program::Argv(words)) => {
-                words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")
-            }
-            Err(error) => format!("echo {} >&2; exit 1", quoted(&error.to_string())),
-        };
-        let lines = self.cluster.spec.cleanup.iter().map(line);
-        lines.map(|line| (self.cluster.name().to_owned(), line)).collect()
+        let rendered = self.cluster.spec.cleanup.iter().map(|command| {
+            let program = program(command, &scope).map_err(RenderError::Variable)?;
+            fits(&program, &[]).map_err(RenderError::TooLarge)?;
+            Ok(program)
+        });
+        rendered.collect()
     }
 
     /// What is brought home from this member: the cluster's globs and those of its processes.
@@ -197,22 +259,16 @@ pub(super) fn success_codes(process: &Process) -> Vec<i32> {
     process.success_codes.iter().map(|code| i32::from(*code)).collect()
 }
 
-/// `user@name:port` without user and port: what hosts call each other.
-pub(super) fn bare_name(host: &str) -> &str {
-    let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
-    match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => name.split_once(':').map_or(name, |(name, _)| name),
-    }
-}
-
 fn program(command: &Command, scope: &Scope<'_>) -> Result<Program, SubstituteError> {
     Ok(match command {
         Command::Program { path, args, .. } => {
             let words = std::iter::once(path).chain(args);
             Program::Argv(words.map(|word| expand(word, scope)).collect::<Result<_, _>>()?)
         }
-        Command::Shell { line, .. } => Program::Shell(expand_shell(line, scope)?),
+        Command::Shell { line, .. } => {
+            let line = expand_shell(line, scope)?;
+            Program::Shell { line: line.text, values: line.values }
+        }
     })
 }
 
@@ -302,31 +358,4 @@ pub(super) fn signal_number(name: &str) -> Option<i32> {
         ("WINCH", 28),
     ];
     numbers.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-}
-
-/// One word for `/bin/sh`, whatever is in it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_s_bare_name_has_neither_user_nor_port() {
-        for (whole, bare) in [
-            ("n1", "n1"),
-            ("u@n1.org:2222", "n1.org"),
-            ("u@[2001:db8::1]:22", "2001:db8::1"),
-            ("n1:22", "n1"),
-        ] {
-            assert_eq!(bare_name(whole), bare);
-        }
-    }
-
-    #[test]
-    fn a_quoted_word_stays_one_word() {
-        assert_eq!(quoted("it's; rm -rf $HOME"), r"'it'\''s; rm -rf $HOME'");
-    }
 }

@@ -20,6 +20,7 @@ mod probing;
 mod reacting;
 mod recovery;
 mod refreshing;
+mod values;
 
 const SESSION: u64 = 100;
 
@@ -122,7 +123,7 @@ impl Tale {
     }
 
     fn with_barrier(cluster: Cluster, offered: usize, barrier: BarrierPolicy) -> Tale {
-        let hosts = (0..offered).map(|n| PlannedHost { name: format!("h{n}"), route: Route::Ssh });
+        let hosts = (0..offered).map(|n| PlannedHost::new(format!("h{n}"), Route::Ssh));
         let offer = Offer { hosts: hosts.collect(), ..Offer::default() };
         let settings =
             Settings { run: "r".into(), keep: Keep::Nothing, stop_after_ms: None, strict: false };
@@ -622,7 +623,7 @@ fn ranks_follow_those_who_begin_without_holes() {
         .filter_map(|(host, command)| match command {
             Command::Start { spec, .. } => match spec.program {
                 plush_protocol::Program::Argv(words) => Some((host, words[1].clone())),
-                plush_protocol::Program::Shell(_) => None,
+                plush_protocol::Program::Shell { .. } => None,
             },
             _ => None,
         })

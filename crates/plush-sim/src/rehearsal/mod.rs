@@ -101,7 +101,7 @@ impl Rehearsal {
     pub fn new(project: &Project, request: Request) -> Result<Rehearsal, Vec<PlanProblem>> {
         let application = project.application(None).expect("a parsed project has an application");
         let width = request.hosts.max(1).to_string().len();
-        let host = |n: usize| PlannedHost { name: format!("host{n:0width$}"), route: Route::Ssh };
+        let host = |n: usize| PlannedHost::new(format!("host{n:0width$}"), Route::Ssh);
         let hosts: Vec<PlannedHost> = (1..=request.hosts).map(host).collect();
         let offers = project.clusters_of(application).map(|cluster| Offer {
             hosts: hosts.clone(),

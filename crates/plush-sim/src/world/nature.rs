@@ -73,7 +73,7 @@ impl Nature {
 fn words(program: &Program) -> &[String] {
     match program {
         Program::Argv(words) => words,
-        Program::Shell(_) => &[],
+        Program::Shell { .. } => &[],
     }
 }
 

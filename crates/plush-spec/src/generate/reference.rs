@@ -99,6 +99,7 @@ pub(super) fn scalar(scalar: Scalar) -> String {
         Scalar::Name => "name".to_string(),
         Scalar::Text => "text".to_string(),
         Scalar::Raw => "text, exactly".to_string(),
+        Scalar::Line => "line for `/bin/sh`, exactly".to_string(),
         Scalar::Path => "path".to_string(),
         Scalar::Word => "word".to_string(),
         Scalar::Within => "relative path".to_string(),

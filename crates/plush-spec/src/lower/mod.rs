@@ -33,6 +33,12 @@ impl Lower<'_, '_> {
         Some(expand(text, self.scope).unwrap_or_else(|_| text.to_string()))
     }
 
+    /// The same, with the white space around it.
+    fn raw_plain(&self, node: &Node) -> String {
+        let text = node.as_text().unwrap_or_default();
+        expand(text, self.scope).unwrap_or_else(|_| text.to_string())
+    }
+
     fn text(&self, node: &Node, key: &str) -> Option<String> {
         self.plain(node.get(key)?)
     }

@@ -294,7 +294,7 @@ impl Lower<'_, '_> {
         let node = &full(node, "command");
         let items = node.get("command")?.items();
         let argv: Vec<String> =
-            items.iter().filter_map(|n| n.as_text().map(str::to_string)).collect();
+            items.iter().filter(|n| n.as_text().is_some()).map(|n| self.raw_plain(n)).collect();
         if argv.first().is_none_or(|program| program.trim().is_empty()) {
             self.report.error(
                 "missing",

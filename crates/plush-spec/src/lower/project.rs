@@ -135,11 +135,6 @@ impl Lower<'_, '_> {
         }
     }
 
-    fn raw_plain(&self, node: &Node) -> String {
-        let text = node.as_text().unwrap_or_default();
-        crate::substitute::expand(text, self.scope).unwrap_or_else(|_| text.to_string())
-    }
-
     fn software(&mut self, entry: &Entry) -> Option<Software> {
         let node = &entry.value;
         let packages =

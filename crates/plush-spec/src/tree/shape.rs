@@ -261,8 +261,8 @@ impl Shaper<'_, '_> {
         }
         self.no_attributes(element, if scalar == Scalar::Name { &["name"] } else { taken });
         let text = element.text();
-        let text = if scalar == Scalar::Raw { text.as_str() } else { text.trim() };
-        let shape = match text.is_empty() && scalar != Scalar::Raw {
+        let text = if scalar.is_exact() { text.as_str() } else { text.trim() };
+        let shape = match text.is_empty() && !scalar.is_exact() {
             true => Shape::Null,
             false => Shape::Text(text.to_string()),
         };
@@ -338,7 +338,7 @@ impl Shaper<'_, '_> {
             self.no_text(element);
             return;
         };
-        let is_raw = matches!(field.kind, Kind::Scalar(Scalar::Raw));
+        let is_raw = matches!(field.kind, Kind::Scalar(scalar) if scalar.is_exact());
         let text = if is_raw { text.as_str() } else { text.trim() };
         let value = Node { span: element.text_span(), shape: Shape::Text(text.to_string()) };
         entries.push(Entry { key: field.key.to_string(), key_span: element.span.clone(), value });

@@ -40,8 +40,8 @@ const ARGS: Field = Field::list(
 .example("[\"300\"]");
 const RUN: Field = Field::elem(
     "run",
-    Scalar::Raw,
-    "A line for `/bin/sh`, instead of `path` and `args`; values of variables are quoted.",
+    Scalar::Line,
+    "A line for `/bin/sh`, instead of `path` and `args`; the shell takes no value for syntax.",
 )
 .task()
 .example("./demo.exe 300 > out.txt");

@@ -26,7 +26,7 @@ pub(crate) static PROJECT: Record = Record {
         Field::list("callbacks", Xml::Items("callback"), &Kind::Record(&CALLBACK), "Local programs that are told of events.")
             .example("[{event: run_ended, command: [./notify]}]"),
         Field::elem("hosts", Scalar::Hosts, "Short form: the hosts of the only cluster, reached by SSH.").example("node[01-50].example.org"),
-        Field::elem("run", Scalar::Raw, "Short form: the line that the only cluster runs.").task().example("./hello --rank ${rank}"),
+        Field::elem("run", Scalar::Line, "Short form: the line that the only cluster runs.").task().example("./hello --rank ${rank}"),
         Field::record("num_hosts", &NUM_HOSTS, "Short form: how many hosts the only cluster has.").example("50"),
         Field::list("outputs", Xml::Items("output"), &Kind::Scalar(Scalar::Within), "Short form: what the only cluster brings home.").task().example("[result.txt]"),
     ],
@@ -203,7 +203,7 @@ pub(crate) static CLUSTER: Record = Record {
             "What its hosts do: steps in the order of the document.",
         )
         .example("[{process: gossip, run: ./gossip}]"),
-        Field::elem("run", Scalar::Raw, "Short form: the only process is this line.")
+        Field::elem("run", Scalar::Line, "Short form: the only process is this line.")
             .task()
             .example("./gossip"),
         Field::record("on_failure", &ON_FAILURE, "What to do on failure.")

@@ -41,7 +41,9 @@ impl Writer {
     ) {
         let node = match (record.short, &node.shape) {
             (Some(short), Shape::Text(text)) => match record.field(short).map(|f| &f.kind) {
-                Some(Kind::Scalar(Scalar::Raw)) if text.trim().is_empty() => full(node, short),
+                Some(Kind::Scalar(scalar)) if scalar.is_exact() && text.trim().is_empty() => {
+                    full(node, short)
+                }
                 Some(Kind::Scalar(_)) => return self.leaf(element, given, text),
                 _ => full(node, short),
             },

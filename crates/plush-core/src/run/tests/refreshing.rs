@@ -10,11 +10,17 @@ fn template(text: &str, on_change: OnChange) -> PlannedTemplate {
 
 /// Two hosts at work and a spare, each with these files.
 fn serving(templates: Vec<PlannedTemplate>) -> Tale {
+    serving_at(templates, |n| format!("h{n}"))
+}
+
+/// The same, at these addresses.
+fn serving_at(templates: Vec<PlannedTemplate>, address: impl Fn(usize) -> String) -> Tale {
     let mut cluster = cluster(2, vec![runs("w", &[])]);
     cluster.num_hosts.spare = 1;
     cluster.on_failure.host = Some(Reaction::Replace);
     let mut plan = Tale::of(cluster, 3).run.plan().clone();
     plan.clusters[0].templates = templates;
+    plan.hosts.iter_mut().enumerate().for_each(|(n, host)| host.address = address(n));
     let mut tale = Tale { run: Run::new(plan), now: 0, agents: vec![(0, 0); 3], said: Vec::new() };
     tale.decide();
     tale.connect(0);
@@ -89,4 +95,14 @@ fn who_was_prepared_before_another_was_given_up_has_a_file_that_is_true_when_it_
     tale.prepare(0);
     let said = tale.refuse(1, false);
     assert_eq!(news(&said), [(0, "conf: h0 h2".into())]);
+}
+
+#[test]
+fn a_file_names_the_addresses_of_the_members_and_follows_who_serves() {
+    let text = "${address}: ${addresses.c} ${addresses.c[1]} ${hosts.c}";
+    let mut tale = serving_at(vec![template(text, OnChange::Replace)], |n| format!("10.0.0.{n}"));
+    assert_eq!(
+        news(&tale.replace()),
+        [(0, "conf: 10.0.0.0: 10.0.0.0 10.0.0.2 10.0.0.2 h0 h2".into())]
+    );
 }
