@@ -62,7 +62,7 @@ pub struct PlannedHost {
     pub name: String,
     /// Where other hosts find it, as far as that is known without DNS: `HostName` of the user's SSH
     /// configuration, `127.0.0.1` for a local host. Empty in plans of older versions.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub address: String,
     /// How it is reached.
     pub route: Route,
