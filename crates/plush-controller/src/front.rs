@@ -522,3 +522,23 @@ fn unix_ms() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_address_of_a_host_is_the_host_name_of_the_ssh_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        let text = "Host n1\n HostName 10.0.0.1\nHost *.lab\n HostName %h.example.org\n";
+        std::fs::write(&config, text).unwrap();
+        let names = ["u@n1:2222", "n2.lab", "n3", "[2001:db8::1]:22"];
+        let mut hosts: Vec<_> = names.map(|name| PlannedHost::new(name, Route::Ssh)).into();
+        hosts.push(PlannedHost::new("n1", Route::Local));
+        Addresses::read(Some(&config)).find(&mut hosts);
+        let found: Vec<&str> = hosts.iter().map(PlannedHost::address).collect();
+        assert_eq!(found, ["10.0.0.1", "n2.lab.example.org", "n3", "2001:db8::1", "127.0.0.1"]);
+    }
+}

@@ -7,7 +7,6 @@ use plush_core::plan::PlanProblem;
 use plush_protocol::bulk::PART_BYTES;
 use plush_protocol::{BlobPart, BlobWant, Fetch, Installer, PackageSpec, SoftwareSpec};
 use plush_spec::model::{self, Cluster, Package, PackageKind, Project, Software};
-use plush_spec::substitute::{Scope, expand};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -37,14 +36,13 @@ pub fn resolve(
     cluster: &Cluster,
     base: &Path,
 ) -> Result<(Vec<SoftwareSpec>, Vec<Pushed>), Vec<PlanProblem>> {
-    let scope = Scope::of_project(project);
     let (mut specs, mut pushed, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for reference in &cluster.software {
         let software =
             project.software(&reference.name).expect("the parser has checked that it exists");
         let mut packages = Vec::new();
         for package in &software.packages {
-            match package_spec(software, package, base, &scope, &mut pushed) {
+            match package_spec(software, package, base, &mut pushed) {
                 Ok(spec) => packages.push(spec),
                 Err(problem) => problems.push(*problem),
             }
@@ -78,14 +76,12 @@ fn package_spec(
     software: &Software,
     package: &Package,
     base: &Path,
-    scope: &Scope<'_>,
     pushed: &mut Vec<Pushed>,
 ) -> Result<PackageSpec, Box<PlanProblem>> {
     let problem = |what: String, hint: Option<String>| {
         Box::new(PlanProblem { what, place: package.place, hint, too_few_hosts: false })
     };
-    let path = expand(&package.path, scope)
-        .map_err(|e| problem(format!("package `{}`: {e}", package.name), None))?;
+    let path = package.path.clone();
     let mut executable = false;
     let fetch = match package.kind {
         PackageKind::Web => Fetch::Web {
@@ -278,6 +274,15 @@ mod tests {
         let before = digest();
         std::fs::write(dir.path().join("a"), "3").unwrap();
         assert_ne!(before, digest());
+    }
+
+    #[test]
+    fn the_path_of_a_package_is_not_searched_for_variables_a_second_time() {
+        let text = "project: p\nhosts: n1\nvariables: {b: x}\nsoftware: {s: {packages: [{type: web, path: \"https://h/$${b}\"}]}}\nclusters: {c: {software: [s], run: x}}\n";
+        let project = plush_spec::parse(text, "p.yaml", None).project.unwrap();
+        let (specs, _) = resolve(&project, &project.clusters[0], Path::new(".")).unwrap();
+        let Fetch::Web { urls, .. } = &specs[0].packages[0].fetch else { panic!("{specs:?}") };
+        assert_eq!(urls, &["https://h/${b}"]);
     }
 
     #[test]

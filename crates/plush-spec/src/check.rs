@@ -487,7 +487,10 @@ impl Checker<'_, '_> {
     /// What the value of a use will be, as far as it is known before a run.
     fn expected(&self, used: &Use) -> Expected {
         match self.scope.get(&used.name) {
-            Some(Value::Text(value)) if !is_plain(value) => Expected::Other,
+            Some(Value::Text(value)) if !is_plain(value) => match is_expression(value) {
+                true => Expected::Expression,
+                false => Expected::Other,
+            },
             Some(Value::Text(value)) if value.bytes().all(|b| b.is_ascii_digit()) => {
                 Expected::Number
             }
@@ -590,7 +593,9 @@ enum Expected {
     Number,
     /// It is put into a line as text.
     Plain,
-    /// It is passed in the environment.
+    /// Numbers and operators, which are passed in the environment.
+    Expression,
+    /// Anything else that is passed in the environment.
     Other,
     /// Either.
     Unknown,
@@ -606,7 +611,7 @@ fn advice(caught: &Caught, expected: Expected) -> Option<(String, String)> {
     let unexpanded = |place: &str, hint: String| {
         let message =
             format!("{place} the shell does not expand `{name}`, whose value is not plain text");
-        (expected == Expected::Other).then_some((message, hint))
+        matches!(expected, Expected::Other | Expected::Expression).then_some((message, hint))
     };
     match &caught.catch {
         Catch::SingleQuotes => unexpanded(
@@ -640,6 +645,11 @@ fn advice(caught: &Caught, expected: Expected) -> Option<(String, String)> {
             )
         }),
     }
+}
+
+/// Whether a shell can only compute with it.
+fn is_expression(value: &str) -> bool {
+    value.bytes().all(|b| b.is_ascii_digit() || b" +-*/%()<>=!&|^?:".contains(&b))
 }
 
 fn depth(node: &Node) -> usize {

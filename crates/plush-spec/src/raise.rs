@@ -546,7 +546,7 @@ fn command(command: &Command) -> Map {
 fn workflow(workflow: &Workflow, map: &mut Map) {
     let mut items = Map::new();
     match &workflow.items {
-        Items::List(list) => items.list("list", list.iter().map(Node::text)),
+        Items::List(list) => items.list("list", list.iter().map(|item| Node::text(escaped(item)))),
         Items::File(file) => items.put("file", escaped(file)),
         Items::Range { first, last, step } => items.put(
             "range",
@@ -623,7 +623,7 @@ fn stdin(stdin: &Stdin) -> Map {
     match stdin {
         Stdin::Empty => {}
         Stdin::Text(text) => map.put("text", text.as_str()),
-        Stdin::File(file) => map.put("file", file.as_str()),
+        Stdin::File(file) => map.put("file", escaped(file)),
         Stdin::Operator => map.put("operator", "true"),
     }
     map

@@ -211,6 +211,20 @@ fn settings_override_variables_and_reach_numbers() {
 }
 
 #[test]
+fn variables_are_replaced_once_in_items_in_files_for_standard_input_and_in_packages() {
+    let text = "project: p\nhosts: node1\nvariables: {a: \"${b} $\", b: x}\nsoftware: {s: {packages: [{type: push, path: \"in/${a}\"}]}}\nclusters: {c: {software: [s], execution: [{process: q, path: ./q, stdin: {file: \"${a}.in\"}}, {workflow: w, items: [\" ${a}\", \"$${b}\"], path: ./w, args: [\"${item}\"]}]}}\n";
+    let project = check(text);
+    assert_eq!(project.software[0].packages[0].path, "in/${b} $");
+    let [q, w] = &project.clusters[0].execution[..] else { panic!("two steps") };
+    let Action::Process(process) = &q.action else { panic!("no process") };
+    assert_eq!(process.stdin, plush_spec::model::Stdin::File("${b} $.in".into()));
+    let Action::Workflow(workflow) = &w.action else { panic!("no workflow") };
+    let wanted = [" ${b} $".to_owned(), "${b}".to_owned()].to_vec();
+    assert_eq!(workflow.items, plush_spec::model::Items::List(wanted));
+    assert_eq!(check(&plush_spec::to_yaml(&project)), project);
+}
+
+#[test]
 fn the_words_of_a_callback_hold_the_values_of_the_project_whatever_is_in_them() {
     let text = "project: p\nhosts: node1\nrun: x\nvariables: {v: \"it's; $(x) ${y}\"}\ncallbacks: [{event: run_ended, command: [./notify, \" ${v}\", \"$${v}\"]}]\n";
     let project = check(text);

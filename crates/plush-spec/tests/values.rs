@@ -83,10 +83,22 @@ fn run(shell: &[&str], line: &str, value: &str, directory: &Path) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
 }
 
+/// The shells of this machine that are `/bin/sh` somewhere.
 fn shells() -> Vec<Vec<&'static str>> {
-    let has_busybox = Path::new("/bin/busybox").exists() || Path::new("/usr/bin/busybox").exists();
-    let busybox = has_busybox.then(|| vec!["busybox", "sh"]);
-    std::iter::once(vec!["/bin/sh"]).chain(busybox).collect()
+    let is_here =
+        |name: &str| ["/bin", "/usr/bin"].iter().any(|d| Path::new(d).join(name).exists());
+    let others = [("busybox", vec!["busybox", "sh"]), (BASH, vec![BASH, "--posix"])];
+    let others = others.into_iter().filter(|(name, _)| is_here(name)).map(|(_, words)| words);
+    std::iter::once(vec!["/bin/sh"]).chain(others).collect()
+}
+
+const BASH: &str = "bash";
+
+/// Bash evaluates a variable in an arithmetic expression as an expression, with the commands in its
+/// subscripts, whoever set the variable: there `check` warns, and the guide says so.
+fn computes(shell: &[&str], line: &str) -> bool {
+    let is_bash = std::fs::canonicalize(shell[0]).is_ok_and(|path| path.ends_with(BASH));
+    (shell[0] == BASH || is_bash) && line.contains("$((${v}")
 }
 
 fn arrives(number: usize, value: &str) {
@@ -106,8 +118,8 @@ fn arrives(number: usize, value: &str) {
 
 fn is_harmless(number: usize, value: &str) {
     let directory = tempfile::tempdir().unwrap();
-    for shell in shells() {
-        run(&shell, HARMLESS[number], value, directory.path());
+    for shell in shells().iter().filter(|shell| !computes(shell, HARMLESS[number])) {
+        run(shell, HARMLESS[number], value, directory.path());
         let made = directory.path().join(CANARY).exists();
         assert!(!made, "{shell:?}: {}\n{value:?}", HARMLESS[number]);
     }
@@ -142,7 +154,7 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn any_value_arrives_byte_for_byte(value in value(), number in 0..ARRIVES.len()) {

@@ -232,3 +232,29 @@ fn ports_and_urls_are_asked_on_the_host() {
     client.clean_up(false);
     client.leave();
 }
+
+#[test]
+fn values_of_a_line_reach_the_task_and_the_probe_that_they_belong_to_and_nothing_else() {
+    let host = Host::new();
+    let mut client = host.connect();
+    let with = |line: &str, value: &str| Program::Shell {
+        line: line.into(),
+        values: vec![("PLUSH_VALUE_v".into(), value.into())],
+    };
+    let print = "printf '%s\\n' \"${PLUSH_VALUE_v}\"; touch well; exec sleep 4000";
+    let asks = "test -e well && test \"${PLUSH_VALUE_v}\" = 'asked; exit 1'";
+    let check = ProbeCheck::Command(with(asks, "asked; exit 1"));
+    let spec = TaskSpec { probes: vec![probe(check)], ..shell("") };
+    client.start(key(1), TaskSpec { program: with(print, "a $(exit 1) 'b"), ..spec });
+    client.start(key(2), shell("env | grep -c ^PLUSH_VALUE_"));
+    client.finished(key(2));
+    client.until("health", |m| {
+        m.records.get(&key(1)).is_some_and(|r| r.health == Some(Health::Healthy))
+    });
+    client.stop(key(1));
+    client.finished(key(1));
+    assert_eq!(client.out(key(1)), b"a $(exit 1) 'b\n");
+    assert_eq!(client.out(key(2)), b"0\n");
+    client.clean_up(false);
+    client.leave();
+}

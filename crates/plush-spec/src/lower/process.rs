@@ -177,7 +177,7 @@ impl Lower<'_, '_> {
         let at = node.span.clone();
         let node = &full(node, "text");
         let operator = self.value(node, "operator", value::bool) == Some(true);
-        match (self.task_raw(node, "text"), self.task_text(node, "file"), operator) {
+        match (self.task_raw(node, "text"), self.text(node, "file"), operator) {
             (Some(text), None, false) => Stdin::Text(text),
             (None, Some(file), false) => Stdin::File(file),
             (None, None, true) => Stdin::Operator,

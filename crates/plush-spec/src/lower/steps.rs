@@ -321,9 +321,8 @@ impl Lower<'_, '_> {
             return None;
         }
         if let Some(list) = node.get("list") {
-            return Some(Items::List(
-                list.items().iter().filter_map(|n| n.as_text().map(str::to_string)).collect(),
-            ));
+            let texts = list.items().iter().filter(|item| item.as_text().is_some());
+            return Some(Items::List(texts.map(|item| self.raw_plain(item)).collect()));
         }
         if let Some(file) = self.text(node, "file") {
             return Some(Items::File(file));

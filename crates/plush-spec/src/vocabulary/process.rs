@@ -276,7 +276,7 @@ pub(crate) static STDIN: Record = Record {
     short: Some("text"),
     fields: &[
         Field::elem("text", Scalar::Raw, "This text.").task().example("hello"),
-        Field::attr("file", Scalar::Path, "A file of the controller.").task().example("input.txt"),
+        Field::attr("file", Scalar::Path, "A file of the controller.").example("input.txt"),
         Field::attr("operator", Scalar::Bool, "What the operator gives to the run.")
             .example("true"),
     ],
