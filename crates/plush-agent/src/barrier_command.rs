@@ -2,7 +2,6 @@
 //! Not the agent that answers; this speaks the lines of the tasks' socket like any other program.
 
 use crate::barrier_words::Request;
-use crate::base::TASKS_SOCKET;
 use crate::chance;
 use crate::flat_json::{self, Value};
 use lexopt::prelude::*;
@@ -10,7 +9,6 @@ use plush_protocol::BarrierVerb;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How to call it.
@@ -167,19 +165,13 @@ fn once(request: &Request) -> io::Result<Option<String>> {
     }
 }
 
-/// The socket that the environment names. Paths of sockets are short and those of directories are not: where the run's
-/// directory is known, the socket is named from there.
+/// The socket that the environment names.
 fn connect() -> io::Result<UnixStream> {
     let absent = || {
         let text = "PLUSH_SOCKET is not set: this is no program of a run";
         io::Error::new(io::ErrorKind::Unsupported, text)
     };
     let socket = std::env::var_os("PLUSH_SOCKET").ok_or_else(absent)?;
-    let run_dir = std::env::var_os("PLUSH_RUN_DIR");
-    if let Some(run_dir) = run_dir.filter(|dir| Path::new(dir).join(TASKS_SOCKET) == *socket) {
-        std::env::set_current_dir(run_dir)?;
-        return UnixStream::connect(TASKS_SOCKET);
-    }
     UnixStream::connect(socket)
 }
 

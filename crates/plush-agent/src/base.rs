@@ -1,23 +1,36 @@
-//! Where things are on a host: `BASE/bin`, `BASE/cache`, `BASE/runs/RUN/…`, and that they are ours alone.
+//! Where things are on a host: `BASE/cache`, `BASE/runs/PLACE/…`, and that they are ours alone.
 //! Not their removal: see [`crate::cleanup`].
+//!
+//! A base may be on a file system that several machines share (a home on NFS), and several members of one run may log
+//! in to one account. So each member has a place of its own below `runs`, under a name that the controller draws, and
+//! locks are on regular files opened for writing: those are the ones that a network file system passes on.
 
 use plush_protocol::TaskKey;
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The directories of one run on one host.
+/// The directories of one member of one run.
 #[derive(Clone, Debug)]
 pub struct Base {
     /// What the transport chose.
     pub base: PathBuf,
-    /// `BASE/runs/RUN`.
+    /// The member's own: `BASE/runs/PLACE`.
     pub run: PathBuf,
+    /// The run's id.
+    pub id: String,
 }
 
+/// Name of the file that agents lock which come to a base or leave it.
+pub const BASE_LOCK: &str = ".lock";
+/// Name of the directory of the members' places, in a base.
+pub const RUNS: &str = "runs";
+/// Name of the directory of the packages, in a base.
+pub const CACHE: &str = "cache";
 /// Name of the agent's socket in a run's directory.
 pub const SOCKET: &str = "agent.sock";
 /// Name of the tasks' socket in a run's directory.
@@ -58,13 +71,15 @@ pub enum BaseError {
 }
 
 impl Base {
-    /// Names the directories; makes nothing.
-    pub fn new(base: &Path, run: &str) -> Result<Base, BaseError> {
-        if !is_component(run) {
-            return Err(BaseError::Name(run.to_owned()));
+    /// Names the directories; makes nothing. The place is a name that no other member of any run has.
+    pub fn new(base: &Path, run: &str, place: &str) -> Result<Base, BaseError> {
+        for name in [run, place] {
+            if !is_component(name) {
+                return Err(BaseError::Name(name.to_owned()));
+            }
         }
         let base = std::path::absolute(base).map_err(system("resolve", base))?;
-        Ok(Base { run: base.join("runs").join(run), base })
+        Ok(Base { run: base.join(RUNS).join(place), base, id: run.to_owned() })
     }
 
     /// Makes what is missing and refuses what others could reach into. The lock that comes back keeps the base
@@ -86,16 +101,18 @@ impl Base {
         }
     }
 
-    /// Locks the base, against others that come and go; `None` if it was removed before the lock was had.
+    /// Locks the base, against others that come and go, also on other machines; `None` if the base was removed before
+    /// the lock was had.
     pub fn lock(&self, operation: FlockOperation) -> Result<Option<OwnedFd>, BaseError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = match rustix::fs::open(&self.base, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            other => other.map_err(|e| system("open", &self.base)(e.into()))?,
+        let path = self.base.join(BASE_LOCK);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other.map_err(|e| system("open", &path)(e.into()))?,
         };
-        rustix::fs::flock(&fd, operation).map_err(|e| system("lock", &self.base)(e.into()))?;
-        let held = rustix::fs::fstat(&fd).map_err(|e| system("look at", &self.base)(e.into()))?;
-        let there = fs::symlink_metadata(&self.base).is_ok_and(|m| m.ino() == held.st_ino);
+        flock(&fd, operation).map_err(|e| system("lock", &path)(e.into()))?;
+        let held = rustix::fs::fstat(&fd).map_err(|e| system("look at", &path)(e.into()))?;
+        let there = fs::symlink_metadata(&path).is_ok_and(|m| m.ino() == held.st_ino);
         Ok(there.then_some(fd))
     }
 
@@ -114,9 +131,9 @@ impl Base {
         self.run.join("clusters")
     }
 
-    /// Packages by digest, shared by the runs under this base.
+    /// Packages by digest, shared by all members under this base.
     pub fn cache(&self) -> PathBuf {
-        self.base.join("cache")
+        self.base.join(CACHE)
     }
 }
 
@@ -129,6 +146,14 @@ pub fn is_component(name: &str) -> bool {
 pub fn key_of(directory_name: &str) -> Option<TaskKey> {
     let (task, incarnation) = directory_name.split_once('.')?;
     Some(TaskKey { task: task.parse().ok()?, incarnation: incarnation.parse().ok()? })
+}
+
+/// Locks a file, where the file system has locks: some network file systems have none, and go without.
+pub fn flock(file: impl AsFd, operation: FlockOperation) -> Result<(), Errno> {
+    match rustix::fs::flock(file, operation) {
+        Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        other => other,
+    }
 }
 
 fn check(path: &Path, forbidden: u32) -> Result<(), BaseError> {
@@ -155,7 +180,7 @@ mod tests {
     #[test]
     fn t17_a_directory_that_others_can_enter_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let base = Base::new(dir.path(), "r").unwrap();
+        let base = Base::new(dir.path(), "r", "r").unwrap();
         base.enter().unwrap();
         fs::set_permissions(&base.run, fs::Permissions::from_mode(0o750)).unwrap();
         assert!(matches!(base.enter(), Err(BaseError::Shared { mode: 0o750, .. })));
@@ -164,7 +189,7 @@ mod tests {
     #[test]
     fn t17_a_link_in_place_of_the_run_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let base = Base::new(dir.path(), "r").unwrap();
+        let base = Base::new(dir.path(), "r", "r").unwrap();
         fs::create_dir_all(dir.path().join("runs")).unwrap();
         std::os::unix::fs::symlink("/tmp", &base.run).unwrap();
         assert!(base.enter().is_err());
@@ -173,7 +198,8 @@ mod tests {
     #[test]
     fn a_run_cannot_be_named_out_of_the_base() {
         for name in ["..", "a/b", "", ".x"] {
-            assert!(Base::new(Path::new("/b"), name).is_err());
+            assert!(Base::new(Path::new("/b"), name, "p").is_err());
+            assert!(Base::new(Path::new("/b"), "r", name).is_err());
         }
     }
 }

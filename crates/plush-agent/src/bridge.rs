@@ -1,7 +1,8 @@
 //! Joins standard input and output to the agent of a run, and starts that agent if none answers.
 //! Not the agent itself.
 
-use crate::base::{Base, LOG, SOCKET};
+use crate::base::{Base, LOG, SOCKET, flock};
+use crate::member::Member;
 use crate::{logins, sys};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::{self, OpenOptions};
@@ -16,8 +17,8 @@ use std::thread;
 const CARRY_BYTES: usize = 64 << 10;
 
 /// Runs until the agent closes the connection.
-pub fn run(base: &Base, host: &str) -> io::Result<()> {
-    let socket = connect(base, host)?;
+pub fn run(base: &Base, host: &str, umask: Mode) -> io::Result<()> {
+    let socket = connect(base, host, umask)?;
     let (mut from_agent, mut to_agent) = (socket.try_clone()?, socket);
     let stdin = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     thread::spawn(move || {
@@ -47,33 +48,39 @@ fn carry(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// A connection to the run's agent.
-fn connect(base: &Base, host: &str) -> io::Result<UnixStream> {
+/// A connection to the member's agent. The directory is looked at first: where several machines see it, the socket in
+/// it answers on one of them only.
+fn connect(base: &Base, host: &str, umask: Mode) -> io::Result<UnixStream> {
+    let member = Member::here(host);
     let _base_stays = base.enter().map_err(io::Error::other)?;
     // Paths of sockets are short (108 bytes), those of directories are not: so they are named from here.
     std::env::set_current_dir(&base.run)?;
-    if let Ok(socket) = UnixStream::connect(SOCKET) {
+    if member.owns(base).map_err(io::Error::other)?
+        && let Ok(socket) = UnixStream::connect(SOCKET)
+    {
         return Ok(socket);
     }
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
     let lock = rustix::fs::open("agent.lock", flags, Mode::from_raw_mode(0o600))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    member.claim(base).map_err(io::Error::other)?;
     if let Ok(socket) = UnixStream::connect(SOCKET) {
         return Ok(socket);
     }
+    drop(member.hold(base).map_err(io::Error::other)?);
     match fs::remove_file(SOCKET) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
     let listener = UnixListener::bind(SOCKET)?;
-    spawn(base, host, listener)?;
+    spawn(base, host, umask, listener)?;
     UnixStream::connect(SOCKET)
 }
 
 /// Starts the agent behind a socket that accepts already: whoever connects is served once it is up.
-fn spawn(base: &Base, host: &str, listener: UnixListener) -> io::Result<()> {
+fn spawn(base: &Base, host: &str, umask: Mode, listener: UnixListener) -> io::Result<()> {
     let log = OpenOptions::new().create(true).append(true).open(LOG)?;
-    let run = base.run.file_name().unwrap_or_default();
+    let place = base.run.file_name().unwrap_or_default();
     let listener = OwnedFd::from(listener);
     logins::start(|before| {
         // Another program that executes ours is itself what /proc/self/exe would be then.
@@ -86,7 +93,11 @@ fn spawn(base: &Base, host: &str, listener: UnixListener) -> io::Result<()> {
             .arg("serve")
             .args(scoped)
             .arg("--run")
-            .arg(run)
+            .arg(&base.id)
+            .arg("--place")
+            .arg(place)
+            .arg("--umask")
+            .arg(format!("{:04o}", umask.as_raw_mode()))
             .arg("--host")
             .arg(host)
             .arg("--base")

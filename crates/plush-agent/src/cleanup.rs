@@ -1,10 +1,12 @@
 //! Leaves a host as it was: clean-up lines run, files of the run removed, and those of the base if no other run
 //! needs them. Not the ending of tasks: they have ended before.
 
-use crate::base::{Base, LOG, SOCKET};
+use crate::base::{BASE_LOCK, Base, CACHE, LOG, RUNS, SOCKET};
 use crate::cgroup;
+use crate::doorway;
 use crate::files::removal::Removal;
 use crate::files::root::Root;
+use crate::member;
 use crate::programs::{self, Command};
 use plush_core::agent::CleanUpSpec;
 use plush_protocol::Tainted;
@@ -14,8 +16,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the run's directory still holds after [`remove`], until the agent ends.
-const LAST_FILES: [&str; 4] = [SOCKET, LOG, "agent.lock", cgroup::RECORD];
+/// What the member's directory still holds after [`remove`], until the agent ends.
+const LAST_FILES: [&str; 5] = [SOCKET, LOG, "agent.lock", cgroup::RECORD, member::RECORD];
 
 /// What becomes of the cache and the agents' files when the last run leaves the base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,9 @@ pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)])
             cleaned.failed_lines.push(Tainted::new(format!("{}: {e}", program.text())));
         }
     }
+    if let Some((directory, e)) = doorway::remove(base) {
+        cleaned.remainder.push(Tainted::new(format!("{}: {e}", directory.display())));
+    }
     let Ok(run) = Root::open(&base.run) else { return cleaned };
     for entry in names(&base.run) {
         let stays = LAST_FILES.contains(&entry.as_str()) || (spec.keep_work && entry == "clusters");
@@ -66,44 +71,61 @@ pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)])
     cleaned
 }
 
-/// Removes what served the agent itself, and every directory that is empty then. Runs that end together have each
-/// seen the other when they removed their files: what they shared goes with the last of them, here.
+/// Removes what served the agent itself, and every directory that is empty then. Members that end together have each
+/// seen the other when they removed their files: what they shared goes with the last of them, here. The lock says so on
+/// every machine that sees the base, and the removal of `runs` succeeds for one of them only.
 pub fn remove_last(base: &Base, shared: Shared) {
     let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
     for name in LAST_FILES {
         let _absent = fs::remove_file(base.run.join(name));
     }
-    // What is not empty is kept on purpose, or belongs to another run.
+    // What is not empty is kept on purpose, or belongs to another member.
     let _kept = fs::remove_dir(&base.run);
-    if shared == Shared::Goes && names(&base.base.join("runs")).is_empty() {
+    let was_last = fs::remove_dir(base.base.join(RUNS)).is_ok();
+    if was_last && shared == Shared::Goes {
         // The controller has had its last word; what is left here is found by the next run.
         remove_ours(base, &mut Vec::new());
     }
-    for name in ["runs", "cache"] {
-        let _kept = fs::remove_dir(base.base.join(name));
+    let _kept = fs::remove_dir(base.base.join(CACHE));
+    if was_last && only_the_lock_is_left(base) {
+        let _absent = fs::remove_file(base.base.join(BASE_LOCK));
     }
     let _kept = fs::remove_dir(&base.base);
 }
 
-/// Removes the cache and the agents' files, unless another run is on this base.
+fn only_the_lock_is_left(base: &Base) -> bool {
+    names(&base.base) == [BASE_LOCK]
+}
+
+/// Removes the cache and the agents' files, unless another member is on this base.
 fn remove_shared(base: &Base, remainder: &mut Vec<Tainted>) {
     let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
-    if names(&base.base.join("runs")).len() > 1 {
-        return;
-    }
     remove_ours(base, remainder);
 }
 
+/// A login makes its member's place before it looks for an agent, and so without the lock: each time the places are
+/// looked at anew. The cache goes first, since the agents' files are what a login that comes now would miss.
 fn remove_ours(base: &Base, remainder: &mut Vec<Tainted>) {
     let Ok(root) = Root::open(&base.base) else { return };
-    for name in names(&base.base).iter().filter(|n| is_ours(n)) {
-        note(&root.remove_tree(Path::new(name), &mut go_on), remainder);
+    let mut ours: Vec<String> = names(&base.base).into_iter().filter(|n| is_ours(n)).collect();
+    ours.sort_by_key(|name| name != CACHE);
+    for name in ours {
+        if has_others(base) {
+            return;
+        }
+        note(&root.remove_tree(Path::new(&name), &mut go_on), remainder);
     }
+}
+
+/// Whether another member has a place on this base.
+fn has_others(base: &Base) -> bool {
+    let own = base.run.file_name().unwrap_or_default().to_string_lossy();
+    names(&base.base.join(RUNS)).iter().any(|name| *name != own)
 }
 
 /// What the transport and agents put beside the runs: the cache, agents by digest, uploads that broke off.
 fn is_ours(name: &str) -> bool {
-    name == "cache" || name.starts_with("agent-") || name.starts_with(".new-")
+    name == CACHE || name.starts_with("agent-") || name.starts_with(".new-")
 }
 
 fn names(directory: &Path) -> Vec<String> {

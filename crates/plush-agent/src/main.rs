@@ -7,12 +7,14 @@ use plush_agent::base::Base;
 use plush_agent::logins::Came;
 use plush_agent::{barrier_command, bridge, driver, facts, keeper, placing, sys};
 use plush_protocol::PROTOCOL_VERSION;
+use rustix::fs::Mode;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: plush-agent bridge  --run ID --host NAME --base DIR   join stdin and stdout to the agent of a run
+usage: plush-agent bridge  --run ID --host NAME --base DIR [--place NAME] [--umask MODE]
+                                                             join stdin and stdout to the agent of a member of a run
        plush-agent install --digest HEX --to PATH            put this program in place
        plush-agent facts   [--base DIR] --json               facts of this host
        plush-agent barrier --help                            barriers, for the programs of a run
@@ -52,6 +54,10 @@ enum Failure {
 #[derive(Default)]
 struct Options {
     run: Option<String>,
+    /// The name of the member's directory; the run's id where none is given.
+    place: Option<String>,
+    /// The account's, for its tasks.
+    umask: Option<Mode>,
     host: Option<String>,
     base: Option<PathBuf>,
     digest: Option<String>,
@@ -66,12 +72,13 @@ fn run() -> Result<ExitCode, Failure> {
         return Ok(ExitCode::from(barrier_command::run(arguments)));
     }
     let (command, options) = parse(arguments).map_err(Failure::Usage)?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let inherited = rustix::process::umask(Mode::from_raw_mode(0o077));
+    let umask = options.umask.unwrap_or(inherited);
     match command.as_str() {
-        "bridge" => bridge::run(&options.base()?, &options.host()?).map_err(work)?,
+        "bridge" => bridge::run(&options.base()?, &options.host()?, umask).map_err(work)?,
         "serve" => {
             let came = if options.scoped { Came::OutOfLogin } else { Came::ByItself };
-            driver::serve(options.base()?, &options.host()?, came).map_err(work)?;
+            driver::serve(options.base()?, &options.host()?, came, umask).map_err(work)?;
         }
         "keep" => keeper::run().map_err(work)?,
         "gate" => return Ok(ExitCode::from(keeper::gate::run().to_le_bytes()[0])),
@@ -97,6 +104,8 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("run") => options.run = Some(arguments.value()?.string()?),
+            Long("place") => options.place = Some(arguments.value()?.string()?),
+            Long("umask") => options.umask = Some(mode(&arguments.value()?.string()?)?),
             Long("host") => options.host = Some(arguments.value()?.string()?),
             Long("base") => options.base = Some(arguments.value()?.into()),
             Long("digest") => options.digest = Some(arguments.value()?.string()?),
@@ -117,12 +126,19 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
 impl Options {
     fn base(&self) -> Result<Base, Failure> {
         let base = required(self.base.clone(), "--base")?;
-        Base::new(&base, &required(self.run.clone(), "--run")?).map_err(work)
+        let run = required(self.run.clone(), "--run")?;
+        Base::new(&base, &run, self.place.as_ref().unwrap_or(&run)).map_err(work)
     }
 
     fn host(&self) -> Result<String, Failure> {
         required(self.host.clone(), "--host")
     }
+}
+
+/// Permission bits, as `umask` prints them.
+fn mode(octal: &str) -> Result<Mode, lexopt::Error> {
+    let bits = u32::from_str_radix(octal, 8).ok().filter(|bits| *bits <= 0o777);
+    bits.map(Mode::from_raw_mode).ok_or_else(|| format!("--umask {octal} is no umask").into())
 }
 
 fn required<T>(value: Option<T>, option: &str) -> Result<T, Failure> {

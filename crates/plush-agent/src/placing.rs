@@ -4,7 +4,7 @@
 use crate::sys;
 use rustix::fs::{Mode, OFlags};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -39,20 +39,35 @@ pub fn place(expected: &str, to: &Path) -> Result<(), PlacingError> {
     };
     let this = sys::program();
     let from = sys::program_name();
-    let mut file = File::open(this).map_err(failed("open", this))?;
-    let mut hash = blake3::Hasher::new();
-    io::copy(&mut file, &mut hash).map_err(failed("read", &from))?;
-    let found = hash.finalize().to_hex().to_string();
+    let file = File::open(this).map_err(failed("open", this))?;
+    let found = digest_of(&file).map_err(failed("read", &from))?;
     if found != expected {
         return Err(PlacingError::Digest { found, expected: expected.to_owned() });
     }
     file.set_permissions(fs::Permissions::from_mode(0o700))
         .map_err(failed("close to others", &from))?;
     file.sync_all().map_err(failed("make durable", &from))?;
-    fs::rename(&from, to).map_err(failed("put in place", to))?;
+    // A file that is there may be running, on another machine too: it is not replaced.
+    match fs::hard_link(&from, to) {
+        Ok(()) => fs::remove_file(&from).map_err(failed("remove", &from))?,
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && has_digest(to, expected) => {
+            fs::remove_file(&from).map_err(failed("remove", &from))?;
+        }
+        Err(_) => fs::rename(&from, to).map_err(failed("put in place", to))?,
+    }
     let directory = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let made_durable =
         rustix::fs::open(directory, flags, Mode::empty()).and_then(rustix::fs::fsync);
     made_durable.map_err(|e| failed("make durable", directory)(e.into()))
+}
+
+fn digest_of(mut file: impl Read) -> io::Result<String> {
+    let mut hash = blake3::Hasher::new();
+    io::copy(&mut file, &mut hash)?;
+    Ok(hash.finalize().to_hex().to_string())
+}
+
+fn has_digest(path: &Path, expected: &str) -> bool {
+    File::open(path).and_then(digest_of).is_ok_and(|found| found == expected)
 }

@@ -1,9 +1,10 @@
 //! Outside programs that the agent runs to their end: scripts, clean-up lines, git, rsync, scp.
 //! Not tasks: those have keepers and outlive the agent.
 
+use crate::sys;
 use plush_protocol::Program;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,12 +12,17 @@ use std::io::{self, PipeWriter, Read, Seek, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// So much of what a program prints is kept, from the end.
 pub const TAIL_BYTES: usize = 4 << 10;
 /// How often a program that runs is asked about: whether it should still run.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The umask that programs begin with where none was set.
+const DEFAULT_UMASK: u32 = 0o022;
+static UMASK: OnceLock<Mode> = OnceLock::new();
 
 /// A program and how long it may run.
 pub struct Job<'a> {
@@ -79,6 +85,11 @@ pub enum ProgramError {
     },
 }
 
+/// Sets the umask that programs begin with, once: the account's. This process has a stricter one for its own files.
+pub fn set_umask(umask: Mode) {
+    let _as_before = UMASK.set(umask);
+}
+
 /// Runs a program to its end, unless its time is up or `is_wanted` says no; then its whole group is killed.
 pub fn run(job: &Job<'_>, is_wanted: &dyn Fn() -> bool) -> Result<Ended, ProgramError> {
     go(job, TAIL_BYTES, is_wanted, |printed| Ok((Stdio::null(), Stdio::from(printed.try_clone()?))))
@@ -115,6 +126,8 @@ fn go(
         .stdout(writer)
         .stderr(errors)
         .process_group(0);
+    let umask = UMASK.get().map_or(DEFAULT_UMASK, |umask| umask.as_raw_mode());
+    sys::begin_with_umask(&mut command, umask);
     let mut child = command.spawn().map_err(failed)?;
     // It holds the write ends; they must close when the program does.
     drop(command);

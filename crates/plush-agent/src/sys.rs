@@ -7,7 +7,9 @@ use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// What to execute for another process of this program: the very file that runs, also if its name is gone; where
@@ -72,6 +74,17 @@ pub fn reset_signals() {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
         libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Has a program begin with this umask, which this process's own threads do not share.
+pub fn begin_with_umask(command: &mut Command, umask: u32) {
+    // SAFETY: between fork and exec only umask(2) is called, which is async-signal-safe and takes a number.
+    unsafe {
+        command.pre_exec(move || {
+            libc::umask(umask);
+            Ok(())
+        });
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::ControllerError;
 use crate::holder::{Hold, Takeover};
 use crate::journal::Journal;
 use crate::packages::{self, Pushed};
+use crate::places::{PlaceNumber, Places};
 use crate::provider;
 use crate::run_dir::{LocalHosts, RunDir, create_private, write_whole};
 use crate::transport::{AgentShelf, HostAddress, Ssh, SshOptions};
@@ -14,7 +15,7 @@ use plush_core::plan::{
     self, Keep, Offer, PlanProblem, PlannedHost, PlannedTemplate, Route, RunPlan, Settings,
 };
 use plush_core::run::too_large;
-use plush_protocol::{Fetch, Outcome, RunView};
+use plush_protocol::{Fetch, Octets, Outcome, RunView};
 use plush_spec::hostset::{HostSet, NoGroups};
 use plush_spec::model::{Cluster, LocalProgram, Place, Project, Stdin};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct Planned {
     /// Set when the run's directory is made.
     #[serde(default)]
     local_hosts: Option<LocalHosts>,
+    /// Drawn when the run's directory is made; none in a run of an earlier build.
+    #[serde(default)]
+    place_number: Option<PlaceNumber>,
 }
 
 /// A plan for people: nothing is left to choose.
@@ -180,6 +184,7 @@ pub fn plan(
         ssh_config: options.ssh_config.clone(),
         started_unix_ms: unix_ms(),
         local_hosts: None,
+        place_number: None,
     })
 }
 
@@ -340,8 +345,12 @@ fn offer(
         |result: Result<_, Vec<PlanProblem>>| result.map_err(|p| problems.extend(p)).ok();
     let hosts = keep(provider::offer(project.resources_of(cluster), base));
     let software = packages::resolve(project, cluster, base).map_err(|p| problems.extend(p)).ok();
-    let templates = texts(base, templates_of(project, cluster)).map_err(|p| problems.push(p)).ok();
-    let stdin = texts(base, stdin_files_of(cluster)).map_err(|p| problems.push(p)).ok();
+    let templates = read(base, templates_of(project, cluster), packages::read_text)
+        .map_err(|p| problems.push(p))
+        .ok();
+    let stdin = read(base, stdin_files_of(cluster), packages::read_bytes)
+        .map_err(|p| problems.push(p))
+        .ok();
     let (Some(mut hosts), Some((software, pushed)), Some(templates), Some(stdin)) =
         (hosts, software, templates, stdin)
     else {
@@ -351,7 +360,8 @@ fn offer(
     let templates =
         templates.into_iter().map(|(template, text)| PlannedTemplate { text, ..template });
     let templates = templates.collect();
-    Ok((Offer { hosts, software, templates, stdin_files: stdin }, pushed))
+    let stdin_files = stdin.into_iter().map(|(name, bytes)| (name, Octets(bytes))).collect();
+    Ok((Offer { hosts, software, templates, stdin_files }, pushed))
 }
 
 /// A file beside the description: its path, its place there, and what it is for.
@@ -380,15 +390,19 @@ fn stdin_files_of(cluster: &Cluster) -> Vec<Wanted<String>> {
     plan::processes(cluster).filter_map(wanted).collect()
 }
 
-fn texts<T>(base: &Path, wanted: Vec<Wanted<T>>) -> Result<Vec<(T, String)>, PlanProblem> {
+fn read<T, B>(
+    base: &Path,
+    wanted: Vec<Wanted<T>>,
+    read_one: impl Fn(&Path, &str) -> std::io::Result<B>,
+) -> Result<Vec<(T, B)>, PlanProblem> {
     let read = |(path, place, what): Wanted<T>| {
-        let text = packages::read_text(base, &path).map_err(|e| PlanProblem {
+        let content = read_one(base, &path).map_err(|e| PlanProblem {
             what: format!("cannot read {}: {e}", base.join(&path).display()),
             place,
             hint: Some("paths are relative to the description's directory".into()),
             too_few_hosts: false,
         })?;
-        Ok((what, text))
+        Ok((what, content))
     };
     wanted.into_iter().map(read).collect()
 }
@@ -409,7 +423,11 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, Control
     let ending = source.extension().map_or("txt".into(), |e| e.to_string_lossy());
     let kept = run_dir.description(&ending);
     write_whole(&kept, text.as_bytes()).map_err(|e| ControllerError::io("write", &kept, e))?;
-    let planned = Planned { local_hosts: Some(run_dir.local_hosts()), ..planned.clone() };
+    let planned = Planned {
+        local_hosts: Some(run_dir.local_hosts()),
+        place_number: Some(PlaceNumber::random()),
+        ..planned.clone()
+    };
     let json = serde_json::to_vec_pretty(&planned).expect("a plan is plain data");
     write_whole(&run_dir.plan(), &json)
         .map_err(|e| ControllerError::io("write", &run_dir.plan(), e))?;
@@ -447,6 +465,7 @@ pub fn control(
         },
         run_dir: run_dir.clone(),
         local_hosts,
+        places: Places::new(&planned.plan.run, planned.place_number),
         ssh_config: planned.ssh_config,
         journal,
         resumed,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A lock that is not free by then is another controller's.
 const LOCK_LIMIT: Duration = Duration::from_secs(2);
@@ -28,10 +28,14 @@ pub struct Holder {
     directory: PathBuf,
 }
 
-/// A machine, and where process numbers mean the same on it.
+/// A machine, and where process numbers mean the same on it. Its id alone does not say which it is: clones share it, and
+/// containers have none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     id: String,
+    /// Its name; empty in what an earlier build wrote.
+    #[serde(default)]
+    name: String,
     processes: String,
 }
 
@@ -40,9 +44,9 @@ pub struct Machine {
 pub enum Fate {
     /// It runs on this machine.
     Alive,
-    /// Its process, or its machine's session, is over.
+    /// Its process is over, or the machine was started anew since it wrote last.
     Gone,
-    /// It was on another machine.
+    /// It was on another machine, for all that can be known here.
     Elsewhere,
 }
 
@@ -67,12 +71,18 @@ impl Machine {
         let id = fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
         let processes = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let id = if id.is_empty() { node_name() } else { id };
-        Machine { id, processes: processes.to_string_lossy().into_owned() }
+        let processes = processes.to_string_lossy().into_owned();
+        Machine { id, name: node_name(), processes }
     }
 
     /// Whether it is this one, whatever process numbers mean there.
     pub fn is_this(&self) -> bool {
-        self.id == Machine::this().id
+        let this = Machine::this();
+        self.id == this.id && self.has_name_of(&this)
+    }
+
+    fn has_name_of(&self, other: &Machine) -> bool {
+        self.name.is_empty() || self.name == other.name
     }
 }
 
@@ -91,12 +101,18 @@ impl Holder {
         }
     }
 
-    /// What is known of it here and now.
-    pub fn fate(&self) -> Fate {
-        if self.machine != Machine::this() {
+    /// What is known here and now of a holder whose run's files were last written at this time. Another boot id is this
+    /// machine's own from before only if nothing was written since this boot began: a clone has another one too.
+    pub fn fate(&self, written: Option<SystemTime>) -> Fate {
+        let this = Machine::this();
+        if !self.machine.is_this() || self.machine.processes != this.processes {
             return Fate::Elsewhere;
         }
-        let is_alive = self.boot == boot() && began(self.pid) == Some(self.began);
+        if self.boot != boot() {
+            let is_over = written.zip(boot_began()).is_some_and(|(written, began)| written < began);
+            return if is_over { Fate::Gone } else { Fate::Elsewhere };
+        }
+        let is_alive = began(self.pid) == Some(self.began);
         if is_alive { Fate::Alive } else { Fate::Gone }
     }
 }
@@ -159,11 +175,26 @@ pub fn rival(run_dir: &RunDir) -> Option<Holder> {
     let mut text = String::new();
     File::open(run_dir.lock()).ok()?.read_to_string(&mut text).ok()?;
     let holder: Holder = serde_json::from_str(&text).ok()?;
-    match holder.fate() {
+    match holder.fate(last_written(run_dir)) {
         Fate::Alive if holder.pid == std::process::id() => None,
         Fate::Alive | Fate::Elsewhere => Some(holder),
         Fate::Gone => None,
     }
+}
+
+/// When a file of the run's that its controller keeps writing was written last.
+fn last_written(run_dir: &RunDir) -> Option<SystemTime> {
+    let mut ahead = run_dir.journal().into_os_string();
+    ahead.push("-wal");
+    let files = [run_dir.lock(), run_dir.view(), run_dir.journal(), ahead.into()];
+    files.into_iter().filter_map(|file| fs::metadata(file).ok()?.modified().ok()).max()
+}
+
+/// When this boot began, by the clock of now.
+fn boot_began() -> Option<SystemTime> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
 fn node_name() -> String {
@@ -192,12 +223,30 @@ mod tests {
     use super::*;
 
     fn left_by(change: impl FnOnce(&mut Holder)) -> Result<Hold, ControllerError> {
+        left_at(SystemTime::now(), change)
+    }
+
+    fn left_at(
+        written: SystemTime,
+        change: impl FnOnce(&mut Holder),
+    ) -> Result<Hold, ControllerError> {
         let dir = tempfile::tempdir().unwrap();
         let run_dir = RunDir::at(dir.path());
         let mut holder = Holder::this(&run_dir);
         change(&mut holder);
         fs::write(run_dir.lock(), serde_json::to_vec(&holder).unwrap()).unwrap();
+        File::options().write(true).open(run_dir.lock()).unwrap().set_modified(written).unwrap();
         Hold::take(&run_dir, Takeover::Refused)
+    }
+
+    #[test]
+    fn f55_a_clone_with_the_machine_id_of_another_is_elsewhere() {
+        let named = left_by(|h| (h.machine.name, h.boot) = ("clone".into(), "another".into()));
+        assert!(matches!(named, Err(ControllerError::MayBeServed { .. })));
+        let of_one_boot = left_by(|h| h.machine.name = "another container".into());
+        assert!(matches!(of_one_boot, Err(ControllerError::MayBeServed { .. })));
+        let of_one_name = left_by(|h| h.boot = "another".into());
+        assert!(matches!(of_one_name, Err(ControllerError::MayBeServed { .. })));
     }
 
     #[test]
@@ -215,7 +264,9 @@ mod tests {
     fn whoever_is_surely_gone_keeps_nobody_out() {
         let parent = std::os::unix::process::parent_id();
         assert!(left_by(|h| h.pid = parent).is_ok(), "the number is another process's now");
-        assert!(left_by(|h| h.boot = "before".into()).is_ok(), "the machine was started anew");
+        let before = boot_began().unwrap() - Duration::from_secs(60);
+        let restarted = left_at(before, |h| h.boot = "before".into());
+        assert!(restarted.is_ok(), "the machine was started anew");
         let dir = tempfile::tempdir().unwrap();
         let run_dir = RunDir::at(dir.path());
         Hold::take(&run_dir, Takeover::Refused).unwrap().release();

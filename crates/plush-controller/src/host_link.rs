@@ -11,6 +11,7 @@ use crate::lines::{Batch, Lines};
 use crate::order::{Order, Word};
 use crate::output::{HostOutput, Sync};
 use crate::packages::Shelf;
+use crate::places::Places;
 use crate::run_clock::RunClock;
 use crate::run_dir::RunDir;
 use crate::space::Space;
@@ -40,6 +41,8 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 pub struct Shared {
     pub run_dir: RunDir,
     pub run: String,
+    /// The names of the members' directories.
+    pub places: Places,
     pub epoch: u64,
     /// Who this controller is, for people.
     pub name: String,

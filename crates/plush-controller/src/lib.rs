@@ -18,6 +18,7 @@ mod operator;
 mod order;
 mod output;
 mod packages;
+mod places;
 mod provider;
 mod run_clock;
 mod run_dir;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A download larger than this is refused unless the description says otherwise.
@@ -123,8 +123,14 @@ fn push(path: &Path) -> io::Result<(Pushed, Fetch, bool)> {
     let directory = about.is_dir();
     if directory {
         pack(path, &mut digest)?;
-    } else {
+    } else if about.is_file() {
         io::copy(&mut File::open(path)?, &mut digest)?;
+    } else {
+        // A FIFO without a writer would hold up everything.
+        let what = special(about.file_type());
+        return Err(io::Error::other(format!(
+            "it is {what}; only files and directories are pushed"
+        )));
     }
     let blake3 = digest.hasher.finalize().to_hex().to_string();
     let fetch = Fetch::Push {
@@ -141,6 +147,8 @@ fn push(path: &Path) -> io::Result<(Pushed, Fetch, bool)> {
 fn pack(directory: &Path, out: &mut dyn Write) -> io::Result<()> {
     let mut builder = tar::Builder::new(out);
     builder.follow_symlinks(false);
+    // A hole is sent as the zeros that a program reads there.
+    builder.sparse(false);
     builder.mode(tar::HeaderMode::Deterministic);
     pack_below(&mut builder, directory, Path::new(""))?;
     builder.finish()
@@ -157,15 +165,31 @@ fn pack_below(
     names.sort();
     for name in names {
         let (path, inside) = (from.join(&name), below.join(&name));
-        let kind = std::fs::symlink_metadata(&path)?.file_type();
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        let kind = std::fs::symlink_metadata(&path).map_err(named)?.file_type();
         if kind.is_dir() {
-            builder.append_dir(&inside, &path)?;
+            builder.append_dir(&inside, &path).map_err(named)?;
             pack_below(builder, &path, &inside)?;
         } else if kind.is_file() || kind.is_symlink() {
-            builder.append_path_with_name(&path, &inside)?;
+            builder.append_path_with_name(&path, &inside).map_err(named)?;
+        } else {
+            let what = special(kind);
+            let text = "only files, directories and symbolic links are pushed";
+            return Err(named(io::Error::other(format!("it is {what}; {text}"))));
         }
     }
     Ok(())
+}
+
+/// What is neither a file, a directory nor a symbolic link, in words.
+fn special(kind: std::fs::FileType) -> &'static str {
+    match kind {
+        kind if kind.is_fifo() => "a FIFO",
+        kind if kind.is_socket() => "a socket",
+        kind if kind.is_block_device() => "a block device",
+        kind if kind.is_char_device() => "a character device",
+        _ => "of an unknown kind",
+    }
 }
 
 #[derive(Default)]
@@ -247,15 +271,28 @@ impl Shelf {
     }
 }
 
+/// A file beside the description that the plan holds whole.
+pub fn read_bytes(base: &Path, path: &str) -> io::Result<Vec<u8>> {
+    const BYTES_MAX: u64 = 4 << 20;
+    let path = base.join(path);
+    let kind = std::fs::metadata(&path)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::other(format!("it is {}, no file", special(kind))));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::Error::other(format!("it is longer than {BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
 /// A text file beside the description.
 pub fn read_text(base: &Path, path: &str) -> io::Result<String> {
-    const TEXT_MAX: u64 = 4 << 20;
-    let mut text = String::new();
-    File::open(base.join(path))?.take(TEXT_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > TEXT_MAX {
-        return Err(io::Error::other(format!("it is longer than {TEXT_MAX} bytes")));
-    }
-    Ok(text)
+    String::from_utf8(read_bytes(base, path)?).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        io::Error::other(format!("it is no text: byte {} is not UTF-8", at + 1))
+    })
 }
 
 #[cfg(test)]
@@ -283,6 +320,36 @@ mod tests {
         let (specs, _) = resolve(&project, &project.clusters[0], Path::new(".")).unwrap();
         let Fetch::Web { urls, .. } = &specs[0].packages[0].fetch else { panic!("{specs:?}") };
         assert_eq!(urls, &["https://h/${b}"]);
+    }
+
+    #[test]
+    fn a_file_with_a_hole_is_packed_as_the_bytes_that_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hole");
+        File::create(&path).unwrap().set_len(1 << 16).unwrap();
+        let mut packed = Vec::new();
+        pack(dir.path(), &mut packed).unwrap();
+        let mut archive = tar::Archive::new(packed.as_slice());
+        let mut entries = archive.entries().unwrap();
+        let mut entry = entries.next().unwrap().unwrap();
+        assert_eq!(entry.header().entry_type(), tar::EntryType::Regular);
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes, vec![0; 1 << 16]);
+    }
+
+    #[test]
+    fn what_cannot_be_pushed_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("data");
+        std::fs::create_dir(&below).unwrap();
+        push(&below).expect("a directory without files is pushed");
+        let socket = below.join("ear");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&below, &socket] {
+            let said = push(path).map(drop).unwrap_err().to_string();
+            assert!(said.contains("a socket"), "{said}");
+        }
     }
 
     #[test]

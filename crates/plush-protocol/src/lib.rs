@@ -38,7 +38,7 @@ pub use question::{ANSWER_MAX_BYTES, Answer, Question};
 pub use report::{Cause, CauseKind, Report, TaskRecord};
 pub use tainted::{Tainted, escape};
 pub use task::{
-    Ambiguous, Exit, Health, OutputPolicy, OutputRule, ProbeCheck, ProbeRule, Program,
+    Ambiguous, Exit, Health, Octets, OutputPolicy, OutputRule, ProbeCheck, ProbeRule, Program,
     ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, StreamName, TaskKey, TaskSpec,
     TaskState, Unhealthy,
 };

@@ -275,6 +275,56 @@ pub enum Stdin {
     /// A file below the task's working directory.
     #[n(2)]
     File(#[n(0)] String),
+    /// These bytes, which are no text, then the end.
+    #[n(3)]
+    Bytes(#[n(0)] Octets),
+}
+
+/// Bytes that need not be text: in JSON a string where they are, else an object with their hexadecimal digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(from = "OctetsInJson", into = "OctetsInJson")]
+#[cbor(transparent)]
+pub struct Octets(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub Vec<u8>,
+);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OctetsInJson {
+    Text(String),
+    Hex { hex: String },
+}
+
+impl From<Octets> for OctetsInJson {
+    fn from(octets: Octets) -> Self {
+        String::from_utf8(octets.0).map_or_else(
+            |e| {
+                let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0');
+                let halves = e.as_bytes().iter().flat_map(|byte| [byte >> 4, byte & 15]);
+                OctetsInJson::Hex { hex: halves.map(digit).collect() }
+            },
+            OctetsInJson::Text,
+        )
+    }
+}
+
+impl From<OctetsInJson> for Octets {
+    fn from(json: OctetsInJson) -> Self {
+        match json {
+            OctetsInJson::Text(text) => Octets(text.into_bytes()),
+            OctetsInJson::Hex { hex } => {
+                let half = |digit: u8| char::from(digit).to_digit(16).unwrap_or(0) as u8;
+                Octets(
+                    hex.as_bytes()
+                        .chunks(2)
+                        .map(|d| half(d[0]) << 4 | half(d[d.len() - 1]))
+                        .collect(),
+                )
+            }
+        }
+    }
 }
 
 /// How a task is asked to end: the signal, then after the grace SIGKILL.

@@ -3,7 +3,8 @@
 
 use super::happened::Happened;
 use crate::barrier_words::{MAX_LINE_BYTES, Reply, Request};
-use crate::base::{Base, TASKS_SOCKET};
+use crate::base::Base;
+use crate::doorway::Doorway;
 use crate::{chance, clock};
 use plush_core::agent::{AskerId, Event};
 use plush_protocol::{BarrierAsk, BarrierEntrant, BarrierOutcome, BarrierVerb, Tainted, TaskKey};
@@ -23,6 +24,8 @@ const MAX_ENVIRONMENT_BYTES: u64 = 4 << 20;
 pub struct Door {
     listener: UnixListener,
     run_dir: String,
+    /// Keeps the socket's directory.
+    _doorway: Doorway,
     places: Arc<Semaphore>,
     next: AskerId,
     tell: mpsc::Sender<Happened>,
@@ -42,14 +45,15 @@ struct Program {
 const REQUESTS: AskerId = 1 << 32;
 
 impl Door {
-    /// Opens it in the run's directory, which nobody else can enter; one of an earlier agent is gone with it.
-    pub fn open(base: &Base, tell: mpsc::Sender<Happened>) -> io::Result<Door> {
-        match std::fs::remove_file(TASKS_SOCKET) {
+    /// Opens it in a directory which nobody else can enter; one of an earlier agent is gone with it.
+    pub fn open(base: &Base, doorway: Doorway, tell: mpsc::Sender<Happened>) -> io::Result<Door> {
+        match std::fs::remove_file(&doorway.socket) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
         Ok(Door {
-            listener: UnixListener::bind(TASKS_SOCKET)?,
+            listener: UnixListener::bind(&doorway.socket)?,
+            _doorway: doorway,
             run_dir: base.run.to_string_lossy().into_owned(),
             places: Arc::new(Semaphore::new(MAX_PROGRAMS)),
             next: 0,

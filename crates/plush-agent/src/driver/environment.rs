@@ -1,9 +1,10 @@
 //! The environment of a task: a function of the host, the run and the specification, the same for every
 //! incarnation but for its counter. Not that of programs that prepare software.
 
-use crate::base::{Base, PROGRAMS, TASKS_SOCKET};
+use crate::base::{Base, PROGRAMS};
 use plush_protocol::{TaskKey, TaskSpec};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Taken over from the agent's own, where it is known there.
 const FROM_HOST: [&str; 6] = ["HOME", "USER", "LOGNAME", "LANG", "SHELL", "TZ"];
@@ -15,8 +16,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the agent's own environment, once.
-    pub fn of(base: &Base, host: &str) -> Environment {
+    /// Reads the agent's own environment, once. `socket` is where the tasks' socket is, if there is one.
+    pub fn of(base: &Base, host: &str, socket: Option<&Path>) -> Environment {
         let mut common = BTreeMap::new();
         for name in FROM_HOST {
             common.extend(std::env::var(name).ok().map(|value| (name.to_owned(), value)));
@@ -28,10 +29,9 @@ impl Environment {
         common.insert("PATH".into(), format!("{path}:{}", programs.display()));
         let agent = programs.join("plush-agent").to_string_lossy().into_owned();
         common.insert("PLUSH_AGENT".into(), agent);
-        let socket = base.run.join(TASKS_SOCKET).to_string_lossy().into_owned();
-        common.insert("PLUSH_SOCKET".into(), socket);
-        let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        common.insert("PLUSH_RUN".into(), run);
+        let socket = socket.map(|socket| socket.to_string_lossy().into_owned());
+        common.extend(socket.map(|socket| ("PLUSH_SOCKET".into(), socket)));
+        common.insert("PLUSH_RUN".into(), base.id.clone());
         common.insert("PLUSH_HOST".into(), host.to_owned());
         let directory = base.run.to_string_lossy().into_owned();
         common.insert("PLUSH_RUN_DIR".into(), directory);

@@ -21,9 +21,11 @@ use crate::base::{Base, LOG, PROGRAMS};
 use crate::cgroup::Groups;
 use crate::cleanup::Shared;
 use crate::clock::{self, Alarm};
+use crate::doorway::Doorway;
 use crate::keeper::wire::ToKeeper;
 use crate::logins::Came;
-use crate::{cleanup, facts, log, logger, logins, record};
+use crate::member::Member;
+use crate::{cleanup, facts, log, logger, logins, programs, record, sys};
 use collect::{Collector, Question};
 use descriptors::Spare;
 use door::Door;
@@ -39,6 +41,7 @@ use plush_protocol::{
     Report, StreamName, Tainted, TaskKey, ToAgent, ToController,
 };
 use prepare::Preparation;
+use rustix::fs::Mode;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
@@ -58,10 +61,12 @@ const HAPPENED_QUEUE: usize = 32;
 const MAX_LINKS: usize = 16;
 
 /// Runs an agent whose standard input is the socket that it listens on.
-pub fn serve(base: Base, host: &str, came: Came) -> io::Result<()> {
+pub fn serve(base: Base, host: &str, came: Came, umask: Mode) -> io::Result<()> {
     let _it_is_a_leader_already = rustix::process::setsid();
+    programs::set_umask(umask);
     std::env::set_current_dir(&base.run)?;
     logger::open(Path::new(LOG))?;
+    let _no_other_serves_here = Member::here(host).hold(&base).map_err(io::Error::other)?;
     let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
@@ -80,7 +85,7 @@ pub fn serve(base: Base, host: &str, came: Came) -> io::Result<()> {
     let warning = came.warning(logout);
     let standing = Standing { groups: Some(groups), logout, warning };
     let served =
-        runtime.block_on(async { Driver::new(base, host, listener, standing)?.run().await });
+        runtime.block_on(async { Driver::new(base, host, umask, listener, standing)?.run().await });
     runtime.shutdown_background();
     served
 }
@@ -102,6 +107,8 @@ struct Driver {
     standing: Standing,
     core: Agent,
     environment: Environment,
+    /// The account's, for tasks.
+    umask: Mode,
     listener: UnixListener,
     /// Where tasks knock; none if it could not be opened.
     door: Option<Door>,
@@ -145,22 +152,27 @@ impl Driver {
     fn new(
         base: Base,
         host: &str,
+        umask: Mode,
         listener: StdListener,
         standing: Standing,
     ) -> io::Result<Driver> {
         let (tell, happened) = mpsc::channel(HAPPENED_QUEUE);
         let (recovered, tasks) = recovery::recover(&base, &tell);
-        let run = base.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let run = base.id.clone();
         log!("agent of run {run}, {} tasks found", tasks.len());
         let collector = Collector::start(base.clone(), tell.clone())?;
+        let doorway = Doorway::open(&base);
+        let doorway = doorway.inspect_err(|e| log!("find a place for the tasks' socket: {e}")).ok();
+        let socket = doorway.as_ref().map(|doorway| doorway.socket.clone());
         let mut core = Agent::new(run, recovered);
         if let Some(warning) = standing.warning {
             core.absorb(Event::Noted(Report::Note(Tainted::new(warning))));
         }
         Ok(Driver {
             core,
-            environment: Environment::of(&base, host),
-            door: open_door(&base, &tell),
+            environment: Environment::of(&base, host, socket.as_deref()),
+            umask,
+            door: open_door(&base, doorway, &tell),
             askers: BTreeMap::new(),
             base,
             standing,
@@ -593,17 +605,22 @@ impl Driver {
 }
 
 /// Programs find this one by its name, and the socket beside it. A run without barriers does without both.
-fn open_door(base: &Base, tell: &mpsc::Sender<Happened>) -> Option<Door> {
-    let named = std::env::current_exe().and_then(|this| {
-        std::fs::create_dir_all(PROGRAMS)?;
-        let link = Path::new(PROGRAMS).join("plush-agent");
-        match std::os::unix::fs::symlink(this, link) {
-            // An earlier agent of this run has put it there.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
+fn open_door(base: &Base, doorway: Option<Doorway>, tell: &mpsc::Sender<Happened>) -> Option<Door> {
+    let named = std::fs::create_dir_all(PROGRAMS).and_then(|()| {
+        let (this, name) = (sys::program_name(), Path::new(PROGRAMS).join("plush-agent"));
+        if name.exists() {
+            // An earlier agent of this member has put it there.
+            return Ok(());
+        }
+        let _to_nothing = std::fs::remove_file(&name);
+        // A base that another member has just left has lost the file that this agent runs from.
+        match this.exists() {
+            true => std::os::unix::fs::symlink(this, name),
+            false => std::fs::copy(sys::program(), name).map(drop),
         }
     });
-    let door = named.and_then(|()| Door::open(base, tell.clone()));
+    let doorway = doorway?;
+    let door = named.and_then(|()| Door::open(base, doorway, tell.clone()));
     door.inspect_err(|e| log!("open the tasks' socket: {e}")).ok()
 }
 

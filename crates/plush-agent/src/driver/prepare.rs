@@ -299,6 +299,14 @@ impl Work {
             reporter.go_on(done, total)
         });
         self.told = reporter.told;
+        let is_pushed = matches!(package.fetch, Fetch::Push { directory: true, .. });
+        if let Err(e) = &unpacked
+            && let unpack::Cause::Empty { strip: 0 } = e.cause
+            && is_pushed
+        {
+            // A directory without files is what the description names.
+            return Ok(());
+        }
         unpacked.map_err(|e| {
             let kind = match &e.cause {
                 unpack::Cause::NoSpace { .. } => CauseKind::DiskFull,

@@ -59,7 +59,8 @@ impl Driver {
         let environment = self.environment.task(key, &spec);
         let group = self.standing.groups.as_mut().and_then(|groups| groups.task(key));
         let group = group.map(|group| group.path().to_string_lossy().into_owned());
-        Ok(Launch { key, spec, environment, directory, adopt: None, group })
+        let umask = self.umask.as_raw_mode();
+        Ok(Launch { key, spec, environment, directory, adopt: None, group, umask })
     }
 
     /// One that never had a record is concluded by the one before it.

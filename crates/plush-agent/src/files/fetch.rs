@@ -67,10 +67,16 @@ pub struct Fetched {
 
 /// Nothing was fetched, and nothing is left of it. The last failure is told.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot fetch {url}{} after {bytes} bytes, tries: {attempts}", .status.map(|status| format!(" (status {status})")).unwrap_or_default())]
+#[error(
+    "cannot fetch {url}{}{} after {bytes} bytes, tries: {attempts}",
+    .proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default(),
+    .status.map(|status| format!(" (status {status})")).unwrap_or_default()
+)]
 pub struct FetchError {
     /// The URL that failed, after redirects, without secrets.
     pub url: String,
+    /// The proxy that it was asked through, and where that was given.
+    pub proxy: Option<String>,
     /// The status of its answer, if it gave one.
     pub status: Option<u16>,
     /// Bytes of the body received.
@@ -97,6 +103,9 @@ pub enum Cause {
     /// The server answered, but not with the file.
     #[error("the server answered with status {0}")]
     Status(u16),
+    /// A redirect that leads nowhere.
+    #[error("the server answered with the redirect {0} and no Location")]
+    NoLocation(u16),
     /// A redirect that is not followed.
     #[error("redirect to {to} refused: {why}")]
     Redirect {
@@ -171,7 +180,7 @@ impl Default for Limits {
             total_ms: 3_600_000,
             stall_ms: 30_000,
             connect_ms: 10_000,
-            redirects: 5,
+            redirects: 20,
             retries: 5,
             backoff_ms: 500,
             backoff_most_ms: 30_000,
@@ -208,6 +217,7 @@ pub fn fetch(
     );
     let file = into.create_file(name, 0o600).map_err(|source| FetchError {
         url: order.urls.first().map(|url| shown(url)).unwrap_or_default(),
+        proxy: None,
         status: None,
         bytes: 0,
         attempts: 0,
@@ -476,6 +486,7 @@ impl<'a> Fetcher<'a> {
     fn error(&self, failure: Failure) -> FetchError {
         let Failure { url, status, cause, .. } = failure;
         FetchError {
+            proxy: Url::parse(&url).ok().and_then(|url| self.network.proxies.in_words(&url)),
             url,
             status,
             bytes: self.partial.digests.bytes(),
@@ -521,9 +532,10 @@ impl Failure {
     }
 }
 
-/// Where a redirect leads, if it may be followed. Credentials stay with the host that they were given for.
+/// Where a redirect leads, if it may be followed. Credentials stay with the host that they were given for; those in the
+/// redirect itself are the server's to give.
 fn next_url(first: &Url, url: &Url, head: &Head) -> Result<Url, Cause> {
-    let location = head.field("location").unwrap_or("");
+    let location = head.field("location").ok_or(Cause::NoLocation(head.status))?;
     let mut next = url.join(location).map_err(|why| Cause::Redirect {
         to: super::shown::Shown(location.split(['?', '#']).next().unwrap_or("").as_bytes())
             .to_string(),
@@ -534,7 +546,8 @@ fn next_url(first: &Url, url: &Url, head: &Head) -> Result<Url, Cause> {
     }
     let is_same_place = (next.scheme, next.host.as_str(), next.port)
         == (first.scheme, first.host.as_str(), first.port);
-    next.userinfo = if is_same_place { first.userinfo.clone() } else { None };
+    let given = first.userinfo.clone().filter(|_| is_same_place);
+    next.userinfo = next.userinfo.or(given);
     Ok(next)
 }
 

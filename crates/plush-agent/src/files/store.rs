@@ -143,6 +143,7 @@ impl Store {
         let fetched = fetch::fetch(order, network, &self.root, &temporary, progress)?;
         self.keep(&temporary, &fetched.digests).map_err(|source| FetchError {
             url: fetched.url.clone(),
+            proxy: None,
             status: None,
             bytes: fetched.digests.bytes,
             attempts: fetched.attempts,
@@ -161,15 +162,39 @@ impl Store {
         })
     }
 
-    /// Gives a checked temporary file its names.
+    /// Gives a checked temporary file its names. A file that is there already was checked by the member that put it
+    /// there, and another member may be reading it, on another machine too: it is not replaced.
     fn keep(&self, temporary: &Path, digests: &Digests) -> Result<(), RootError> {
-        let blake3 = name(&digests.blake3);
-        self.root.rename(temporary, &blake3).inspect_err(|_| drop(self.root.unlink(temporary)))?;
-        // The second name is made anew, so that it can never be that of an older, damaged file.
-        let sha256 = name(&digests.sha256);
-        let _ = self.root.unlink(&sha256);
-        let _ = self.root.hard_link(&blake3, &sha256);
+        let (blake3, sha256) = (name(&digests.blake3), name(&digests.sha256));
+        let linked = self.root.hard_link(temporary, &blake3);
+        let is_there = match &linked {
+            Ok(()) => true,
+            Err(error) => error.source.kind() == io::ErrorKind::AlreadyExists,
+        };
+        if is_there && self.is_whole(&blake3, digests) {
+            let _ = self.root.unlink(temporary);
+        } else {
+            // There are no hard links here, or the one that is there is damaged.
+            let renamed = self.root.rename(temporary, &blake3);
+            renamed.inspect_err(|_| drop(self.root.unlink(temporary)))?;
+        }
+        if linked.is_ok() || !self.is_whole(&sha256, digests) {
+            // The second name is made anew, so that it can never be that of an older, damaged file.
+            let _ = self.root.unlink(&sha256);
+            let _ = self.root.hard_link(&blake3, &sha256);
+        }
         self.root.sync()
+    }
+
+    /// Whether a file has the size of these bytes; its own bytes are checked when it is opened.
+    fn is_whole(&self, name: &Path, digests: &Digests) -> bool {
+        self.root
+            .open_file(name)
+            .and_then(|file| {
+                let path = self.root.join(name);
+                file.metadata().map_err(|source| RootError { operation: "look at", path, source })
+            })
+            .is_ok_and(|about| about.len() == digests.bytes)
     }
 }
 

@@ -48,7 +48,7 @@ enum Never {}
 fn execute(launch: &Launch) -> Result<Never, Cause> {
     let spec = &launch.spec;
     sys::reset_signals();
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(launch.umask));
     // Where it is refused the host's own choice stands.
     let _refused = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     std::env::set_current_dir(&launch.directory)
@@ -81,16 +81,19 @@ fn open_stdin(stdin: &Stdin) -> Result<OwnedFd, Cause> {
         Stdin::Null => open("/dev/null"),
         Stdin::File(path) => open(path),
         Stdin::Text(text) => {
-            hold_text(text).map_err(|e| cause(&e, "hold the text for standard input".into()))
+            hold(text.as_bytes()).map_err(|e| cause(&e, "hold the text for standard input".into()))
+        }
+        Stdin::Bytes(bytes) => {
+            hold(&bytes.0).map_err(|e| cause(&e, "hold the bytes for standard input".into()))
         }
     }
 }
 
-/// A file without a name that holds the text.
-fn hold_text(text: &str) -> io::Result<OwnedFd> {
+/// A file without a name that holds the bytes.
+fn hold(bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("stdin", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = fs::File::from(fd);
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     io::Seek::rewind(&mut file)?;
     Ok(file.into())
 }

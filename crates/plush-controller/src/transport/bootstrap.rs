@@ -115,6 +115,8 @@ impl AgentShelf {
 /// What is to be started on a host.
 pub struct Bootstrap {
     pub(crate) run: String,
+    /// The name of the member's directory.
+    pub(crate) place: String,
     pub(crate) host: String,
     pub(crate) agents: Arc<AgentShelf>,
 }
@@ -128,7 +130,14 @@ impl Bootstrap {
                 return Err(ConnectFailure::permanent(Stage::Settings, cause));
             }
         }
-        Ok(Self { run: run.to_owned(), host: host.to_owned(), agents })
+        let place = run.to_owned();
+        Ok(Self { run: run.to_owned(), place, host: host.to_owned(), agents })
+    }
+
+    /// With a directory of its own for this member, as [`Places`](crate::places::Places) names it.
+    #[must_use]
+    pub fn at(self, place: String) -> Self {
+        Self { place, ..self }
     }
 }
 
@@ -673,6 +682,7 @@ fn script_command(bootstrap: &Bootstrap, nonce: &Nonce, skip: &[u32], receive: u
         .replace("@RECEIVE@", &receive.to_string())
         .replace("@DIGESTS@", &digests.join(" "))
         .replace("@RUN@", &bootstrap.run)
+        .replace("@PLACE@", &bootstrap.place)
         .replace("@HOST@", &bootstrap.host);
     format!("exec /bin/sh -c '{script}'")
 }

@@ -87,7 +87,8 @@ fn place(dir: &Path, path: &Path, agent: &AgentFile) -> std::io::Result<AgentOri
 async fn spawn(path: &Path, dir: &Path, bootstrap: &Bootstrap) -> Result<Child, ConnectFailure> {
     let mut command = Command::new(path);
     command
-        .args(["bridge", "--run", &bootstrap.run, "--host", &bootstrap.host, "--base"])
+        .args(["bridge", "--run", &bootstrap.run, "--place", &bootstrap.place])
+        .args(["--host", &bootstrap.host, "--base"])
         .arg(dir)
         .current_dir(dir)
         .env_clear()

@@ -394,8 +394,11 @@ fn explain_exchange(ended: Ended, heard: &Heard, hop: &Hop) -> ConnectFailure {
     match e {
         russh::Error::NoCommonAlgo { kind, ours, theirs } => {
             let theirs = escape(theirs.join(",").as_bytes());
-            let cause =
-                format!("no common {kind:?} algorithm; ours: {}; theirs: {theirs}", ours.join(","));
+            let cause = format!(
+                "no common algorithm for {}; ours: {}; theirs: {theirs}",
+                purpose(&kind),
+                ours.join(",")
+            );
             ConnectFailure::permanent(Stage::KeyExchange, cause)
         }
         // Servers that shed load after the banner, and networks that break, look alike here.
@@ -565,7 +568,8 @@ impl Tried {
         match result {
             Ok(AuthResult::Success) => Ok(true),
             Ok(AuthResult::Failure { partial_success: true, remaining_methods }) => {
-                let more = escape(format!("{remaining_methods:?}").as_bytes());
+                let names: Vec<&str> = remaining_methods.iter().map(Into::into).collect();
+                let more = names.join(" or ");
                 let cause = format!("the key was accepted, but the server also asks for {more}");
                 Err(ConnectFailure::permanent(Stage::Auth, cause).hint(
                     "Plush answers no prompts; use a key or certificate that is enough by itself",
@@ -631,11 +635,49 @@ impl Exec for Session {
     }
 }
 
+/// What an algorithm is for, as ssh_config(5) sets them.
+fn purpose(kind: &russh::AlgorithmKind) -> &'static str {
+    match kind {
+        russh::AlgorithmKind::Kex => "the exchange of keys (KexAlgorithms)",
+        russh::AlgorithmKind::Key => "the host key (HostKeyAlgorithms)",
+        russh::AlgorithmKind::Cipher => "encryption (Ciphers)",
+        russh::AlgorithmKind::Compression => "compression (Compression)",
+        russh::AlgorithmKind::Mac => "authentication of messages (MACs)",
+    }
+}
+
+/// A signal by its name, as the far side gave it (RFC 4254, section 6.10).
+fn in_words(signal: &russh::Sig) -> String {
+    let name = match signal {
+        russh::Sig::ABRT => "ABRT",
+        russh::Sig::ALRM => "ALRM",
+        russh::Sig::FPE => "FPE",
+        russh::Sig::HUP => "HUP",
+        russh::Sig::ILL => "ILL",
+        russh::Sig::INT => "INT",
+        russh::Sig::KILL => "KILL",
+        russh::Sig::PIPE => "PIPE",
+        russh::Sig::QUIT => "QUIT",
+        russh::Sig::SEGV => "SEGV",
+        russh::Sig::TERM => "TERM",
+        russh::Sig::USR1 => "USR1",
+        russh::Sig::Custom(name) => name.as_str(),
+    };
+    let meaning = match name {
+        "XFSZ" | "XFSZ@openssh.com" => " (a file beyond the limit of the account, ulimit -f)",
+        "XCPU" | "XCPU@openssh.com" => " (the limit of processor time of the account, ulimit -t)",
+        _ => "",
+    };
+    format!("signal {}{meaning}", escape(name.as_bytes()))
+}
+
 /// Names a message of a channel for the record of how a command ended.
 pub(crate) fn end_of(message: &ChannelMsg) -> Option<String> {
     match message {
         ChannelMsg::ExitStatus { exit_status } => Some(format!("exit status {exit_status}")),
-        ChannelMsg::ExitSignal { signal_name, .. } => Some(format!("killed by {signal_name:?}")),
+        ChannelMsg::ExitSignal { signal_name, .. } => {
+            Some(format!("killed by {}", in_words(signal_name)))
+        }
         ChannelMsg::Failure => Some("the server refuses to run commands".to_owned()),
         _ => None,
     }

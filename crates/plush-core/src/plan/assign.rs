@@ -4,7 +4,7 @@
 use super::{
     HostId, Keep, Kept, PlannedCluster, PlannedHost, PlannedTemplate, Replace, RunPlan, unsupported,
 };
-use plush_protocol::SoftwareSpec;
+use plush_protocol::{Octets, SoftwareSpec};
 use plush_spec::model::{Cluster, Place, Project, Wanted};
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ pub struct Offer {
     pub software: Vec<SoftwareSpec>,
     /// In the order of the description.
     pub templates: Vec<PlannedTemplate>,
-    /// Texts for standard input, by process name.
-    pub stdin_files: Vec<(String, String)>,
+    /// Contents for standard input, by process name.
+    pub stdin_files: Vec<(String, Octets)>,
 }
 
 /// Why there is no plan.

@@ -9,7 +9,7 @@ pub use assign::{Offer, PlanProblem, Settings, assign};
 pub use kept::{Kept, Replace};
 pub use unsupported::unsupported;
 
-use plush_protocol::SoftwareSpec;
+use plush_protocol::{Octets, SoftwareSpec};
 use plush_spec::model::{Action, Cluster, Command, OnChange, Process, Project, Step};
 use serde::{Deserialize, Serialize};
 
@@ -125,8 +125,8 @@ pub struct PlannedCluster {
     pub software: Vec<SoftwareSpec>,
     /// In the order of the description.
     pub templates: Vec<PlannedTemplate>,
-    /// Texts for the standard input of processes, by process name.
-    pub stdin_files: Vec<(String, String)>,
+    /// Contents for the standard input of processes, by process name.
+    pub stdin_files: Vec<(String, Octets)>,
 }
 
 /// A file that is rendered for each host.

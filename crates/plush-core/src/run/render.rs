@@ -4,9 +4,9 @@
 use super::room::{TooLarge, fits};
 use crate::plan::{PlannedCluster, PlannedHost, PlannedTemplate, RunPlan, bare_name};
 use plush_protocol::{
-    Ambiguous, Cause, CauseKind, OutputPolicy, OutputRule, PrepareSpec, ProbeCheck, ProbeRule,
-    Program, ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted, TaskSpec,
-    Unhealthy,
+    Ambiguous, Cause, CauseKind, Octets, OutputPolicy, OutputRule, PrepareSpec, ProbeCheck,
+    ProbeRule, Program, ResourceLimits, RestartRule, RestartWhen, Stdin, StopRule, Tainted,
+    TaskSpec, Unhealthy,
 };
 use plush_spec::model::{self, Check, Command, HookPlace, Process, Reaction, ServiceClass};
 use plush_spec::shell_line::expand_shell;
@@ -193,7 +193,9 @@ impl Seat<'_> {
             model::Stdin::File(_) => {
                 let read =
                     self.cluster.stdin_files.iter().find(|(n, _)| n == process.name.as_str());
-                Stdin::Text(read.map(|(_, text)| text.clone()).unwrap_or_default())
+                let bytes = read.map(|(_, bytes)| bytes.0.clone()).unwrap_or_default();
+                String::from_utf8(bytes)
+                    .map_or_else(|e| Stdin::Bytes(Octets(e.into_bytes())), Stdin::Text)
             }
         })
     }

@@ -12,7 +12,7 @@ use crate::world::World;
 use plush_core::Millis;
 use plush_core::plan::{self, Keep, Offer, PlanProblem, PlannedHost, Route, RunPlan, Settings};
 use plush_core::run::Run;
-use plush_protocol::{HostState, Outcome};
+use plush_protocol::{HostState, Octets, Outcome};
 use plush_spec::model::Project;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -106,7 +106,7 @@ impl Rehearsal {
         let offers = project.clusters_of(application).map(|cluster| Offer {
             hosts: hosts.clone(),
             stdin_files: plan::processes(cluster)
-                .map(|p| (p.name.to_string(), String::new()))
+                .map(|p| (p.name.to_string(), Octets::default()))
                 .collect(),
             ..Offer::default()
         });

@@ -89,7 +89,10 @@ impl Head {
 
     /// The length that the answer announces for its body.
     pub fn length(&self) -> Option<u64> {
-        self.field("content-length").and_then(|value| value.parse().ok())
+        match self.shape() {
+            Ok(Shape::Length(length)) => Some(length),
+            Ok(_) | Err(_) => None,
+        }
     }
 
     /// First byte and whole length of a partial answer.
@@ -111,20 +114,21 @@ impl Head {
         if matches!(self.status, 204 | 304) {
             return Ok(Shape::Done);
         }
-        if let Some(coding) = self.field("transfer-encoding") {
-            let is_chunked = coding.trim().eq_ignore_ascii_case("chunked");
-            return if is_chunked {
-                Ok(Shape::ChunkStart { first: true })
-            } else {
-                Err(Trouble::NotHttp("an unknown transfer encoding"))
-            };
+        let listed = |wanted: &str| -> Vec<&str> {
+            let values = self.fields.iter().filter(|(name, _)| name == wanted);
+            values.flat_map(|(_, value)| value.split(',')).map(str::trim).collect()
+        };
+        // `identity` was a coding once, and means none.
+        let mut codings = listed("transfer-encoding");
+        codings.retain(|c| !c.is_empty() && !c.eq_ignore_ascii_case("identity"));
+        match codings.as_slice() {
+            [] => {}
+            [only] if only.eq_ignore_ascii_case("chunked") => {
+                return Ok(Shape::ChunkStart { first: true });
+            }
+            _ => return Err(Trouble::NotHttp("an unknown transfer encoding")),
         }
-        let lengths: Vec<&str> = self
-            .fields
-            .iter()
-            .filter(|(name, _)| name == "content-length")
-            .map(|(_, value)| value.as_str())
-            .collect();
+        let lengths = listed("content-length");
         let Some(first) = lengths.first() else { return Ok(Shape::UntilClose) };
         let is_number = !first.is_empty() && first.bytes().all(|digit| digit.is_ascii_digit());
         match first.parse() {
@@ -147,16 +151,26 @@ pub fn read_head(stream: &mut dyn BufRead) -> Result<Head, Trouble> {
         .and_then(|code| code.parse().ok())
         .filter(|code| (100..=599).contains(code))
         .ok_or(Trouble::NotHttp("no status line"))?;
-    let mut fields = Vec::new();
+    let mut fields: Vec<(String, String)> = Vec::new();
     loop {
         let line = head_line(stream, &mut room)?;
         if line.is_empty() {
             return Ok(Head { status, fields });
         }
+        if line.starts_with([' ', '\t']) {
+            // A line that is folded goes on with the one before it (RFC 9112, section 5.2).
+            let before = fields.last_mut();
+            let (_, value) = before.ok_or(Trouble::NotHttp("a head that begins folded"))?;
+            value.push(' ');
+            value.push_str(line.trim());
+            continue;
+        }
         let (name, value) =
             line.split_once(':').ok_or(Trouble::NotHttp("a header line without a colon"))?;
+        // Space before the colon is dropped (RFC 9112, section 5.1).
+        let name = name.trim_end();
         if name.is_empty() || name.contains([' ', '\t']) {
-            return Err(Trouble::NotHttp("a folded or malformed header line"));
+            return Err(Trouble::NotHttp("a malformed header line"));
         }
         fields.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
@@ -284,6 +298,33 @@ mod tests {
     }
 
     #[test]
+    fn what_servers_may_write_is_read() {
+        let check = |text: &str| {
+            let head = read_head(&mut text.as_bytes()).unwrap();
+            (head.status, head.length(), head.field("x-a").map(str::to_owned))
+        };
+        let none: Option<String> = None;
+        assert_eq!(
+            check("HTTP/1.1 200 OK\r\nX-A: a\r\n b\r\n\tc\r\nContent-Length: 2\r\n\r\n"),
+            (200, Some(2), Some("a b c".into()))
+        );
+        for two in [
+            "HTTP/1.0 200\r\ncontent-LENGTH : 2\r\n\r\n",
+            "HTTP/1.1 200 OK\nContent-Length:2\n\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2, 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n",
+        ] {
+            assert_eq!(check(two), (200, Some(2), none.clone()), "{two:?}");
+        }
+        for open in [
+            "HTTP/1.0 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Length: 2\r\n\r\n",
+        ] {
+            assert_eq!(check(open), (200, None, none.clone()), "{open:?}");
+        }
+    }
+
+    #[test]
     fn malformed_heads_are_refused() {
         let check = |text: &str| {
             read_head(&mut text.as_bytes()).and_then(|head| head.shape().map(|_| head.status))
@@ -294,8 +335,10 @@ mod tests {
             "SSH-2.0-x\r\n\r\n",
             "HTTP/2 200\r\n\r\n",
             "HTTP/1.1 99 x\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n A: b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",

@@ -35,6 +35,15 @@ impl Proxies {
         }
     }
 
+    /// The proxy for this URL and the variable that names it, for people.
+    pub fn in_words(&self, url: &Url) -> Option<String> {
+        let variable = match url.scheme {
+            Scheme::Http => "http_proxy",
+            Scheme::Https => "https_proxy",
+        };
+        self.of(url).map(|proxy| format!("the proxy {proxy} ({variable} of the account)"))
+    }
+
     /// The proxy for this URL, if any.
     pub fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme {

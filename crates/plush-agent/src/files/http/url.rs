@@ -66,7 +66,8 @@ impl Url {
         };
         let (host, port) = split_port(hostport)?;
         let port = match port {
-            None => scheme.port(),
+            // An empty port is the scheme's (RFC 3986, section 3.2.3).
+            None | Some("") => scheme.port(),
             Some(port) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
                 port.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)?
             }

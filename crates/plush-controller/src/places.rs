@@ -1,0 +1,89 @@
+//! The names of the directories that members have on their hosts: no other member of any run has the same.
+//! Not where they are: the bootstrap script finds the base.
+//!
+//! Hosts may share a home, and names may lead to one account; so a directory is neither the run's nor the host's alone.
+
+use serde::{Deserialize, Serialize};
+
+/// As much of the run's id, and of the host's name, is in a directory's name for people.
+const RUN_BYTES: usize = 100;
+const HOST_BYTES: usize = 40;
+
+/// What makes the names of a run's directories its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlaceNumber(u64);
+
+impl PlaceNumber {
+    /// A number that no other run has.
+    pub fn random() -> Self {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes)
+            .unwrap_or_else(|e| panic!("the kernel gives no random bytes: {e}"));
+        Self(u64::from_le_bytes(bytes))
+    }
+}
+
+/// The names of the directories of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    run: String,
+    /// None for a run of a build that had one directory for each run.
+    number: Option<PlaceNumber>,
+}
+
+impl Places {
+    /// Those of a run.
+    pub fn new(run: &str, number: Option<PlaceNumber>) -> Self {
+        Self { run: run.to_owned(), number }
+    }
+
+    /// The name of a member's directory: run and host as far as a file name bears them, and 16 hexadecimal digits of
+    /// both and the run's number.
+    pub fn of(&self, host: &str) -> String {
+        let Some(PlaceNumber(number)) = self.number else { return self.run.clone() };
+        let mut hash = blake3::Hasher::new();
+        hash.update(&number.to_le_bytes());
+        hash.update(self.run.as_bytes());
+        hash.update(b"/");
+        hash.update(host.as_bytes());
+        let (run, host) = (plain(&self.run, RUN_BYTES), plain(host, HOST_BYTES));
+        format!("{run}.{host}-{}", &hash.finalize().to_hex()[..16])
+    }
+}
+
+/// Only what means nothing in a path, a search path or a shell.
+fn plain(text: &str, limit: usize) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.chars().map(|c| if is_plain(c) { c } else { '_' }).take(limit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_members_have_the_same_directory() {
+        let places = Places::new("r-1", Some(PlaceNumber(7)));
+        let long = "h".repeat(90);
+        let hosts =
+            ["h1", "ann@h1", "ann_h1", "h1:22", "h1_22", &format!("{long}1"), &format!("{long}2")];
+        let names: std::collections::BTreeSet<String> =
+            hosts.iter().map(|host| places.of(host)).collect();
+        assert_eq!(names.len(), hosts.len(), "{names:?}");
+        assert_ne!(places.of("h1"), Places::new("r-1", Some(PlaceNumber(8))).of("h1"));
+        assert_ne!(PlaceNumber::random(), PlaceNumber::random());
+    }
+
+    #[test]
+    fn a_name_stands_in_a_path_and_in_a_search_path() {
+        let places = Places::new(&"r".repeat(200), Some(PlaceNumber(7)));
+        let name = places.of(&format!("ann@{}:22", "é".repeat(100)));
+        assert!(name.len() <= 200 && !name.contains([':', '/', '@']), "{name}");
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_build_keeps_its_directory() {
+        assert_eq!(Places::new("r-1", None).of("h1"), "r-1");
+    }
+}
