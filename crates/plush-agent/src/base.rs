@@ -1,9 +1,10 @@
-//! Where things are on a host: `BASE/cache`, `BASE/runs/PLACE/…`, and that they are ours alone.
+//! Where things are on a host: `BASE/cache`, `BASE/runs/MEMBER/…`, and that they are ours alone.
 //! Not their removal: see [`crate::cleanup`].
 //!
-//! A base may be on a file system that several machines share (a home on NFS), and several members of one run may log
-//! in to one account. So each member has a place of its own below `runs`, under a name that the controller draws, and
-//! locks are on regular files opened for writing: those are the ones that a network file system passes on.
+//! A base may be on a file system that several machines share (a home on NFS), and several members
+//! of one run may log in to one account. So each member has its own directory below `runs`, with a
+//! name that the controller draws. Locks are on regular files that are open for writing: a network
+//! file system passes only these on.
 
 use plush_protocol::TaskKey;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -19,15 +20,15 @@ use std::path::{Path, PathBuf};
 pub struct Base {
     /// What the transport chose.
     pub base: PathBuf,
-    /// The member's own: `BASE/runs/PLACE`.
+    /// The member's own: `BASE/runs/MEMBER`.
     pub run: PathBuf,
     /// The run's id.
     pub id: String,
 }
 
-/// Name of the file that agents lock which come to a base or leave it.
+/// Name of the file that agents lock while they enter or leave a base.
 pub const BASE_LOCK: &str = ".lock";
-/// Name of the directory of the members' places, in a base.
+/// Name of the directory of the members' directories, in a base.
 pub const RUNS: &str = "runs";
 /// Name of the directory of the packages, in a base.
 pub const CACHE: &str = "cache";
@@ -71,15 +72,15 @@ pub enum BaseError {
 }
 
 impl Base {
-    /// Names the directories; makes nothing. The place is a name that no other member of any run has.
-    pub fn new(base: &Path, run: &str, place: &str) -> Result<Base, BaseError> {
-        for name in [run, place] {
+    /// Names the directories; makes nothing. `member` is the name of the member's own directory.
+    pub fn new(base: &Path, run: &str, member: &str) -> Result<Base, BaseError> {
+        for name in [run, member] {
             if !is_component(name) {
                 return Err(BaseError::Name(name.to_owned()));
             }
         }
         let base = std::path::absolute(base).map_err(system("resolve", base))?;
-        Ok(Base { run: base.join(RUNS).join(place), base, id: run.to_owned() })
+        Ok(Base { run: base.join(RUNS).join(member), base, id: run.to_owned() })
     }
 
     /// Makes what is missing and refuses what others could reach into. The lock that comes back keeps the base
@@ -101,8 +102,8 @@ impl Base {
         }
     }
 
-    /// Locks the base, against others that come and go, also on other machines; `None` if the base was removed before
-    /// the lock was had.
+    /// Locks the base against agents that enter or leave, on other machines too; `None` if the base
+    /// was removed before the lock was taken.
     pub fn lock(&self, operation: FlockOperation) -> Result<Option<OwnedFd>, BaseError> {
         let path = self.base.join(BASE_LOCK);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -148,7 +149,7 @@ pub fn key_of(directory_name: &str) -> Option<TaskKey> {
     Some(TaskKey { task: task.parse().ok()?, incarnation: incarnation.parse().ok()? })
 }
 
-/// Locks a file, where the file system has locks: some network file systems have none, and go without.
+/// Locks a file; succeeds without a lock on file systems that have none.
 pub fn flock(file: impl AsFd, operation: FlockOperation) -> Result<(), Errno> {
     match rustix::fs::flock(file, operation) {
         Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),

@@ -48,8 +48,8 @@ fn carry(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// A connection to the member's agent. The directory is looked at first: where several machines see it, the socket in
-/// it answers on one of them only.
+/// A connection to the member's agent. The record is read first: where several machines see the
+/// directory, the socket in it answers on one of them only.
 fn connect(base: &Base, host: &str, umask: Mode) -> io::Result<UnixStream> {
     let member = Member::here(host);
     let _base_stays = base.enter().map_err(io::Error::other)?;
@@ -80,7 +80,7 @@ fn connect(base: &Base, host: &str, umask: Mode) -> io::Result<UnixStream> {
 /// Starts the agent behind a socket that accepts already: whoever connects is served once it is up.
 fn spawn(base: &Base, host: &str, umask: Mode, listener: UnixListener) -> io::Result<()> {
     let log = OpenOptions::new().create(true).append(true).open(LOG)?;
-    let place = base.run.file_name().unwrap_or_default();
+    let directory = base.run.file_name().unwrap_or_default();
     let listener = OwnedFd::from(listener);
     logins::start(|before| {
         // Another program that executes ours is itself what /proc/self/exe would be then.
@@ -94,8 +94,8 @@ fn spawn(base: &Base, host: &str, umask: Mode, listener: UnixListener) -> io::Re
             .args(scoped)
             .arg("--run")
             .arg(&base.id)
-            .arg("--place")
-            .arg(place)
+            .arg("--directory")
+            .arg(directory)
             .arg("--umask")
             .arg(format!("{:04o}", umask.as_raw_mode()))
             .arg("--host")

@@ -169,8 +169,8 @@ impl Groups {
 
     /// Makes a group for the run, on record before it is there.
     fn make_run(&mut self, ground: &Path) -> io::Result<PathBuf> {
-        let place = self.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let group = ground.join(format!("{PREFIX}{place}-{:08x}", random()));
+        let name = self.run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let group = ground.join(format!("{PREFIX}{name}-{:08x}", random()));
         let mut made: Vec<String> =
             self.made.iter().map(|m| m.to_string_lossy().into_owned()).collect();
         made.push(group.to_string_lossy().into_owned());

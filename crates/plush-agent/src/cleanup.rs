@@ -71,9 +71,10 @@ pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)])
     cleaned
 }
 
-/// Removes what served the agent itself, and every directory that is empty then. Members that end together have each
-/// seen the other when they removed their files: what they shared goes with the last of them, here. The lock says so on
-/// every machine that sees the base, and the removal of `runs` succeeds for one of them only.
+/// Removes what served the agent itself, and every directory that is empty then. Members that end
+/// together have each seen the other when they removed their files: what they shared goes with the
+/// last of them, here. On every machine that sees the base, the removal of `runs` succeeds for one
+/// of them only.
 pub fn remove_last(base: &Base, shared: Shared) {
     let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
     for name in LAST_FILES {
@@ -103,8 +104,9 @@ fn remove_shared(base: &Base, remainder: &mut Vec<Tainted>) {
     remove_ours(base, remainder);
 }
 
-/// A login makes its member's place before it looks for an agent, and so without the lock: each time the places are
-/// looked at anew. The cache goes first, since the agents' files are what a login that comes now would miss.
+/// A login makes its member's directory before it looks for an agent, without the lock: so other
+/// members are looked for again before each removal. The agents' files go last: a login that comes
+/// now needs them.
 fn remove_ours(base: &Base, remainder: &mut Vec<Tainted>) {
     let Ok(root) = Root::open(&base.base) else { return };
     let mut ours: Vec<String> = names(&base.base).into_iter().filter(|n| is_ours(n)).collect();
@@ -117,7 +119,7 @@ fn remove_ours(base: &Base, remainder: &mut Vec<Tainted>) {
     }
 }
 
-/// Whether another member has a place on this base.
+/// Whether another member has a directory on this base.
 fn has_others(base: &Base) -> bool {
     let own = base.run.file_name().unwrap_or_default().to_string_lossy();
     names(&base.base.join(RUNS)).iter().any(|name| *name != own)

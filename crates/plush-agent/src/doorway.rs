@@ -1,5 +1,6 @@
-//! Where the tasks' socket is: beside the member's other files, or in a short directory of its own where that path is
-//! longer than a socket's may be. Not what is said there: see [`crate::driver`].
+//! Where the tasks' socket is: beside the member's other files, or in a short directory of its own
+//! where that path is longer than a socket's may be.
+//! Not what is said there: see [`crate::driver`].
 
 use crate::base::{Base, TASKS_SOCKET, flock};
 use crate::{chance, record};

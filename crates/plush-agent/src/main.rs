@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: plush-agent bridge  --run ID --host NAME --base DIR [--place NAME] [--umask MODE]
+usage: plush-agent bridge  --run ID --host NAME --base DIR [--directory NAME] [--umask MODE]
                                                              join stdin and stdout to the agent of a member of a run
        plush-agent install --digest HEX --to PATH            put this program in place
        plush-agent facts   [--base DIR] --json               facts of this host
@@ -55,7 +55,7 @@ enum Failure {
 struct Options {
     run: Option<String>,
     /// The name of the member's directory; the run's id where none is given.
-    place: Option<String>,
+    directory: Option<String>,
     /// The account's, for its tasks.
     umask: Option<Mode>,
     host: Option<String>,
@@ -104,7 +104,7 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("run") => options.run = Some(arguments.value()?.string()?),
-            Long("place") => options.place = Some(arguments.value()?.string()?),
+            Long("directory") => options.directory = Some(arguments.value()?.string()?),
             Long("umask") => options.umask = Some(mode(&arguments.value()?.string()?)?),
             Long("host") => options.host = Some(arguments.value()?.string()?),
             Long("base") => options.base = Some(arguments.value()?.into()),
@@ -127,7 +127,7 @@ impl Options {
     fn base(&self) -> Result<Base, Failure> {
         let base = required(self.base.clone(), "--base")?;
         let run = required(self.run.clone(), "--run")?;
-        Base::new(&base, &run, self.place.as_ref().unwrap_or(&run)).map_err(work)
+        Base::new(&base, &run, self.directory.as_ref().unwrap_or(&run)).map_err(work)
     }
 
     fn host(&self) -> Result<String, Failure> {

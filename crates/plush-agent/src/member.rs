@@ -1,9 +1,10 @@
 //! Whose a member's directory is: one host of the run, and one machine, on which at most one agent serves in it.
 //! Not what the directory holds.
 //!
-//! Several machines may see the directory (a home on NFS), and a name may lead to another machine at each login (a
-//! load balancer). Neither boot id nor machine id tells machines apart: containers share the first, clones the second.
-//! So the machine is known by its name, and a living agent by the lock that it holds on the record.
+//! Several machines may see the directory (a home on NFS), and a name may lead to another machine
+//! at each login (a load balancer). Neither boot id nor machine id tells machines apart: containers
+//! share the first, clones the second. So the machine is known by its name, and a living agent by
+//! the lock that it holds on the record.
 
 use crate::base::{Base, flock};
 use crate::record;

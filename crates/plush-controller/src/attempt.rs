@@ -84,7 +84,7 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
     let began = Instant::now();
     let bootstrap = Bootstrap::new(&shared.run, &goal.name, Arc::clone(&shared.agents));
     let bootstrap = bootstrap.map_err(|f| Setback::Failed(told(&f)))?;
-    let bootstrap = bootstrap.at(shared.places.of(&goal.name));
+    let bootstrap = bootstrap.at(shared.directories.of(&goal.name));
     let deadlines = Deadlines { lateness: Some(shared.factor.clone()), ..Deadlines::default() };
     let (deadlines, tries) = match goal.login_ms {
         Some(ms) => (deadlines.of_known_host(Duration::from_millis(ms)), Tries::Once),

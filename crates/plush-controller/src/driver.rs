@@ -9,11 +9,11 @@ use crate::holder::Holder;
 use crate::host_link::{Duty, HostLink, Shared};
 use crate::journal::{Journal, Record, Resumed};
 use crate::lines;
+use crate::member_directories::MemberDirectories;
 use crate::oneself;
 use crate::operator::{self, Office};
 use crate::order::{ORDERS, Order, Word};
 use crate::packages::Shelf;
-use crate::places::Places;
 use crate::run_clock::RunClock;
 use crate::run_dir::{LocalHosts, RunDir, write_whole};
 use crate::space::Space;
@@ -57,7 +57,7 @@ pub struct Start {
     pub run_dir: RunDir,
     pub surroundings: Surroundings,
     pub local_hosts: LocalHosts,
-    pub places: Places,
+    pub directories: MemberDirectories,
     pub ssh_config: Option<PathBuf>,
     pub journal: Journal,
     pub resumed: Resumed,
@@ -138,7 +138,7 @@ impl Driver {
             began: now,
             packages: Shelf::open(&start.run_dir)?,
             run: run.plan().run.clone(),
-            places: start.places,
+            directories: start.directories,
             epoch: epoch(controllers),
             name,
             ssh: Ssh::new(options),

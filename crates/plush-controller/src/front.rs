@@ -6,11 +6,11 @@ use crate::effects::program::Surroundings;
 use crate::error::ControllerError;
 use crate::holder::{Hold, Takeover};
 use crate::journal::Journal;
+use crate::member_directories::{DirectoryNumber, MemberDirectories};
 use crate::packages::{self, Pushed};
-use crate::places::{PlaceNumber, Places};
 use crate::provider;
 use crate::run_dir::{LocalHosts, RunDir, create_private, write_whole};
-use crate::transport::{AgentShelf, HostAddress, Ssh, SshOptions};
+use crate::transport::{AgentShelf, HostAddress, Ssh, SshOptions, Way};
 use plush_core::plan::{
     self, Keep, Offer, PlanProblem, PlannedHost, PlannedTemplate, Route, RunPlan, Settings,
 };
@@ -19,7 +19,7 @@ use plush_protocol::{Fetch, Octets, Outcome, RunView};
 use plush_spec::hostset::{HostSet, NoGroups};
 use plush_spec::model::{Cluster, LocalProgram, Place, Project, Stdin};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -65,7 +65,7 @@ pub struct Planned {
     local_hosts: Option<LocalHosts>,
     /// Drawn when the run's directory is made; none in a run of an earlier build.
     #[serde(default)]
-    place_number: Option<PlaceNumber>,
+    directory_number: Option<DirectoryNumber>,
 }
 
 /// A plan for people: nothing is left to choose.
@@ -169,7 +169,8 @@ pub fn plan(
         strict: options.strict,
     };
     let plan = plan::assign(project, offers, settings)?;
-    let problems = too_large(&plan);
+    let mut problems = too_large(&plan);
+    problems.extend(hosts_of_one_account(&plan, &ssh_of(options.ssh_config.as_deref())));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -184,8 +185,42 @@ pub fn plan(
         ssh_config: options.ssh_config.clone(),
         started_unix_ms: unix_ms(),
         local_hosts: None,
-        place_number: None,
+        directory_number: None,
     })
+}
+
+/// The user's SSH, or that of another file.
+fn ssh_of(config_file: Option<&Path>) -> Ssh {
+    Ssh::new(SshOptions {
+        config_file: config_file.map(Path::to_owned),
+        ..SshOptions::from_environment()
+    })
+}
+
+/// Names of the plan that lead to one account by one way: it would do the work of two, and count as two.
+fn hosts_of_one_account(plan: &RunPlan, ssh: &Ssh) -> Vec<PlanProblem> {
+    let mut ways: HashMap<Way, &str> = HashMap::new();
+    let reserve = plan.clusters.iter().flat_map(|cluster| &cluster.reserve);
+    let reached = plan.hosts.iter().chain(reserve).filter(|host| host.route == Route::Ssh);
+    let mut problems = Vec::new();
+    for host in reached {
+        let Some(way) = HostAddress::parse(&host.name).ok().and_then(|a| ssh.way(&a)) else {
+            continue;
+        };
+        let first = *ways.entry(way).or_insert(&host.name);
+        if first != host.name {
+            problems.push(PlanProblem {
+                what: format!("the hosts {first} and {} are one account on one host", host.name),
+                place: Place::default(),
+                hint: Some(format!(
+                    "name it once: leave {} out, here or with -x; `ssh -G {}` shows where it leads",
+                    host.name, host.name
+                )),
+                too_few_hosts: false,
+            });
+        }
+    }
+    problems
 }
 
 impl Planned {
@@ -425,7 +460,7 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, Control
     write_whole(&kept, text.as_bytes()).map_err(|e| ControllerError::io("write", &kept, e))?;
     let planned = Planned {
         local_hosts: Some(run_dir.local_hosts()),
-        place_number: Some(PlaceNumber::random()),
+        directory_number: Some(DirectoryNumber::random()),
         ..planned.clone()
     };
     let json = serde_json::to_vec_pretty(&planned).expect("a plan is plain data");
@@ -465,7 +500,7 @@ pub fn control(
         },
         run_dir: run_dir.clone(),
         local_hosts,
-        places: Places::new(&planned.plan.run, planned.place_number),
+        directories: MemberDirectories::new(&planned.plan.run, planned.directory_number),
         ssh_config: planned.ssh_config,
         journal,
         resumed,

@@ -28,8 +28,8 @@ pub struct Holder {
     directory: PathBuf,
 }
 
-/// A machine, and where process numbers mean the same on it. Its id alone does not say which it is: clones share it, and
-/// containers have none.
+/// A machine, and where process numbers mean the same on it. Its id alone does not identify it:
+/// clones share it, and containers have none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     id: String,
@@ -101,8 +101,9 @@ impl Holder {
         }
     }
 
-    /// What is known here and now of a holder whose run's files were last written at this time. Another boot id is this
-    /// machine's own from before only if nothing was written since this boot began: a clone has another one too.
+    /// What is known here and now of a holder whose run's files were last written at this time.
+    /// Another boot id means an earlier boot of this machine only if nothing was written since this
+    /// boot began: a clone has another one too.
     pub fn fate(&self, written: Option<SystemTime>) -> Fate {
         let this = Machine::this();
         if !self.machine.is_this() || self.machine.processes != this.processes {

@@ -8,10 +8,10 @@ use crate::effects::collect::{self, CollectTraffic};
 use crate::effects::probing::{self, Asking, Subject};
 use crate::error::ControllerError;
 use crate::lines::{Batch, Lines};
+use crate::member_directories::MemberDirectories;
 use crate::order::{Order, Word};
 use crate::output::{HostOutput, Sync};
 use crate::packages::Shelf;
-use crate::places::Places;
 use crate::run_clock::RunClock;
 use crate::run_dir::RunDir;
 use crate::space::Space;
@@ -42,7 +42,7 @@ pub struct Shared {
     pub run_dir: RunDir,
     pub run: String,
     /// The names of the members' directories.
-    pub places: Places,
+    pub directories: MemberDirectories,
     pub epoch: u64,
     /// Who this controller is, for people.
     pub name: String,

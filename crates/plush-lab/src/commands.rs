@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use plush_lab::{
-    Direction, DiskFate, Kind, Lab, LabOptions, LinkChange, Power, Profile, list_labs,
+    Direction, DiskFate, Identity, Kind, Lab, LabOptions, LinkChange, Power, Profile, list_labs,
     remove_stale_labs,
 };
 use plush_lab::{parse_bytes, parse_duration, parse_rate, parse_share};
@@ -155,6 +155,9 @@ struct Up {
     /// Draws losses, jitter and the profile's links; the same seed draws the same
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the hosts have in common
+    #[arg(long, value_enum, default_value = "machines")]
+    identity: Identity,
     /// Stay in the foreground; the lab goes down when this ends
     #[arg(long)]
     foreground: bool,
@@ -301,6 +304,7 @@ fn bring_up(name: Option<String>, up: Up) -> Result<ExitCode> {
         profile: up.profile,
         link: up.link.change(LinkChange::default()),
         seed: up.seed,
+        identity: up.identity,
     };
     let lab = if up.foreground { Lab::up(options)? } else { Lab::up_until_down(options)? };
     if up.json {

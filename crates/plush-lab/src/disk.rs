@@ -62,6 +62,13 @@ impl Disk {
     pub fn boot_id(&self) -> PathBuf {
         self.directory.join("boot_id")
     }
+
+    /// Gives the host a machine id of its own; without it the machine's own shows through.
+    pub fn set_machine_id(&self, id: &str) -> Result<()> {
+        let path = self.upper().join("etc/machine-id");
+        std::fs::write(&path, format!("{id}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
 }
 
 impl Furniture {

@@ -12,7 +12,7 @@ use crate::namespace::{self, Apart};
 use crate::protocol::{
     Cable, DiskFate, HostReport, InitOrder, InitReport, Order, Power, RootKind, Service,
 };
-use crate::shape::LinkShape;
+use crate::shape::{Identity, LinkShape};
 use crate::tun;
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -36,6 +36,7 @@ pub struct Host {
     pub up: LinkShape,
     pub down: LinkShape,
     pub cable: Cable,
+    identity: Identity,
     running: Option<Running>,
 }
 
@@ -47,7 +48,12 @@ struct Running {
 
 impl Host {
     /// A host that is off, its disk furnished.
-    pub fn new(port: u16, disks: &Path, furniture: &Furniture, link: LinkShape) -> Result<Host> {
+    pub fn new(
+        (port, identity): (u16, Identity),
+        disks: &Path,
+        furniture: &Furniture,
+        link: LinkShape,
+    ) -> Result<Host> {
         let name = address::name(port);
         let host = Host {
             port,
@@ -58,17 +64,30 @@ impl Host {
             up: link,
             down: link,
             cable: Cable::Plugged,
+            identity,
             running: None,
             name,
         };
-        furniture.furnish(&host.disk, &host.name, &host.key)?;
+        host.furnish(furniture)?;
         Ok(host)
+    }
+
+    fn furnish(&self, furniture: &Furniture) -> Result<()> {
+        furniture.furnish(&self.disk, &self.name, &self.key)?;
+        match self.identity {
+            Identity::Machines => self.disk.set_machine_id(&key::random_uuid()?.replace('-', "")),
+            Identity::Clones | Identity::Containers => Ok(()),
+        }
     }
 
     /// Switches the host on; [`Host::await_service`] tells when it serves. Leaves this process in the host's network.
     pub fn switch_on(&mut self, switch: &OwnedFd, open_files: libc::rlimit) -> Result<()> {
-        let boot_id = key::random_uuid()?;
-        std::fs::write(self.disk.boot_id(), boot_id + "\n")
+        let boot_id = match self.identity {
+            Identity::Machines | Identity::Clones => key::random_uuid()? + "\n",
+            Identity::Containers => std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .context("cannot read the machine's boot id")?,
+        };
+        std::fs::write(self.disk.boot_id(), boot_id)
             .with_context(|| format!("cannot write the boot id of {}", self.name))?;
         namespace::unshare(libc::CLONE_NEWNET, "a network namespace")?;
         let device = tun::open(address::address(self.port))?;
@@ -156,7 +175,7 @@ impl Host {
                         .with_context(|| format!("cannot wipe the disk of {}", self.name));
                 }
             }
-            furniture.furnish(&self.disk, &self.name, &self.key)?;
+            self.furnish(furniture)?;
         }
         if root == RootKind::Busybox && !self.disk.busybox().exists() {
             busybox::build(&self.disk.busybox())?;

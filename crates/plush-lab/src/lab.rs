@@ -9,7 +9,7 @@ use crate::protocol::{
     Cable, Direction, DiskFate, HostReport, LabReport, Power, Reply, Request, RootKind, Service,
 };
 use crate::selector;
-use crate::shape::{LinkChange, Profile};
+use crate::shape::{Identity, LinkChange, Profile};
 use crate::state::{self, StateDirectory};
 use crate::supervisor::{CALL, Errand, Lifetime};
 use anyhow::{Context as _, Result, bail};
@@ -36,6 +36,8 @@ pub struct LabOptions {
     pub link: LinkChange,
     /// Seed of everything that is drawn at random.
     pub seed: u64,
+    /// What the hosts have in common.
+    pub identity: Identity,
 }
 
 impl Default for LabOptions {
@@ -46,6 +48,7 @@ impl Default for LabOptions {
             profile: Profile::Lan,
             link: LinkChange::default(),
             seed: 1,
+            identity: Identity::default(),
         }
     }
 }
@@ -135,6 +138,7 @@ impl Lab {
             profile: options.profile,
             link: options.link,
             seed: options.seed,
+            identity: options.identity,
             lifetime,
             lock: lock.as_raw_fd(),
         };

@@ -37,6 +37,7 @@ pub use misbehave::Kind;
 pub use oracle::{FileEntry, ProcessEntry};
 pub use protocol::{Direction, DiskFate, HostReport, LabReport, Power};
 pub use shape::{
-    Dice, LinkChange, LinkShape, Profile, parse_bytes, parse_duration, parse_rate, parse_share,
+    Dice, Identity, LinkChange, LinkShape, Profile, parse_bytes, parse_duration, parse_rate,
+    parse_share,
 };
 pub use state::{list_labs, remove_stale_labs};

@@ -101,6 +101,19 @@ impl LinkChange {
     }
 }
 
+/// What hosts have in common that programs take for the identity of a machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// Nothing: each has a machine id, and for each boot a boot id.
+    #[default]
+    Machines,
+    /// One machine id, as copies of one disk have.
+    Clones,
+    /// One boot id, as containers of one machine have, and one machine id.
+    Containers,
+}
+
 /// A kind of network, from which each host's link is drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]

@@ -14,7 +14,7 @@ use crate::namespace::{self, Apart};
 use crate::protocol::{
     Cable, Direction, DiskFate, LabReport, Order, Power, Reply, Request, RootKind,
 };
-use crate::shape::{LinkChange, Profile};
+use crate::shape::{Identity, LinkChange, Profile};
 use crate::state::StateDirectory;
 use crate::tun;
 use anyhow::{Context as _, Result, bail};
@@ -42,6 +42,7 @@ pub struct Errand {
     pub profile: Profile,
     pub link: LinkChange,
     pub seed: u64,
+    pub identity: Identity,
     pub lifetime: Lifetime,
     /// The descriptor of the lab's lock, which the supervisor takes over.
     pub lock: RawFd,
@@ -165,7 +166,7 @@ impl Supervisor {
         let hosts = (1..=errand.hosts)
             .map(|port| {
                 Host::new(
-                    port,
+                    (port, errand.identity),
                     &state.disks(),
                     &furniture,
                     errand.link.applied_to(errand.profile.link(port, errand.seed)),

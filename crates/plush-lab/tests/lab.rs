@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use plush_lab::{
-    Direction, DiskFate, Kind, Lab, LabOptions, LinkChange, list_labs, remove_stale_labs,
+    Direction, DiskFate, Identity, Kind, Lab, LabOptions, LinkChange, list_labs, remove_stale_labs,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -152,6 +152,20 @@ fn hosts_share_nothing_but_programs() {
         .map(|host| on(&lab, &host.name, "cat /proc/sys/kernel/random/boot_id"))
         .collect();
     assert!(boot_ids.iter().all(|id| id.len() == 36) && boot_ids[0] != boot_ids[1]);
+    let [one, two] = ["h001", "h002"].map(|host| on(&lab, host, "cat /etc/machine-id"));
+    assert!(one.len() == 32 && one != two);
+}
+
+#[test]
+fn clones_share_a_machine_id_and_containers_a_boot_id() {
+    for (identity, shares_boot) in [(Identity::Clones, false), (Identity::Containers, true)] {
+        let lab = Lab::up(LabOptions { identity, ..LabOptions::with_hosts(2) }).unwrap();
+        let boot_id = "cat /proc/sys/kernel/random/boot_id";
+        for (command, is_shared) in [(boot_id, shares_boot), ("cat /etc/machine-id", true)] {
+            let [one, two] = ["h001", "h002"].map(|host| on(&lab, host, command));
+            assert_eq!(one == two, is_shared, "{identity:?}: {command}");
+        }
+    }
 }
 
 #[test]

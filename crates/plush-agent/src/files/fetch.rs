@@ -532,8 +532,8 @@ impl Failure {
     }
 }
 
-/// Where a redirect leads, if it may be followed. Credentials stay with the host that they were given for; those in the
-/// redirect itself are the server's to give.
+/// Where a redirect leads, if it may be followed. Credentials stay with the host that they were
+/// given for; those in the redirect itself are the server's to give.
 fn next_url(first: &Url, url: &Url, head: &Head) -> Result<Url, Cause> {
     let location = head.field("location").ok_or(Cause::NoLocation(head.status))?;
     let mut next = url.join(location).map_err(|why| Cause::Redirect {

@@ -162,8 +162,8 @@ impl Store {
         })
     }
 
-    /// Gives a checked temporary file its names. A file that is there already was checked by the member that put it
-    /// there, and another member may be reading it, on another machine too: it is not replaced.
+    /// Gives a checked temporary file its names. A file that is there already is not replaced:
+    /// another member may be reading it, on another machine too.
     fn keep(&self, temporary: &Path, digests: &Digests) -> Result<(), RootError> {
         let (blake3, sha256) = (name(&digests.blake3), name(&digests.sha256));
         let linked = self.root.hard_link(temporary, &blake3);

@@ -114,6 +114,52 @@ fn f26_two_runs_on_one_base_do_not_disturb_each_other() {
 }
 
 #[test]
+fn f26_members_of_a_run_that_share_a_base_keep_apart_and_the_last_one_cleans_it() {
+    let host = Host::new();
+    let open = |place: &str| {
+        let mut bridge = std::process::Command::new(AGENT);
+        bridge.args(["bridge", "--run", "run1", "--directory", place, "--host", "h1", "--base"]);
+        bridge.arg(host.base());
+        Client::over(bridge, "run1", Memory::default())
+    };
+    let (mut one, mut two) = (open("run1.h1-1"), open("run1.h2-2"));
+    assert_ne!(one.hello.facts.agent_pid, two.hello.facts.agent_pid);
+    for client in [&mut one, &mut two] {
+        client.start(key(1), shell("echo $PLUSH_RUN_DIR > result; cat result; echo $PLUSH_RUN"));
+        assert_eq!(client.finished(key(1)), Exit::Code(0));
+    }
+    let said = |client: &Client| String::from_utf8(client.out(key(1)).to_vec()).unwrap();
+    let place = |name: &str| host.base().join("runs").join(name).display().to_string();
+    assert_eq!(said(&one), format!("{}\nrun1\n", place("run1.h1-1")));
+    assert_eq!(said(&two), format!("{}\nrun1\n", place("run1.h2-2")));
+    assert!(is_clean(&one.clean_up(false)));
+    one.leave();
+    assert!(!Path::new(&place("run1.h1-1")).exists() && Path::new(&place("run1.h2-2")).exists());
+    assert!(is_clean(&two.clean_up(false)));
+    two.leave();
+    assert_eq!(std::fs::read_dir(host.dir.path()).unwrap().count(), 0);
+}
+
+/// The second machine has another name: its logins see the same directory, as with a home on NFS.
+#[test]
+fn a_login_that_reaches_another_machine_finds_no_agent_and_starts_none() {
+    let host = Host::new();
+    let mut client = host.connect();
+    let mut bridge = std::process::Command::new("unshare");
+    bridge.args(["--uts", "sh", "-c", "hostname node-b; exec \"$@\"", "sh", AGENT]);
+    bridge.args(["bridge", "--run", &host.run, "--host", "h1", "--base"]).arg(host.base());
+    let output = bridge.stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let here = client.hello.facts.node_name.clone();
+    assert!(said.contains("node-b") && said.contains(&here), "{said}");
+    let serving = processes_with(host.dir.path().to_str().unwrap());
+    assert!(serving.contains(&client.hello.facts.agent_pid), "{serving:?}");
+    assert!(is_clean(&client.clean_up(false)));
+    client.leave();
+}
+
+#[test]
 fn many_bridges_at_once_find_one_agent() {
     let host = Host::new();
     let (dir, run) = (host.base(), host.run.clone());

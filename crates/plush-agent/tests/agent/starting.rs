@@ -119,6 +119,28 @@ fn p11_a_task_starts_clean() {
 }
 
 #[test]
+fn the_umask_and_the_socket_are_those_that_the_account_and_every_program_can_use() {
+    let host = Host::new();
+    let base = host.base().join("l".repeat(120));
+    let mut bridge = std::process::Command::new(AGENT);
+    bridge.args(["bridge", "--run", "run1", "--umask", "0027", "--host", "h1", "--base"]).arg(base);
+    let mut client = Client::over(bridge, "run1", Memory::default());
+    let mut spec = shell("umask; cat; printf '%s' \"$PLUSH_SOCKET\" | wc -c; echo $PLUSH_SOCKET");
+    spec.stdin = Stdin::Bytes(Octets(b"\xff\0\n".to_vec()));
+    client.start(key(1), spec);
+    assert_eq!(client.finished(key(1)), Exit::Code(0));
+    let out = client.out(key(1)).to_vec();
+    let rest = out.strip_prefix(b"0027\n\xff\0\n").expect("the umask, then every byte");
+    let rest = String::from_utf8(rest.to_vec()).unwrap();
+    let (length, socket) = rest.trim().split_once('\n').unwrap();
+    assert!(length.trim().parse::<usize>().unwrap() <= 107, "{rest}");
+    assert!(std::os::unix::net::UnixStream::connect(socket).is_ok(), "{socket}");
+    client.clean_up(false);
+    client.leave();
+    assert!(!std::path::Path::new(socket).parent().unwrap().exists());
+}
+
+#[test]
 fn p1_a_key_is_never_started_twice() {
     let host = Host::new();
     let mut client = host.connect();

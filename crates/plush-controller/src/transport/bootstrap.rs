@@ -116,7 +116,7 @@ impl AgentShelf {
 pub struct Bootstrap {
     pub(crate) run: String,
     /// The name of the member's directory.
-    pub(crate) place: String,
+    pub(crate) directory: String,
     pub(crate) host: String,
     pub(crate) agents: Arc<AgentShelf>,
 }
@@ -130,14 +130,14 @@ impl Bootstrap {
                 return Err(ConnectFailure::permanent(Stage::Settings, cause));
             }
         }
-        let place = run.to_owned();
-        Ok(Self { run: run.to_owned(), place, host: host.to_owned(), agents })
+        let directory = run.to_owned();
+        Ok(Self { run: run.to_owned(), directory, host: host.to_owned(), agents })
     }
 
-    /// With a directory of its own for this member, as [`Places`](crate::places::Places) names it.
+    /// With this name for the member's directory instead of the run's id.
     #[must_use]
-    pub fn at(self, place: String) -> Self {
-        Self { place, ..self }
+    pub fn at(self, directory: String) -> Self {
+        Self { directory, ..self }
     }
 }
 
@@ -682,7 +682,7 @@ fn script_command(bootstrap: &Bootstrap, nonce: &Nonce, skip: &[u32], receive: u
         .replace("@RECEIVE@", &receive.to_string())
         .replace("@DIGESTS@", &digests.join(" "))
         .replace("@RUN@", &bootstrap.run)
-        .replace("@PLACE@", &bootstrap.place)
+        .replace("@DIRECTORY@", &bootstrap.directory)
         .replace("@HOST@", &bootstrap.host);
     format!("exec /bin/sh -c '{script}'")
 }

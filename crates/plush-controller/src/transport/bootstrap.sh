@@ -19,8 +19,8 @@ unset GZIP;
 command -v mkdir >/dev/null 2>&1 || export PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 a=@HALF1@; b=@HALF2@; x=@UPLOAD@; skip=" @SKIP@ "; only=; recv=@RECEIVE@;
 say() { echo; echo "$a$b|$*"; };
-# Runs something; what it printed, or how it ended if it printed nothing, is then in t. Only its status counts:
-# programs also print warnings.
+# Runs something; what it printed, or how it ended if it printed nothing, is then in t. Only its
+# status counts: programs also print warnings.
 try() {
   t=$("$@" 2>&1); k=$?;
   set -- $t; t="$*";
@@ -29,7 +29,7 @@ try() {
 };
 quiet_rm() { rm -f "$1" >/dev/null 2>&1 || :; };
 # What was made in a directory that turned out to be of no use, and the directory itself if it was made.
-unmake() { quiet_rm "$f"; rmdir "$d/runs/@PLACE@" "$d/runs" >/dev/null 2>&1 || :; [ -z "$m" ] || rmdir "$m" >/dev/null 2>&1 || :; };
+unmake() { quiet_rm "$f"; rmdir "$d/runs/@DIRECTORY@" "$d/runs" >/dev/null 2>&1 || :; [ -z "$m" ] || rmdir "$m" >/dev/null 2>&1 || :; };
 
 # Who and what we are, with as few processes as possible.
 u=;
@@ -52,12 +52,12 @@ each() {
   return 1;
 };
 
-# The place of this member is there already, from an earlier login: its agent is found again, whatever other
-# directories have become usable since.
-ours() { case "$skip" in *" $i "*) return 1;; esac; [ -d "$d/runs/@PLACE@" ] && [ -O "$d" ]; };
+# The directory of this member is there already, from an earlier login: its agent is found again,
+# whatever other bases have become usable since.
+ours() { case "$skip" in *" $i "*) return 1;; esac; [ -d "$d/runs/@DIRECTORY@" ] && [ -O "$d" ]; };
 
-# Makes the place of this member, so that whoever leaves the directory now leaves it in use.
-claim() { for c in "$d/runs" "$d/runs/@PLACE@"; do [ -d "$c" ] || try mkdir "$c" || [ -d "$c" ] || return 1; done; };
+# Makes the directory of this member, so that an agent that leaves the base now finds it in use.
+claim() { for c in "$d/runs" "$d/runs/@DIRECTORY@"; do [ -d "$c" ] || try mkdir "$c" || [ -d "$c" ] || return 1; done; };
 
 # The agent is there: ours, in a directory of ours, on a file system that lets it run.
 is_there() { [ -x "$d/agent-$D" ] && [ -O "$d" ] && [ -O "$d/agent-$D" ]; };
@@ -91,7 +91,7 @@ if [ "$recv" -gt 0 ]; then
 fi;
 
 each ours && only=$i;
-start() { say "start|$1|$s $h|$d"; exec "$d/agent-$D" bridge --run "@RUN@" --place "@PLACE@" --umask "$q" --host "@HOST@" --base "$d"; };
+start() { say "start|$1|$s $h|$d"; exec "$d/agent-$D" bridge --run "@RUN@" --directory "@DIRECTORY@" --umask "$q" --host "@HOST@" --base "$d"; };
 [ "$D" ] && each found && start found;
 
 # An architecture that the controller did not foresee.

@@ -87,7 +87,7 @@ fn place(dir: &Path, path: &Path, agent: &AgentFile) -> std::io::Result<AgentOri
 async fn spawn(path: &Path, dir: &Path, bootstrap: &Bootstrap) -> Result<Child, ConnectFailure> {
     let mut command = Command::new(path);
     command
-        .args(["bridge", "--run", &bootstrap.run, "--place", &bootstrap.place])
+        .args(["bridge", "--run", &bootstrap.run, "--directory", &bootstrap.directory])
         .args(["--host", &bootstrap.host, "--base"])
         .arg(dir)
         .current_dir(dir)

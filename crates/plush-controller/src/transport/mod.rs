@@ -23,6 +23,7 @@ mod russh_client;
 mod ssh_config;
 mod ssh_program;
 mod tainted;
+mod way;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub use self::pacer::{Pacer, Tries};
 pub use self::plan::{Preference, Ssh, SshOptions};
 pub use self::ssh_config::{AddressFamily, HostSettings, LocalUser, SshConfig};
 pub use self::tainted::escape;
+pub use self::way::Way;
 pub use plush_core::pacing::Limits;
 
 use self::bootstrap::Started;

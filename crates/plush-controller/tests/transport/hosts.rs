@@ -99,6 +99,56 @@ async fn f16_a_start_up_file_that_hangs_or_exits_ends_in_time() {
     );
 }
 
+/// Where bash is /bin/sh it takes over functions; gzip warns when its options come from the environment.
+#[tokio::test]
+async fn f16_what_an_account_exports_changes_nothing() {
+    for lines in [
+        "export GZIP=-9",
+        "export PATH=",
+        "export PATH=/no/such/directory",
+        "export POSIXLY_CORRECT=1 TMPDIR=/no/such LC_ALL=xx_XX.UTF-8 CDPATH=/usr:/ IFS=/",
+        "export ENV=/no/such BASH_ENV=/no/such LD_PRELOAD=/no/such.so",
+        "mkdir() { echo mine; }; cat() { echo mine; }; head() { echo mine; }; gzip() { echo mine; }; \
+         chmod() { echo mine; }; export -f mkdir cat head gzip chmod",
+        "umask 0777",
+        "ulimit -n 16; ulimit -c 0",
+    ] {
+        for shell in ["/bin/sh", "/bin/bash --posix"] {
+            let script = format!("{lines}\nexec {shell} -c \"${{SSH_ORIGINAL_COMMAND}}\"");
+            let sshd = account(&script);
+            let link = join(&sshd, &bootstrap_with(agent())).await;
+            let link = link.unwrap_or_else(|e| panic!("{lines}, {shell}: {e}"));
+            assert!(matches!(link.account.agent, AgentOrigin::Sent { .. }), "{lines}");
+            prove(link).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_the_account_that_no_file_fits_into_is_named() {
+    let sshd = account(&format!("ulimit -f 0\n{SHELL}"));
+    let failure = join(&sshd, &bootstrap()).await.unwrap_err();
+    assert_eq!(failure.stage, Stage::AgentDir, "{failure}");
+    assert!(failure.cause.contains("ulimit -f"), "{failure}");
+    assert_eq!(files_below(&sshd.path("home")), Vec::<std::path::PathBuf>::new());
+}
+
+/// A base of another run that has become usable since must not hide the agent that is at work.
+#[tokio::test]
+async fn a_member_is_found_again_where_it_began() {
+    let sshd =
+        account(&format!("[ -e @DIR@/first ] || export PLUSH_AGENT_DIR=@DIR@/chosen\n{SHELL}"));
+    let member = || bootstrap().at("run-1.web-1".to_owned());
+    std::fs::write(sshd.path("first"), "").unwrap();
+    let first = join(&sshd, &member()).await.unwrap().account.agent_dir;
+    std::fs::remove_file(sshd.path("first")).unwrap();
+    let other = bootstrap().at("run-2.web-2".to_owned());
+    let chosen = join(&sshd, &other).await.unwrap().account.agent_dir;
+    assert_ne!(first, chosen);
+    let again = join(&sshd, &member()).await.unwrap().account;
+    assert_eq!((again.agent_dir, again.agent), (first, AgentOrigin::Found));
+}
+
 /// As when a host restarts while it is logged in to.
 #[tokio::test]
 async fn f34_a_connection_that_breaks_during_the_login_is_no_fault_of_the_account() {

@@ -1,20 +1,21 @@
-//! The names of the directories that members have on their hosts: no other member of any run has the same.
+//! The names of members' directories on their hosts: no other member of any run has the same.
 //! Not where they are: the bootstrap script finds the base.
 //!
-//! Hosts may share a home, and names may lead to one account; so a directory is neither the run's nor the host's alone.
+//! Hosts may share a home, and names may lead to one account: the run's id alone is not enough.
 
 use serde::{Deserialize, Serialize};
 
-/// As much of the run's id, and of the host's name, is in a directory's name for people.
+/// Longest part of the run's id in a directory's name.
 const RUN_BYTES: usize = 100;
+/// Longest part of the host's name in a directory's name.
 const HOST_BYTES: usize = 40;
 
 /// What makes the names of a run's directories its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PlaceNumber(u64);
+pub struct DirectoryNumber(u64);
 
-impl PlaceNumber {
+impl DirectoryNumber {
     /// A number that no other run has.
     pub fn random() -> Self {
         let mut bytes = [0; 8];
@@ -26,22 +27,22 @@ impl PlaceNumber {
 
 /// The names of the directories of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct MemberDirectories {
     run: String,
     /// None for a run of a build that had one directory for each run.
-    number: Option<PlaceNumber>,
+    number: Option<DirectoryNumber>,
 }
 
-impl Places {
+impl MemberDirectories {
     /// Those of a run.
-    pub fn new(run: &str, number: Option<PlaceNumber>) -> Self {
+    pub fn new(run: &str, number: Option<DirectoryNumber>) -> Self {
         Self { run: run.to_owned(), number }
     }
 
-    /// The name of a member's directory: run and host as far as a file name bears them, and 16 hexadecimal digits of
-    /// both and the run's number.
+    /// The name of a member's directory: run and host for people, then 16 hexadecimal digits of the
+    /// digest of the run's number, the run and the host.
     pub fn of(&self, host: &str) -> String {
-        let Some(PlaceNumber(number)) = self.number else { return self.run.clone() };
+        let Some(DirectoryNumber(number)) = self.number else { return self.run.clone() };
         let mut hash = blake3::Hasher::new();
         hash.update(&number.to_le_bytes());
         hash.update(self.run.as_bytes());
@@ -64,26 +65,29 @@ mod tests {
 
     #[test]
     fn no_two_members_have_the_same_directory() {
-        let places = Places::new("r-1", Some(PlaceNumber(7)));
+        let directories = MemberDirectories::new("r-1", Some(DirectoryNumber(7)));
         let long = "h".repeat(90);
         let hosts =
             ["h1", "ann@h1", "ann_h1", "h1:22", "h1_22", &format!("{long}1"), &format!("{long}2")];
         let names: std::collections::BTreeSet<String> =
-            hosts.iter().map(|host| places.of(host)).collect();
+            hosts.iter().map(|host| directories.of(host)).collect();
         assert_eq!(names.len(), hosts.len(), "{names:?}");
-        assert_ne!(places.of("h1"), Places::new("r-1", Some(PlaceNumber(8))).of("h1"));
-        assert_ne!(PlaceNumber::random(), PlaceNumber::random());
+        assert_ne!(
+            directories.of("h1"),
+            MemberDirectories::new("r-1", Some(DirectoryNumber(8))).of("h1")
+        );
+        assert_ne!(DirectoryNumber::random(), DirectoryNumber::random());
     }
 
     #[test]
     fn a_name_stands_in_a_path_and_in_a_search_path() {
-        let places = Places::new(&"r".repeat(200), Some(PlaceNumber(7)));
-        let name = places.of(&format!("ann@{}:22", "é".repeat(100)));
+        let directories = MemberDirectories::new(&"r".repeat(200), Some(DirectoryNumber(7)));
+        let name = directories.of(&format!("ann@{}:22", "é".repeat(100)));
         assert!(name.len() <= 200 && !name.contains([':', '/', '@']), "{name}");
     }
 
     #[test]
     fn a_run_of_an_earlier_build_keeps_its_directory() {
-        assert_eq!(Places::new("r-1", None).of("h1"), "r-1");
+        assert_eq!(MemberDirectories::new("r-1", None).of("h1"), "r-1");
     }
 }
