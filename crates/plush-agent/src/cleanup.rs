@@ -4,17 +4,28 @@
 use crate::base::{BASE_LOCK, Base, CACHE, LOG, RUNS, SOCKET};
 use crate::cgroup;
 use crate::doorway;
-use crate::files::removal::Removal;
+use crate::files::removal::{Removal, is_hidden};
 use crate::files::root::Root;
 use crate::member;
 use crate::programs::{self, Command};
+use crate::sys;
 use plush_core::agent::CleanUpSpec;
 use plush_protocol::Tainted;
-use rustix::fs::FlockOperation;
-use std::fs;
+use rustix::fs::{FlockOperation, MemfdFlags, memfd_create};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::time::Duration;
+use std::process::{self, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long removed files may stay open in other processes of the member.
+const SWEEP_LIMIT: Duration = Duration::from_secs(5);
+/// Time between two looks.
+const SWEEP_GAP: Duration = Duration::from_millis(50);
 
 /// What the member's directory still holds after [`remove`], until the agent ends.
 const LAST_FILES: [&str; 5] = [SOCKET, LOG, "agent.lock", cgroup::RECORD, member::RECORD];
@@ -92,6 +103,47 @@ pub fn remove_last(base: &Base, shared: Shared) {
         let _absent = fs::remove_file(base.base.join(BASE_LOCK));
     }
     let _kept = fs::remove_dir(&base.base);
+}
+
+/// Finishes what [`remove_last`] could not: a network file system keeps removed files that are open,
+/// and this program runs from one. Then this process becomes a copy of the program in memory, which
+/// sweeps; otherwise, or if that is impossible, this returns.
+pub fn leave(base: &Base) {
+    if !has_remains(base) {
+        return;
+    }
+    let member = base.run.file_name().unwrap_or_default();
+    let copy = || -> io::Result<io::Error> {
+        let mut file = File::from(memfd_create("plush-agent", MemfdFlags::CLOEXEC)?);
+        io::copy(&mut File::open(sys::program())?, &mut file)?;
+        let mut command = process::Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        command.args(["sweep", "--run", &base.id]).arg("--directory").arg(member);
+        command.arg("--base").arg(&base.base).current_dir("/").stderr(Stdio::null());
+        Ok(command.exec())
+    };
+    let _directories_stay = copy();
+}
+
+/// Waits until other processes of the member have closed what was removed, and removes the
+/// directories.
+pub fn sweep(base: &Base) {
+    let limit = Instant::now() + SWEEP_LIMIT;
+    while Instant::now() < limit && has_remains(base) {
+        let _kept = fs::remove_dir(&base.run);
+        let _kept = fs::remove_dir(base.base.join(RUNS));
+        if only_the_lock_is_left(base) {
+            let _absent = fs::remove_file(base.base.join(BASE_LOCK));
+        }
+        let _kept = fs::remove_dir(&base.base);
+        std::thread::sleep(SWEEP_GAP);
+    }
+}
+
+/// Whether the member's directory or the base has names of removed files that are open.
+fn has_remains(base: &Base) -> bool {
+    let is_open = |name: &String| is_hidden(OsStr::new(name));
+    let own = base.run.exists() && names(&base.run).iter().all(is_open);
+    own || names(&base.base).iter().any(is_open)
 }
 
 fn only_the_lock_is_left(base: &Base) -> bool {

@@ -25,6 +25,11 @@ pub fn open(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Closes it; what is written from now on is lost.
+pub fn close() {
+    *LOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+}
+
 /// Writes one line; a log that cannot be written is no reason to stop.
 pub fn line(text: fmt::Arguments<'_>) {
     let mut log = LOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

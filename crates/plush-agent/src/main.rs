@@ -5,7 +5,7 @@
 use lexopt::prelude::*;
 use plush_agent::base::Base;
 use plush_agent::logins::Came;
-use plush_agent::{barrier_command, bridge, driver, facts, keeper, placing, sys};
+use plush_agent::{barrier_command, bridge, cleanup, driver, facts, keeper, placing, sys};
 use plush_protocol::PROTOCOL_VERSION;
 use rustix::fs::Mode;
 use std::error::Error;
@@ -80,6 +80,7 @@ fn run() -> Result<ExitCode, Failure> {
             let came = if options.scoped { Came::OutOfLogin } else { Came::ByItself };
             driver::serve(options.base()?, &options.host()?, came, umask).map_err(work)?;
         }
+        "sweep" => cleanup::sweep(&options.base()?),
         "keep" => keeper::run().map_err(work)?,
         "gate" => return Ok(ExitCode::from(keeper::gate::run().to_le_bytes()[0])),
         "install" => {

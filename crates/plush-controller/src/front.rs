@@ -170,7 +170,7 @@ pub fn plan(
     };
     let plan = plan::assign(project, offers, settings)?;
     let mut problems = too_large(&plan);
-    problems.extend(hosts_of_one_account(&plan, &ssh_of(options.ssh_config.as_deref())));
+    problems.extend(hosts_of_one_account(&plan, &addresses.0));
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -186,14 +186,6 @@ pub fn plan(
         started_unix_ms: unix_ms(),
         local_hosts: None,
         directory_number: None,
-    })
-}
-
-/// The user's SSH, or that of another file.
-fn ssh_of(config_file: Option<&Path>) -> Ssh {
-    Ssh::new(SshOptions {
-        config_file: config_file.map(Path::to_owned),
-        ..SshOptions::from_environment()
     })
 }
 

@@ -157,6 +157,10 @@ impl Desk {
                 Err(e) => return Err(format!("{e}: {}", e.source)),
             }
         }
+        if want.offset + done as u64 >= reader.size {
+            // An open file would keep its directory from being removed on NFS.
+            self.open = None;
+        }
         bytes.truncate(done);
         Ok(bytes)
     }

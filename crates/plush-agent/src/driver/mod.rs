@@ -44,6 +44,7 @@ use prepare::Preparation;
 use rustix::fs::Mode;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ pub fn serve(base: Base, host: &str, came: Came, umask: Mode) -> io::Result<()> 
     programs::set_umask(umask);
     std::env::set_current_dir(&base.run)?;
     logger::open(Path::new(LOG))?;
-    let _no_other_serves_here = Member::here(host).hold(&base).map_err(io::Error::other)?;
+    let alone = Member::here(host).hold(&base).map_err(io::Error::other)?;
     let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
@@ -83,7 +84,7 @@ pub fn serve(base: Base, host: &str, came: Came, umask: Mode) -> io::Result<()> 
         rustix::io::write(std::io::stdout(), logins::UP.as_bytes());
     rustix::stdio::dup2_stdout(&null)?;
     let warning = came.warning(logout);
-    let standing = Standing { groups: Some(groups), logout, warning };
+    let standing = Standing { groups: Some(groups), alone: Some(alone), logout, warning };
     let served =
         runtime.block_on(async { Driver::new(base, host, umask, listener, standing)?.run().await });
     runtime.shutdown_background();
@@ -97,6 +98,8 @@ const OPENED_EARLY: usize = 4096;
 struct Standing {
     /// Given away by the agent's last act.
     groups: Option<Groups>,
+    /// No other agent serves in this directory.
+    alone: Option<OwnedFd>,
     logout: Logout,
     /// For people.
     warning: Option<&'static str>,
@@ -438,7 +441,12 @@ impl Driver {
                 if let Some(groups) = self.standing.groups.take() {
                     groups.remove();
                 }
+                // An open file would keep its directory from being removed on NFS.
+                drop(self.standing.alone.take());
+                drop(self.door.take());
+                logger::close();
                 cleanup::remove_last(&self.base, self.shared);
+                cleanup::leave(&self.base);
                 return Flow::Exit;
             }
         }

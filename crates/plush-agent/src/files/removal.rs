@@ -22,6 +22,10 @@ pub const NAMED_LEFTOVERS: usize = 1000;
 const HELD_LEVELS: usize = 48;
 /// Names read from one directory at a time.
 const BATCH: usize = 4096;
+/// How FUSE begins the names of removed files that are open.
+const FUSE_HIDDEN: &[u8] = b".fuse_hidden";
+/// The type of a FUSE file system (statfs(2)).
+const FUSE_MAGIC: rustix::fs::FsWord = 0x6573_5546;
 /// How often a directory that was empty and is not any more is read again.
 const REFILLS: u32 = 8;
 
@@ -55,6 +59,9 @@ pub enum Why {
     /// Another file system is mounted there.
     #[error("another file system is mounted there")]
     Mount,
+    /// A process has it open, and the file system keeps it under a name of its own until then.
+    #[error("a process still has it open")]
+    Open,
     /// New names appear as fast as they are removed.
     #[error("it fills up while it is emptied")]
     Refilled,
@@ -182,9 +189,14 @@ impl Remover<'_> {
 
     /// Removes a plain name, or opens a directory as the new innermost level; true in the second case.
     fn unlink_or_descend(&mut self, dir: BorrowedFd<'_>, name: &OsStr, path: PathBuf) -> bool {
+        if is_held_open(dir, name) {
+            self.keep(name, path, Why::Open);
+            return false;
+        }
         match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
             Ok(()) => self.removal.removed += 1,
             Err(Errno::NOENT) => {}
+            Err(Errno::BUSY) if is_hidden(name) => self.keep(name, path, Why::Open),
             Err(refusal @ (Errno::ISDIR | Errno::PERM)) => match enter(dir, name, self.walk) {
                 Entered::Inside(dir) => {
                     let (name, pending, stuck) = (name.to_os_string(), Vec::new(), HashSet::new());
@@ -264,6 +276,19 @@ impl Remover<'_> {
             level.stuck.insert(name);
         }
     }
+}
+
+/// Whether a name may be that of an open file which was removed: NFS and FUSE give it one until it
+/// is closed.
+pub fn is_hidden(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".nfs") || name.starts_with(FUSE_HIDDEN)
+}
+
+/// Whether a name is such a file on FUSE, which gives it another name at each removal.
+fn is_held_open(dir: BorrowedFd<'_>, name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(FUSE_HIDDEN)
+        && rustix::fs::fstatfs(dir).is_ok_and(|about| about.f_type == FUSE_MAGIC)
 }
 
 /// Opens a directory for emptying, unlocking it first if its mode forbids that.

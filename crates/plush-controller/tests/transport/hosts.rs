@@ -138,13 +138,13 @@ async fn a_limit_of_the_account_that_no_file_fits_into_is_named() {
 async fn a_member_is_found_again_where_it_began() {
     let sshd =
         account(&format!("[ -e @DIR@/first ] || export PLUSH_AGENT_DIR=@DIR@/chosen\n{SHELL}"));
+    let other = bootstrap().at("run-2.web-2".to_owned());
+    let chosen = join(&sshd, &other).await.unwrap().account.agent_dir;
     let member = || bootstrap().at("run-1.web-1".to_owned());
     std::fs::write(sshd.path("first"), "").unwrap();
     let first = join(&sshd, &member()).await.unwrap().account.agent_dir;
-    std::fs::remove_file(sshd.path("first")).unwrap();
-    let other = bootstrap().at("run-2.web-2".to_owned());
-    let chosen = join(&sshd, &other).await.unwrap().account.agent_dir;
     assert_ne!(first, chosen);
+    std::fs::remove_file(sshd.path("first")).unwrap();
     let again = join(&sshd, &member()).await.unwrap().account;
     assert_eq!((again.agent_dir, again.agent), (first, AgentOrigin::Found));
 }

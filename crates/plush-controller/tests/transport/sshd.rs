@@ -22,7 +22,12 @@ case $1 in
     [ "$last" = "# the end" ] || { echo "digest does not match"; exit 1; }
     cat "$0" >"$5" && chmod 700 "$5" || exit 1
     rm -f "$0" 2>/dev/null; exit 0;;
-  bridge) echo "bridge run=$3 host=$5 base=$7"; exec cat;;
+  bridge)
+    while [ $# -gt 2 ]; do
+      case $2 in --run) r=$3;; --host) h=$3;; --base) b=$3;; esac
+      shift 2
+    done
+    echo "bridge run=$r host=$h base=$b"; exec cat;;
 esac
 exit 9
 "##;
