@@ -1,6 +1,7 @@
 //! Checks a tree against the vocabulary: unknown keys, missing ones, bad values, unknown variables.
 //! It makes nothing; what things mean together is checked later on the model.
 
+use crate::problem::Severity;
 use crate::quoting::{Catch, Caught, catches};
 use crate::report::Report;
 use crate::shell_line::{ARGUMENT_BYTES_MAX, is_plain};
@@ -10,7 +11,8 @@ use crate::tree::node::{Entry, Node, Shape};
 use crate::tree::shape::unknown_hint;
 use crate::value::{self, Fault, Scalar, nearest, shown};
 use crate::vocabulary::{
-    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, Xml, step_head,
+    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, Xml, elsewhere,
+    step_elsewhere, step_head,
 };
 
 /// Checks a whole description.
@@ -63,10 +65,11 @@ struct Checker<'r, 's> {
 
 impl Checker<'_, '_> {
     fn record(&mut self, node: &Node, record: &'static Record, at: &Span) {
+        let mut meant = Vec::new();
         match &node.shape {
             Shape::Map(entries) => {
                 for (index, entry) in entries.iter().enumerate() {
-                    self.entry(entry, &entries[..index], record);
+                    meant.extend(self.entry(entry, &entries[..index], record));
                 }
             }
             Shape::Text(_) | Shape::List(_) => {
@@ -78,7 +81,7 @@ impl Checker<'_, '_> {
             }
             Shape::Null => {}
         }
-        self.required(node, record, at);
+        self.required(node, record, at, &meant);
     }
 
     fn wrong_shape(&mut self, node: &Node, record: &'static Record) {
@@ -92,26 +95,33 @@ impl Checker<'_, '_> {
         );
     }
 
-    fn required(&mut self, node: &Node, record: &'static Record, at: &Span) {
+    /// Reports the keys that must be there; those that a misspelled one was meant for are not missing.
+    fn required(&mut self, node: &Node, record: &'static Record, at: &Span, meant: &[&str]) {
         let is_short = !matches!(node.shape, Shape::Map(_) | Shape::Null);
-        for field in record.fields.iter().filter(|f| f.required) {
+        let wanted = record.fields.iter().filter(|f| f.required && !meant.contains(&f.key));
+        for field in wanted {
             let is_given = match is_short {
                 true => record.short == Some(field.key),
                 false => get(node, field).is_some_and(|n| !n.is_null()),
             };
             if !is_given {
                 let (word, hint) = example(field, self.report.is_xml);
-                self.report.error(
-                    "missing",
-                    at,
-                    format!("{} needs `{word}`", with_article(record.name)),
-                    Some(hint),
-                );
+                let message = format!("{} needs `{word}`", with_article(record.name));
+                match self.report.is_xml {
+                    true => self.report.absent(Severity::Error, "missing", at, message, &hint),
+                    false => self.report.error("missing", at, message, Some(hint)),
+                }
             }
         }
     }
 
-    fn entry(&mut self, entry: &Entry, before: &[Entry], record: &'static Record) {
+    /// Checks a key and its value; of a key that is unknown, the known one that is meant.
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        before: &[Entry],
+        record: &'static Record,
+    ) -> Option<&'static str> {
         if entry.key.starts_with("x-") {
             if !record.foreign {
                 let hint = "put it on the project, an application, a cluster, a resource, software, a process, a workflow or a repeat";
@@ -127,7 +137,7 @@ impl Checker<'_, '_> {
                 let message = format!("foreign content is at most {FOREIGN_DEPTH_MAX} deep");
                 self.report.error("too-deep", &entry.key_span, message, None);
             }
-            return;
+            return None;
         }
         if let Some(field) = record.field(&entry.key) {
             if before.iter().any(|e| {
@@ -143,14 +153,13 @@ impl Checker<'_, '_> {
             let was = self.known.in_workflow;
             self.value(&entry.value, &field.kind, field.variables, &entry.key_span);
             self.known.in_workflow = was;
-            return;
+            return None;
         }
         if let Some(Field { kind: Kind::Dict(_, scalar, of), variables, .. }) = record.rest {
             self.dict_entry(entry, *scalar, of, *variables);
-            return;
+            return None;
         }
-        let words = record.fields.iter().map(|f| f.key);
-        self.unknown_key(entry, record, words.collect());
+        self.unknown_key(entry, record)
     }
 
     /// Foreign texts are not understood, but must fit into both syntaxes.
@@ -170,22 +179,20 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn unknown_key(&mut self, entry: &Entry, record: &'static Record, words: Vec<&'static str>) {
-        let moved = match (record.name, entry.key.as_str()) {
-            ("process" | "workflow" | "command", "cmdline") => Some("write `args: [...]`"),
-            ("project", "name") => Some("write `project: NAME`"),
-            ("project", "cluster" | "components" | "component") => {
-                Some("write `clusters:` with one key per cluster")
-            }
-            _ => None,
+    fn unknown_key(&mut self, entry: &Entry, record: &'static Record) -> Option<&'static str> {
+        let words = || record.fields.iter().map(|f| f.key);
+        let near = nearest(&entry.key, words());
+        let (meant, hint) = match (elsewhere(record.name, &entry.key), near) {
+            (Some((means, hint)), _) => (Some(means), Some(hint.to_string())),
+            (None, near) => (near, unknown_hint(&entry.key, words())),
         };
-        let hint = moved.map(str::to_string).or_else(|| unknown_hint(&entry.key, words));
         self.report.error(
             "unknown-key",
             &entry.key_span,
             format!("{} has no `{}`", with_article(record.name), shown(&entry.key)),
             hint,
         );
+        meant
     }
 
     fn value(&mut self, node: &Node, kind: &'static Kind, variables: Variables, at: &Span) {
@@ -306,11 +313,15 @@ impl Checker<'_, '_> {
                 || entries.first().map_or(node.span.clone(), |e| e.key_span.clone()),
                 |(e, _)| e.key_span.clone(),
             );
-            let hint = near.map_or_else(
-                || format!("it has one of: {}", words.collect::<Vec<_>>().join(", ")),
-                |(_, w)| format!("did you mean `{w}`?"),
-            );
-            self.report.error("step", &at, "this says not what kind of step it is", Some(hint));
+            let other = entries.iter().find_map(|e| step_elsewhere(&e.key));
+            let hint = match (near, other) {
+                (Some((_, word)), _) => format!("did you mean `{word}`?"),
+                (None, Some(hint)) => hint.to_string(),
+                (None, None) => {
+                    format!("it has one of: {}", words.collect::<Vec<_>>().join(", "))
+                }
+            };
+            self.report.error("step", &at, "nothing says what kind of step this is", Some(hint));
             return;
         };
         if let Some(second) = tags.next() {
@@ -354,7 +365,7 @@ impl Checker<'_, '_> {
                     .cloned()
                     .collect();
                 for entry in rest.entries().iter().filter(|e| STEP_COMMON.field(&e.key).is_some()) {
-                    self.entry(entry, &[], &STEP_COMMON);
+                    let _ = self.entry(entry, &[], &STEP_COMMON);
                 }
                 for entry in &own {
                     let hint = record
@@ -387,16 +398,7 @@ impl Checker<'_, '_> {
         let text = match &node.shape {
             Shape::Text(text) => text,
             Shape::Null => return,
-            Shape::List(_) | Shape::Map(_) => {
-                let hint = "put quotes around it if it is a text";
-                self.report.error(
-                    "shape",
-                    &first_word(node),
-                    "a single value is expected here",
-                    Some(hint.to_string()),
-                );
-                return;
-            }
+            Shape::List(_) | Shape::Map(_) => return self.no_scalar(node, scalar),
         };
         let span = if node.span.is_empty() { at } else { &node.span };
         match self.expanded(text, variables, span) {
@@ -506,6 +508,27 @@ impl Checker<'_, '_> {
         }
     }
 
+    /// Something that is made of several things stands where one is expected.
+    fn no_scalar(&mut self, node: &Node, scalar: Scalar) {
+        let is_map = matches!(node.shape, Shape::Map(_));
+        let (message, hint) = match scalar {
+            Scalar::Hosts if !is_map && node.items().is_empty() => {
+                ("a host set cannot be empty", "write a host set such as `node[1-9]`")
+            }
+            Scalar::Hosts => (
+                "a host set is a text, or a list of texts",
+                "write a host set such as `node[1-9]`, or `[node1, node2]`",
+            ),
+            _ if is_map => ("a single value is expected here, not keys", "write one value"),
+            _ => {
+                ("a single value is expected here, not a list", "write one value without brackets")
+            }
+        };
+        let item = node.items().iter().find(|item| item.as_text().is_none());
+        let at = first_word(item.filter(|_| scalar == Scalar::Hosts).unwrap_or(node));
+        self.report.error("shape", &at, message, Some(hint.to_string()));
+    }
+
     fn fault(&mut self, fault: Fault, span: &Span) {
         self.report.error("value", span, fault.message, fault.hint);
     }
@@ -519,16 +542,21 @@ impl Checker<'_, '_> {
             Ok(found) => found,
             Err(error) => {
                 let hint = "write `$${` for a literal `${`";
+                let span = &match error.fault {
+                    SubstituteFault::Unclosed => self.report.source.last_within(span, "${"),
+                    _ => span.clone(),
+                };
                 self.report.error("variable", span, error.to_string(), Some(hint.to_string()));
                 return None;
             }
         };
         let mut is_known = true;
-        for used in &found {
+        for (number, used) in found.iter().enumerate() {
             let in_project = self.scope.get(&used.name).is_some();
             let of_task = self.is_of_task(&used.name);
             if !in_project {
                 is_known = false;
+                let span = &self.span_of(text, &found, number, span);
                 if !of_task {
                     self.unknown_variable(&used.name, span);
                 } else if variables == Variables::Project {

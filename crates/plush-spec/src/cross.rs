@@ -8,6 +8,7 @@ use crate::model::{
     Reaction, Reference, RestartWhen, ServiceClass, Step, Wanted,
 };
 use crate::report::Report;
+use crate::source::Span;
 use crate::tree::shape::unknown_hint;
 use crate::value::{nearest, shown};
 use std::collections::{HashMap, HashSet};
@@ -33,6 +34,9 @@ const FACTS: [&str; 18] = [
     "cpu_load",
     "free_mem",
 ];
+
+/// So far after the beginning of a host set its parts are looked for.
+const PIECE_REACH_BYTES: usize = 64 << 10;
 
 /// Checks a whole project.
 pub(crate) fn check(project: &Project, report: &mut Report<'_>) {
@@ -73,12 +77,29 @@ impl Cross<'_, '_> {
             Ok(_) => {}
             Err(error) => {
                 let message = format!("this is no host set: {}", error.message);
-                match self.report.source.piece_at(hosts.place, &hosts.text, error.offset, error.len)
-                {
-                    Some(span) => self.report.error("hosts", &span, message, error.hint),
-                    None => self.report.error_at("hosts", hosts.place, message, error.hint),
+                let span = self.host_piece(hosts, error.offset, error.len);
+                self.report.error("hosts", &span, message, error.hint);
+            }
+        }
+    }
+
+    /// Where a part of a host set is written: the set may stand on several lines, or be a list.
+    fn host_piece(&self, hosts: &Hosts, offset: usize, len: usize) -> Span {
+        let source = self.report.source;
+        if let Some(span) = source.piece_at(hosts.place, &hosts.text, offset, len) {
+            return span;
+        }
+        let word = source.word_at(hosts.place);
+        let piece = hosts.text.get(offset..offset + len).filter(|piece| !piece.is_empty());
+        match piece {
+            Some(piece) => {
+                let reach = source.text.floor_char_boundary(word.start + PIECE_REACH_BYTES);
+                match source.word_within(&(word.start..reach), piece) {
+                    found if found.end < reach => found,
+                    _ => word,
                 }
             }
+            None => word,
         }
     }
 
@@ -441,7 +462,7 @@ impl Cross<'_, '_> {
                 Some(hint.to_string()),
             );
         }
-        if self.project.resources.is_empty() {
+        if self.project.resources.is_empty() && self.is_sound {
             for cluster in self.project.clusters.iter().filter(|c| c.resources.is_empty()) {
                 let hint = "write `resources: [{type: ssh, hosts: SET}]`, or name hosts on the command line";
                 self.report.warning_at(

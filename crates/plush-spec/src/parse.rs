@@ -11,7 +11,7 @@ use crate::report::Report;
 use crate::source::Source;
 use crate::substitute::Scope;
 use crate::tree::node::Node;
-use crate::tree::{TEXT_BYTES_MAX, early, element, shape, yaml};
+use crate::tree::{TEXT_BYTES_MAX, early, element, shape, shorthand, yaml};
 use crate::value::{nearest, shown};
 use crate::write;
 
@@ -71,7 +71,9 @@ pub fn parse_with(
     let mut found = None;
     if let Some(root) = read(format, &mut report) {
         let scope = scope_of(&root, settings, &mut report);
+        report.words_are_checked();
         check(&root, &scope, &mut report);
+        report.words_are_checked();
         found = project(&mut Lower { report: &mut report, scope: &scope }, &root);
         if let Some(project) = &found {
             cross::check(project, &mut report);
@@ -124,15 +126,17 @@ fn read(format: Format, report: &mut Report<'_>) -> Option<Node> {
     if !accept_size(report.source.text, report) {
         return None;
     }
-    match format {
-        Format::Yaml => yaml::read(report),
+    let mut root = match format {
+        Format::Yaml => yaml::read(report)?,
         Format::Xml => {
             report.is_xml = true;
             let root = element::read(report)?;
             let (project, version) = early::rewrite(root, report)?;
-            Some(shape::project(&project, version.as_ref(), report))
+            shape::project(&project, version.as_ref(), report)
         }
-    }
+    };
+    shorthand::expand(&mut root, report);
+    Some(root)
 }
 
 /// Refuses texts that are too large, before anything is allocated for them.

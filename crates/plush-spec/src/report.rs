@@ -14,11 +14,36 @@ pub(crate) struct Report<'s> {
     /// Whether hints speak XML.
     pub is_xml: bool,
     pub problems: Vec<Problem>,
+    /// Whether what is missing may only be misspelled, or have the wrong shape: see [`Report::absent`].
+    is_misread: bool,
 }
+
+/// Problems for which something that was given does not arrive where it is looked for.
+const MISREADING: [&str; 5] =
+    ["unknown-key", "unknown-element", "unknown-attribute", "shape", "step"];
 
 impl<'s> Report<'s> {
     pub fn new(source: &'s Source<'s>) -> Report<'s> {
-        Report { source, is_xml: false, problems: Vec::new() }
+        Report { source, is_xml: false, problems: Vec::new(), is_misread: false }
+    }
+
+    /// The words are checked: from here on [`Report::absent`] tells whether its problem follows from one before.
+    pub fn words_are_checked(&mut self) {
+        self.is_misread = self.problems.iter().any(|p| MISREADING.contains(&p.code));
+    }
+
+    /// Something is not there. It is no problem of its own where a word before was not understood.
+    pub fn absent(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        span: &Span,
+        message: impl Into<String>,
+        hint: &str,
+    ) {
+        if !self.is_misread {
+            self.add(severity, code, span, message.into(), Some(hint.to_string()));
+        }
     }
 
     pub fn error(
@@ -92,7 +117,7 @@ impl<'s> Report<'s> {
                 severity,
                 code,
                 place,
-                span: span.clone(),
+                span: self.source.within_line(span),
                 message,
                 hint,
             });

@@ -30,6 +30,34 @@ impl<'t> Source<'t> {
         Place::new(line as u32, column as u32 + 1)
     }
 
+    /// A piece that goes over several lines, cut down to the word that it begins with; any other as it is.
+    pub fn within_line(&self, span: &Span) -> Span {
+        let piece = self.text.get(span.clone()).unwrap_or_default();
+        if !piece.contains('\n') {
+            return span.clone();
+        }
+        let word = |c: char| c.is_whitespace() || c == ':';
+        span.start..span.start + piece.find(word).unwrap_or(piece.len())
+    }
+
+    /// Where a word is in a piece of the text, as it is written; all of the piece where it is not found.
+    pub fn word_within(&self, span: &Span, word: &str) -> Span {
+        let piece = self.text.get(span.clone()).unwrap_or_default();
+        match piece.find(word) {
+            Some(at) => span.start + at..span.start + at + word.len(),
+            None => span.clone(),
+        }
+    }
+
+    /// The same for the last such word.
+    pub fn last_within(&self, span: &Span, word: &str) -> Span {
+        let piece = self.text.get(span.clone()).unwrap_or_default();
+        match piece.rfind(word) {
+            Some(at) => span.start + at..span.start + at + word.len(),
+            None => span.clone(),
+        }
+    }
+
     /// Where a part of a text is, if the text stands at a place as it is, with or without a quote before it.
     pub fn piece_at(&self, place: Place, text: &str, offset: usize, len: usize) -> Option<Span> {
         let word = self.word_at(place);

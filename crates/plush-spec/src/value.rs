@@ -56,6 +56,8 @@ pub(crate) enum Scalar {
     Hosts,
     /// A whole number of hosts, or `all`.
     CountOrAll,
+    /// A whole number of hosts from this on, or a share of those that are wanted, such as `90%`.
+    CountOrShare(u64),
     /// 64 hexadecimal digits.
     Sha256,
     /// A signal's name or number.
@@ -106,6 +108,7 @@ pub(crate) fn check(scalar: Scalar, text: &str) -> Result<(), Fault> {
         Scalar::Choice(words) => choice(text, words).map(drop),
         Scalar::Hosts => hosts(text),
         Scalar::CountOrAll => count_or_all(text).map(drop),
+        Scalar::CountOrShare(min) => count_or_share(text, min).map(drop),
         Scalar::Sha256 => sha256(text).map(drop),
         Scalar::Signal => signal(text).map(drop),
         Scalar::Mode => mode(text).map(drop),
@@ -319,6 +322,20 @@ pub(crate) fn count_or_all(text: &str) -> Result<Option<u32>, Fault> {
     whole(text, 1, HOSTS_MAX)
         .map(|count| Some(count as u32))
         .map_err(|fault| fault.hint("write a number from 1, or `all`"))
+}
+
+/// A number of hosts, or a share of others in percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum CountOrShare {
+    Count(u32),
+    Percent(f64),
+}
+
+pub(crate) fn count_or_share(text: &str, min: u64) -> Result<CountOrShare, Fault> {
+    if text.ends_with('%') {
+        return percent(text).map(CountOrShare::Percent);
+    }
+    whole(text, min, u64::from(u32::MAX)).map(|count| CountOrShare::Count(count as u32))
 }
 
 /// More hosts than these are a mistake.
@@ -586,20 +603,22 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
-/// The known word that is closest to a text, if one is close enough to have been meant.
-pub(crate) fn nearest<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+/// The known word that is closest to a text, if one is close enough to have been meant: one change in four
+/// characters or fewer, two in seven, three beyond, counted in the shorter of the two.
+pub fn nearest<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     if text.len() > 64 {
         return None;
     }
-    let limit = match text.chars().count() {
-        0..=3 => 1,
-        4..=6 => 2,
+    let limit = |word: &str| match text.chars().count().min(word.chars().count()) {
+        0..=1 => 0,
+        2..=4 => 1,
+        5..=7 => 2,
         _ => 3,
     };
     words
         .into_iter()
         .map(|word| (distance(&text.to_lowercase(), &word.to_lowercase()), word))
-        .filter(|(distance, word)| *distance <= limit && *distance < word.chars().count())
+        .filter(|(distance, word)| *distance <= limit(word))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }
@@ -677,5 +696,8 @@ mod tests {
         assert_eq!(nearest("proces", words), Some("process"));
         assert_eq!(nearest("barreir", words), Some("barrier"));
         assert_eq!(nearest("zebra", words), None);
+        assert_eq!(nearest("rm", ["run", "runs"]), None);
+        assert_eq!(nearest("rnu", ["run", "runs"]), Some("run"));
+        assert_eq!(nearest("x", ["y", "xy"]), None);
     }
 }

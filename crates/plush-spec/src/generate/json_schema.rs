@@ -31,7 +31,13 @@ fn record(record: &'static Record) -> Value {
     let object = object(record, &[], None);
     let short = record.short.and_then(|short| record.field(short));
     match short {
-        Some(field) => json!({"description": record.doc, "anyOf": [kind(&field.kind), object]}),
+        Some(field) => {
+            let forms = ["90%", "5"].into_iter().filter_map(|value| record.key_for(value));
+            let forms = forms.filter_map(|key| record.field(key)).map(|field| kind(&field.kind));
+            let all: Vec<Value> = [kind(&field.kind)].into_iter().chain(forms).collect();
+            let all = [all, vec![object]].concat();
+            json!({"description": record.doc, "anyOf": all})
+        }
         None => object,
     }
 }
@@ -106,6 +112,13 @@ fn scalar(scalar: Scalar) -> Value {
         Scalar::Number => json!({"anyOf": [{"type": "number"}, variable]}),
         Scalar::CountOrAll => {
             json!({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "all"}, variable]})
+        }
+        Scalar::Hosts => {
+            json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+        }
+        Scalar::CountOrShare(min) => {
+            let share = json!({"type": "string", "pattern": "%\\s*$"});
+            json!({"anyOf": [{"type": "integer", "minimum": min}, share, variable]})
         }
         Scalar::Name => {
             json!({"anyOf": [{"type": "string", "pattern": "^[^-. ][^/\\\\]*$"}, {"type": "integer"}]})

@@ -20,7 +20,12 @@ pub fn reference() -> String {
 fn section(record: &Record, out: &mut String) {
     out.push_str(&format!("### {}\n\n{}\n\n", record.name, record.doc));
     if let Some(short) = record.short {
-        out.push_str(&format!("Short form: a bare value stands for `{short}`.\n\n"));
+        let forms = [("90%", "a bare share such as `90%`"), ("5", "a bare number")];
+        let forms = forms
+            .into_iter()
+            .filter_map(|(value, form)| Some(format!("; {form} for `{}`", record.key_for(value)?)));
+        let forms: String = forms.collect();
+        out.push_str(&format!("Short form: a bare value stands for `{short}`{forms}.\n\n"));
     }
     if record.foreign {
         out.push_str("Carries foreign keys (`x-`...) and elements along.\n\n");
@@ -116,6 +121,9 @@ pub(super) fn scalar(scalar: Scalar) -> String {
         }
         Scalar::Hosts => "host set".to_string(),
         Scalar::CountOrAll => "whole number from 1, or `all`".to_string(),
+        Scalar::CountOrShare(min) => {
+            format!("whole number from {min}, or a share of `wanted` such as `90%`")
+        }
         Scalar::Sha256 => "64 hexadecimal digits".to_string(),
         Scalar::Signal => "signal".to_string(),
         Scalar::Mode => "octal permissions".to_string(),

@@ -134,6 +134,12 @@ fn foreign_value(node: &Node) -> ForeignValue {
     }
 }
 
+/// Where a key of a map is written; the map where it has no such key.
+pub(crate) fn key_span(node: &Node, key: &str) -> Span {
+    let entry = node.entries().iter().find(|e| e.key == key);
+    entry.map_or_else(|| node.span.clone(), |e| e.key_span.clone())
+}
+
 /// A record given by a bare value, as the map that it stands for.
 pub(crate) fn full(node: &Node, short: &str) -> Node {
     match node.shape {

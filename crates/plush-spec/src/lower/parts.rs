@@ -1,7 +1,7 @@
 //! Requirements, barriers, services and reactions.
 //! Processes and steps are elsewhere.
 
-use super::{Lower, full};
+use super::{Lower, full, key_span};
 use crate::model::{
     AdaptiveRule, BarrierPolicy, Condition, Constraint, Entry, Expression, FailurePolicy, Group,
     Hook, HookPlace, Knee, Late, OnReturn, Percent, Range, Reaction, Release, Requirement, Service,
@@ -202,7 +202,6 @@ impl Lower<'_, '_> {
     }
 
     fn release(&mut self, node: &Node) -> Release {
-        let at = node.span.clone();
         let node = &full(node, "rule");
         let given: Vec<&str> = ["rule", "count", "percent", "inside", "rate"]
             .into_iter()
@@ -211,7 +210,7 @@ impl Lower<'_, '_> {
         if let [first, second, ..] = given.as_slice() {
             self.report.error(
                 "contradiction",
-                &at,
+                &key_span(node, second),
                 format!("`{first}` and `{second}` exclude each other"),
                 Some("keep one of them".to_string()),
             );
@@ -290,7 +289,6 @@ impl Lower<'_, '_> {
 
     pub(super) fn hook(&mut self, node: &Node) -> Option<Hook> {
         let place = self.place(&node.span);
-        let at = node.span.clone();
         let node = &full(node, "command");
         let items = node.get("command")?.items();
         let argv: Vec<String> =
@@ -298,7 +296,7 @@ impl Lower<'_, '_> {
         if argv.first().is_none_or(|program| program.trim().is_empty()) {
             self.report.error(
                 "missing",
-                &at,
+                &key_span(node, "command"),
                 "the command names no program",
                 Some("write `[./program, argument]`".to_string()),
             );
@@ -339,7 +337,7 @@ impl Lower<'_, '_> {
             (Some(_), Some(_)) => {
                 self.report.error(
                     "contradiction",
-                    &node.span,
+                    &key_span(node, "call"),
                     "`do` and `call` exclude each other",
                     Some("where the program gives no answer, the default holds".to_string()),
                 );

@@ -1,11 +1,12 @@
 //! Processes and commands.
 //! Where they stand in an execution is decided with the steps.
 
-use super::{Lower, full};
+use super::{Lower, full, key_span};
 use crate::model::{
     Check, Command, EnvVar, HookPlace, Limits, Name, On, Output, OutputPolicy, Probe, Process,
     Restart, RestartWhen, Secret, SecretDelivery, SecretSource, Stdin, Stop,
 };
+use crate::problem::Severity;
 use crate::source::Span;
 use crate::tree::node::{Entry, Node};
 use crate::value;
@@ -101,7 +102,7 @@ impl Lower<'_, '_> {
             (Some(_), Some(_)) => {
                 self.report.error(
                     "contradiction",
-                    at,
+                    &key_span(node, "path"),
                     "`run` and `path` exclude each other",
                     Some("`run` is a line for a shell, `path` a program".to_string()),
                 );
@@ -128,11 +129,12 @@ impl Lower<'_, '_> {
                 Some(Command::Program { path, args, place })
             }
             (None, None) => {
-                self.report.error(
+                self.report.absent(
+                    Severity::Error,
                     "missing",
                     at,
                     "nothing says what to run",
-                    Some("write `run: LINE`, or `path` and `args`".to_string()),
+                    "write `run: LINE`, or `path` and `args`",
                 );
                 None
             }

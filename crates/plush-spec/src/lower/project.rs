@@ -8,9 +8,10 @@ use crate::model::{
     Installer, Name, NumHosts, OnChange, Package, PackageKind, Place, Process, Project, Release,
     Requirement, Resource, Software, Step, Template, Variable, Wanted,
 };
+use crate::problem::Severity;
 use crate::source::Span;
 use crate::tree::node::{Entry, Node};
-use crate::value;
+use crate::value::{self, CountOrShare};
 
 /// The project; `None` where it has no usable name.
 pub(crate) fn project(lower: &mut Lower<'_, '_>, root: &Node) -> Option<Project> {
@@ -166,11 +167,12 @@ impl Lower<'_, '_> {
             && node.get("packages").or_else(|| node.get("package")).is_none()
         {
             let hint = "write `package: {type: web, path: \"https://...\"}`";
-            self.report.warning(
+            self.report.absent(
+                Severity::Warning,
                 "nothing",
                 &entry.key_span,
                 format!("the software `{}` has no package", software.name),
-                Some(hint.to_string()),
+                hint,
             );
         }
         Some(software)
@@ -384,11 +386,12 @@ impl Lower<'_, '_> {
             let all_named = !resources.is_empty() && resources.iter().all(|r| r.hosts.is_some());
             if !all_named {
                 let hint = "write `num_hosts: 5`, or `num_hosts: all` for all that are offered";
-                self.report.error(
+                self.report.absent(
+                    Severity::Error,
                     "missing",
                     at,
                     "nothing says how many hosts the cluster has",
-                    Some(hint.to_string()),
+                    hint,
                 );
             }
             return NumHosts {
@@ -402,7 +405,14 @@ impl Lower<'_, '_> {
         let place = self.place(&given.span);
         let given_span = given.span.clone();
         let node = &full(given, "wanted");
-        let (min, max) = (self.whole::<u32>(node, "min"), self.whole::<u32>(node, "max"));
+        let max = self.whole::<u32>(node, "max");
+        let given_count = |lower: &Self, key| match lower
+            .value(node, key, |text| value::count_or_share(text, 0))
+        {
+            Some(CountOrShare::Count(count)) => Some(count),
+            Some(CountOrShare::Percent(_)) | None => None,
+        };
+        let min = given_count(self, "min");
         let wanted = match self.value(node, "wanted", value::count_or_all) {
             Some(None) => Wanted::All,
             Some(Some(count)) => Wanted::Count(count),
@@ -421,7 +431,27 @@ impl Lower<'_, '_> {
                 }
             },
         };
-        NumHosts { wanted, min, max, spare: self.whole(node, "spare").unwrap_or(0), place }
+        let min = self.count_of(node, "min", wanted).map(|count| count.max(1));
+        let spare = self.count_of(node, "spare", wanted).unwrap_or(0);
+        NumHosts { wanted, min, max, spare, place }
+    }
+
+    /// A number of hosts; a share is taken of those that are wanted, and rounded up.
+    fn count_of(&mut self, node: &Node, key: &str, wanted: Wanted) -> Option<u32> {
+        match self.value(node, key, |text| value::count_or_share(text, 0))? {
+            CountOrShare::Count(count) => Some(count),
+            CountOrShare::Percent(percent) => {
+                let Wanted::Count(wanted) = wanted else {
+                    let at = node.get(key).map_or(&node.span, |n| &n.span);
+                    let message = "a share of `all` is not known before the hosts are";
+                    let hint = "write a number, or how many are `wanted`";
+                    self.report.error("value", at, message, Some(hint.to_string()));
+                    return None;
+                };
+                // A millionth less, so that 90 percent of 10 are 9 whatever the fractions are rounded to.
+                Some((f64::from(wanted) * percent / 100.0 - 1e-6).ceil().max(0.0) as u32)
+            }
+        }
     }
 
     fn application(&mut self, entry: &Entry) -> Option<Application> {

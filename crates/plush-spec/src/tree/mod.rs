@@ -3,8 +3,10 @@
 
 pub(crate) mod early;
 pub(crate) mod element;
+mod legal;
 pub(crate) mod node;
 pub(crate) mod shape;
+pub(crate) mod shorthand;
 mod sword;
 pub(crate) mod yaml;
 

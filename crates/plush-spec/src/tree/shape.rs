@@ -6,7 +6,8 @@ use super::node::{Entry, Node, Shape};
 use crate::report::Report;
 use crate::value::{nearest, shown};
 use crate::vocabulary::{
-    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, Scalar, StepHead, Xml, step_head,
+    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, Scalar, StepHead, Xml, elsewhere,
+    step_head,
 };
 use std::collections::HashSet;
 
@@ -104,7 +105,10 @@ impl Shaper<'_, '_> {
                     .filter(|f| is_plain(&f.kind))
                     .map(|f| f.key)
                     .chain(taken.iter().copied());
-                let hint = unknown_hint(&attribute.name, words);
+                let hint = match elsewhere(record.name, &attribute.name) {
+                    Some((_, hint)) => Some(hint.to_string()),
+                    None => unknown_hint(&attribute.name, words),
+                };
                 let message =
                     format!("`{}` has no attribute `{}`", element.name, shown(&attribute.name));
                 self.report.error("unknown-attribute", &attribute.name_span, message, hint);
@@ -124,7 +128,10 @@ impl Shaper<'_, '_> {
             return;
         }
         let Some((field, is_wrapper)) = record.field_of_xml(&child.name) else {
-            let hint = unknown_hint(&child.name, record.xml_words());
+            let hint = match elsewhere(record.name, &child.name) {
+                Some((_, hint)) => Some(hint.to_string()),
+                None => unknown_hint(&child.name, record.xml_words()),
+            };
             let message = format!("`{}` has no element `{}`", element.name, shown(&child.name));
             self.report.error("unknown-element", &child.span, message, hint);
             return;

@@ -1,30 +1,35 @@
 //! YAML text to nodes.
 //! No anchors, aliases, tags or second documents: a description has no use for them.
 
+use super::legal::{Surrogates, TabsSeparate};
 use super::node::{Entry, Node, Shape};
 use super::{DEPTH_MAX, ITEMS_MAX, NODES_MAX};
 use crate::report::Report;
 use crate::source::Span;
 use crate::value::shown;
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
 /// Reads a document; what is wrong goes to the report. `None` where there is nothing to go on with.
 pub(crate) fn read(report: &mut Report<'_>) -> Option<Node> {
     let text = report.source.text;
     let bytes = ByteOfChar::new(text);
-    let mut builder = Builder::default();
-    for event in Parser::new_from_str(text) {
+    let (surrogates, hidden) = Surrogates::hidden(text);
+    let mut builder = Builder { surrogates, ..Builder::default() };
+    for event in Parser::new(TabsSeparate(StrInput::new(&hidden))) {
         let (event, marks) = match event {
             Ok(event) => event,
             Err(error) => {
                 let at = bytes.at(error.marker().index());
                 let message = format!("this is no YAML: {}", error.info());
-                report.error("yaml", &(at..at), message, None);
+                let hint = hint_for(error.info()).map(str::to_string);
+                report.error("yaml", &(at..at), message, hint);
                 return None;
             }
         };
         let span = bytes.at(marks.start.index())..bytes.at(marks.end.index());
-        if let Err((code, message, hint)) = builder.take(event, span.clone(), report) {
+        if let Err(Stop { code, message, hint, within }) = builder.take(event, span.clone(), report)
+        {
+            let span = within.map_or(span.clone(), |w| span.start + w.start..span.start + w.end);
             report.error(code, &span, message, hint.map(str::to_string));
             return None;
         }
@@ -40,7 +45,39 @@ pub(crate) fn read(report: &mut Report<'_>) -> Option<Node> {
     })
 }
 
-type Stop = (&'static str, String, Option<&'static str>);
+/// What helps against faults that are made often, by the parser's words for them.
+fn hint_for(info: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            "flow sequence, expected ',' or ']'",
+            "a text with a bracket in it needs quotes: `[\"n[1-5]\"]`",
+        ),
+        (
+            "flow mapping, expected ',' or '}'",
+            "a text with a bracket or a comma in it needs quotes",
+        ),
+        ("tab", "indent with spaces"),
+        ("block sequence entries are not allowed", "begin the list on a line of its own"),
+        ("mapping values are not allowed", "a text with `: ` in it needs quotes"),
+        ("unknown escape character", "a backslash is a backslash in single quotes"),
+    ];
+    hints.into_iter().find(|(words, _)| info.contains(words)).map(|(_, hint)| hint)
+}
+
+/// Why reading does not go on.
+struct Stop {
+    code: &'static str,
+    message: String,
+    hint: Option<&'static str>,
+    /// Which part of the event's piece of text is meant, in bytes; all of it where there is none.
+    within: Option<Span>,
+}
+
+impl Stop {
+    fn new(code: &'static str, message: impl Into<String>, hint: Option<&'static str>) -> Stop {
+        Stop { code, message: message.into(), hint, within: None }
+    }
+}
 
 /// Puts events together, without recursion.
 #[derive(Default)]
@@ -49,6 +86,7 @@ struct Builder {
     root: Option<Node>,
     nodes: usize,
     documents: usize,
+    surrogates: Surrogates,
 }
 
 /// A list or map that is not closed yet.
@@ -73,23 +111,24 @@ impl Builder {
                 self.documents += 1;
                 match self.documents {
                     1 => Ok(()),
-                    _ => Err((
+                    _ => Err(Stop::new(
                         "yaml-documents",
-                        "a description is one document".into(),
+                        "a description is one document",
                         Some("put the second into a file of its own"),
                     )),
                 }
             }
-            Event::Alias(_) => Err((
+            Event::Alias(_) => Err(Stop::new(
                 "yaml-alias",
-                "aliases are not understood".into(),
+                "aliases are not understood",
                 Some("write the value again, or use a variable"),
             )),
             Event::Scalar(text, style, anchor, tag) => {
                 self.plain_only(anchor, tag.is_some())?;
+                let text = self.text(text.into_owned(), style, &span, report)?;
                 let is_null = style == ScalarStyle::Plain
                     && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let shape = if is_null { Shape::Null } else { Shape::Text(text.into_owned()) };
+                let shape = if is_null { Shape::Null } else { Shape::Text(text) };
                 self.put(Node { span, shape }, report)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -111,18 +150,37 @@ impl Builder {
         }
     }
 
+    /// The value of a scalar, its surrogate pairs joined.
+    fn text(
+        &self,
+        value: String,
+        style: ScalarStyle,
+        span: &Span,
+        report: &Report<'_>,
+    ) -> Result<String, Stop> {
+        self.surrogates.shown(value, style).map_err(|lone| {
+            let source = report.source.text.get(span.clone()).unwrap_or_default();
+            let message = format!("`\\u{}` is half of a character", lone.digits);
+            let hint = "the other half belongs beside it, as in `\\ud83d\\ude00`";
+            Stop {
+                within: Some(lone.place_in(source)),
+                ..Stop::new("yaml-escape", message, Some(hint))
+            }
+        })
+    }
+
     fn plain_only(&self, anchor: usize, has_tag: bool) -> Result<(), Stop> {
         if anchor > 0 {
-            return Err((
+            return Err(Stop::new(
                 "yaml-anchor",
-                "anchors are not understood".into(),
+                "anchors are not understood",
                 Some("write the value where it is needed, or use a variable"),
             ));
         }
         match has_tag {
-            true => Err((
+            true => Err(Stop::new(
                 "yaml-tag",
-                "tags are not understood".into(),
+                "tags are not understood",
                 Some("put quotes around a text that begins with `!`"),
             )),
             false => Ok(()),
@@ -131,7 +189,8 @@ impl Builder {
 
     fn open(&mut self, open: Open) -> Result<(), Stop> {
         if self.open.len() >= DEPTH_MAX {
-            return Err(("too-deep", format!("this is nested more than {DEPTH_MAX} deep"), None));
+            let message = format!("this is nested more than {DEPTH_MAX} deep");
+            return Err(Stop::new("too-deep", message, None));
         }
         self.open.push(open);
         Ok(())
@@ -140,14 +199,16 @@ impl Builder {
     fn put(&mut self, node: Node, report: &mut Report<'_>) -> Result<(), Stop> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
-            return Err(("too-many", format!("a description has at most {NODES_MAX} nodes"), None));
+            let message = format!("a description has at most {NODES_MAX} nodes");
+            return Err(Stop::new("too-many", message, None));
         }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
         if open.list.len().max(open.map.as_ref().map_or(0, |m| m.entries.len())) >= ITEMS_MAX {
-            return Err(("too-many", format!("a list has at most {ITEMS_MAX} items"), None));
+            let message = format!("a list has at most {ITEMS_MAX} items");
+            return Err(Stop::new("too-many", message, None));
         }
         let Some(map) = &mut open.map else {
             open.list.push(node);
@@ -161,9 +222,9 @@ impl Builder {
             }
             None => {
                 let Shape::Text(key) = node.shape else {
-                    return Err((
+                    return Err(Stop::new(
                         "yaml-key",
-                        "a key must be a text".into(),
+                        "a key must be a text",
                         Some(
                             "a value that begins with `{` or `[` needs quotes where `${...}` is meant",
                         ),

@@ -2,12 +2,14 @@
 //! Checking, the shape of XML, the documentation and both schemas come from it.
 
 mod early;
+mod elsewhere;
 mod parts;
 mod process;
 mod project;
 
 pub(crate) use crate::value::Scalar;
 pub(crate) use early::{EARLY_RECORDS, early_record};
+pub(crate) use elsewhere::{elsewhere, step_elsewhere};
 pub(crate) use parts::*;
 pub(crate) use process::*;
 pub(crate) use project::*;
@@ -104,6 +106,23 @@ pub(crate) fn step_head(word: &str) -> Option<StepHead> {
 }
 
 impl Record {
+    /// The key that a bare value stands for by its form, where that is not `short`: a share such as
+    /// `90%` for `percent`, a whole number for `count`.
+    pub fn key_for(&self, text: &str) -> Option<&'static str> {
+        let number = text.trim();
+        let is_number = |digits: &str| {
+            digits.bytes().any(|b| b.is_ascii_digit())
+                && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        };
+        let key = match number.strip_suffix('%') {
+            Some(share) if is_number(share.trim_end()) => "percent",
+            None if number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty() => "count",
+            Some(_) | None => return None,
+        };
+        let is_short = self.short.is_some() && self.short != Some(key);
+        self.fields.iter().find(|f| f.key == key && is_short).map(|f| f.key)
+    }
+
     pub fn field(&self, key: &str) -> Option<&'static Field> {
         self.fields.iter().find(|f| f.key == key || f.aliases.contains(&key))
     }

@@ -243,13 +243,17 @@ pub(crate) static NUM_HOSTS: Record = Record {
         )
         .default("max, else min")
         .example("50"),
-        Field::attr("min", COUNT, "Fewer than these are not enough.")
+        Field::attr("min", Scalar::CountOrShare(1), "Fewer than these are not enough.")
             .default("1; with `--strict` wanted")
             .example("45"),
         Field::attr("max", COUNT, "Never more than these.").example("60"),
-        Field::attr("spare", COUNT_OR_NONE, "Hosts kept ready beside those, to replace lost ones.")
-            .default("0")
-            .example("5"),
+        Field::attr(
+            "spare",
+            Scalar::CountOrShare(0),
+            "Hosts kept ready beside those, to replace lost ones.",
+        )
+        .default("0")
+        .example("5"),
     ],
     rest: None,
     foreign: false,
