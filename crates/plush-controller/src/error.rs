@@ -9,6 +9,14 @@ use std::path::{Path, PathBuf};
 /// The controller's own failure.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
+    /// There is a run of that name in the folder of runs.
+    #[error("there is a run `{run}` already: {}", path.display())]
+    NameTaken {
+        /// The name.
+        run: String,
+        /// Its directory.
+        path: PathBuf,
+    },
     /// A file or directory of the run.
     #[error("cannot {operation} {}", path.display())]
     Io {

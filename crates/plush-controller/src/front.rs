@@ -32,7 +32,8 @@ const STACK_BYTES: usize = 8 << 20;
 pub struct RunOptions {
     /// Where runs have their directories.
     pub runs_directory: PathBuf,
-    /// Only these hosts of those on offer, as host sets; empty for all.
+    /// These hosts instead of those on offer, as host sets; empty for those on offer. A host that no resource
+    /// offers is reached by SSH.
     pub hosts: Vec<String>,
     /// Never these.
     pub exclude: Vec<String>,
@@ -73,6 +74,10 @@ pub struct Planned {
 pub struct PlanView {
     /// The project.
     pub project: String,
+    /// The application that is run.
+    pub application: String,
+    /// The others of the description, which are not run.
+    pub other_applications: Vec<String>,
     /// Hosts, with what each does.
     pub hosts: Vec<PlannedHostView>,
     /// Cluster, wanted, fewest that will do, hosts that serve, spares.
@@ -143,11 +148,10 @@ pub fn plan(
     let application = project.application(None).expect("a parsed project has an application");
     let (mut offers, mut pushed, mut problems) = (Vec::new(), BTreeSet::new(), Vec::new());
     let choice = Choice::read(options)?;
-    let addresses = Addresses::read(options.ssh_config.as_deref());
+    problems.extend(plan::unsupported(project));
     for cluster in project.clusters_of(application) {
-        match offer(project, cluster, base, &choice) {
-            Ok((mut offer, more)) => {
-                addresses.find(&mut offer.hosts);
+        match offer(project, cluster, base) {
+            Ok((offer, more)) => {
                 offers.push(offer);
                 pushed.extend(more);
             }
@@ -157,10 +161,15 @@ pub fn plan(
             }
         }
     }
-    choice.check(&offers, &mut problems);
+    let others = choice.others(&offers, &mut problems);
     if !problems.is_empty() {
-        problems.extend(plan::unsupported(project));
         return Err(problems);
+    }
+    let addresses = Addresses::read(options.ssh_config.as_deref());
+    for offer in &mut offers {
+        offer.hosts.retain(|host| choice.takes(&host.name));
+        offer.hosts.extend(others.iter().cloned());
+        addresses.find(&mut offer.hosts);
     }
     let settings = Settings {
         run: options.name.clone().unwrap_or_else(|| make_id(project.name.as_str())),
@@ -235,8 +244,11 @@ impl Planned {
         let clusters = clusters
             .map(|c| (c.name().to_owned(), c.wanted, c.min, count(&c.members), count(&c.spares)))
             .collect();
+        let mut applications = plan.project.applications.iter().map(|a| a.name.to_string());
         PlanView {
             project: plan.project.name.to_string(),
+            application: applications.next().unwrap_or_default(),
+            other_applications: applications.collect(),
             hosts,
             clusters,
             software: plan.clusters.iter().flat_map(software_lines).collect(),
@@ -316,22 +328,24 @@ impl Addresses {
     }
 }
 
-/// Which of the hosts on offer the command line wants.
+/// Which hosts the command line wants: `-w` and `-x`.
 struct Choice {
     only: Option<HostSet>,
     never: HostSet,
+}
+
+/// A host may be named as the description writes it, or by its name without user and port.
+fn is_in(set: &HostSet, name: &str) -> bool {
+    let bare =
+        || HostAddress::parse(name).is_ok_and(|a| a.name() != name && set.contains(a.name()));
+    set.contains(name) || bare()
 }
 
 impl Choice {
     fn read(options: &RunOptions) -> Result<Choice, Vec<PlanProblem>> {
         let parse = |texts: &[String]| {
             HostSet::parse(&texts.join(","), &NoGroups).map_err(|e| {
-                vec![PlanProblem {
-                    what: format!("host set `{}`: {}", texts.join(","), e.message),
-                    place: Place::default(),
-                    hint: e.hint,
-                    too_few_hosts: false,
-                }]
+                vec![unplaced(format!("host set `{}`: {}", texts.join(","), e.message), e.hint)]
             })
         };
         let only = (!options.hosts.is_empty()).then(|| parse(&options.hosts)).transpose()?;
@@ -341,31 +355,75 @@ impl Choice {
     }
 
     fn takes(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(name)) && !self.never.contains(name)
+        self.only.as_ref().is_none_or(|only| is_in(only, name)) && !is_in(&self.never, name)
     }
 
-    /// A host that was asked for and is on no offer is a mistake, not a host less.
-    fn check(&self, offers: &[Offer], problems: &mut Vec<PlanProblem>) {
-        let Some(only) = &self.only else { return };
-        let known: BTreeSet<&str> =
-            offers.iter().flat_map(|o| &o.hosts).map(|h| h.name.as_str()).collect();
-        let unknown: HostSet = only.iter().filter(|n| !known.contains(n.as_str())).collect();
+    /// Hosts of `-w` that the description does not name: they are reached by SSH, and on offer to every cluster.
+    /// What has been said of them before is what is left out, and what is no host.
+    fn others(&self, offers: &[Offer], problems: &mut Vec<PlanProblem>) -> Vec<PlannedHost> {
+        let known = Named::of(offers);
+        let only = self.only.iter().flat_map(HostSet::iter);
+        let others: Vec<String> = only.filter(|name| !known.has(name)).collect();
+        let unknown = self.never.iter().filter(|name| {
+            let is_other = self.only.as_ref().is_some_and(|only| is_in(only, name));
+            !known.has(name) && !is_other
+        });
+        let unknown: HostSet = unknown.collect();
         if !unknown.is_empty() {
-            problems.push(PlanProblem {
-                what: format!("{} is not among the hosts of the description", unknown.fold()),
-                place: Place::default(),
-                hint: Some("-w narrows the description's hosts; it adds none".into()),
-                too_few_hosts: false,
-            });
+            let near = match unknown.iter().next().filter(|_| unknown.len() == 1) {
+                Some(name) => known.nearest(&name),
+                None => None,
+            };
+            let hint = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "-x leaves out hosts that the description or -w names".to_owned(),
+            };
+            let what = format!("-x: {} is not among the hosts of the description", unknown.fold());
+            problems.push(unplaced(what, Some(hint)));
         }
+        let mut planned = Vec::new();
+        for name in others {
+            match HostAddress::parse(&name) {
+                Ok(_) if is_in(&self.never, &name) => {}
+                Ok(_) => planned.push(PlannedHost::new(name, Route::Ssh)),
+                Err(e) => problems.push(unplaced(format!("-w: host `{name}`: {e}"), None)),
+            }
+        }
+        planned
     }
+}
+
+/// The hosts that resources offer, as they are written and without user and port.
+struct Named(BTreeSet<String>);
+
+impl Named {
+    fn of(offers: &[Offer]) -> Named {
+        let mut names = BTreeSet::new();
+        for host in offers.iter().flat_map(|offer| &offer.hosts) {
+            names.extend(HostAddress::parse(&host.name).map(|a| a.name().to_owned()));
+            names.insert(host.name.clone());
+        }
+        Named(names)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    fn nearest(&self, name: &str) -> Option<&str> {
+        plush_spec::nearest(name, self.0.iter().map(String::as_str))
+    }
+}
+
+/// A problem of the command line.
+fn unplaced(what: String, hint: Option<String>) -> PlanProblem {
+    PlanProblem { what, place: Place::default(), hint, too_few_hosts: false }
 }
 
 fn offer(
     project: &Project,
     cluster: &Cluster,
     base: &Path,
-    choice: &Choice,
 ) -> Result<(Offer, Vec<Pushed>), Vec<PlanProblem>> {
     let mut problems = Vec::new();
     let mut keep =
@@ -378,12 +436,11 @@ fn offer(
     let stdin = read(base, stdin_files_of(cluster), packages::read_bytes)
         .map_err(|p| problems.push(p))
         .ok();
-    let (Some(mut hosts), Some((software, pushed)), Some(templates), Some(stdin)) =
+    let (Some(hosts), Some((software, pushed)), Some(templates), Some(stdin)) =
         (hosts, software, templates, stdin)
     else {
         return Err(problems);
     };
-    hosts.retain(|host| choice.takes(&host.name));
     let templates =
         templates.into_iter().map(|(template, text)| PlannedTemplate { text, ..template });
     let templates = templates.collect();
@@ -443,8 +500,12 @@ pub fn create(planned: &Planned, options: &RunOptions) -> Result<RunDir, Control
     let path = run_dir.path();
     create_private(&options.runs_directory)
         .map_err(|e| ControllerError::io("make the directory", &options.runs_directory, e))?;
-    std::fs::create_dir(path)
-        .map_err(|e| ControllerError::io("make the run's directory", path, e))?;
+    std::fs::create_dir(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            ControllerError::NameTaken { run: planned.plan.run.clone(), path: path.to_owned() }
+        }
+        _ => ControllerError::io("make the run's directory", path, e),
+    })?;
     packages::keep(&run_dir, &planned.pushed)?;
     let (source, text) = &planned.description;
     let ending = source.extension().map_or("txt".into(), |e| e.to_string_lossy());

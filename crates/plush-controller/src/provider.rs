@@ -26,10 +26,8 @@ fn of(resource: &Resource, base: &Path) -> Result<Vec<PlannedHost>, Box<PlanProb
     let route = match resource.kind.as_str() {
         "ssh" => Route::Ssh,
         "local" => Route::Local,
-        other => {
-            let hint = "this build offers `ssh` and `local`".to_owned();
-            return Err(problem(resource.place, format!("no provider `{other}`"), Some(hint)));
-        }
+        // The plan refuses it by the language's list of what this build cannot do yet.
+        _ => return Ok(Vec::new()),
     };
     let listed = match &resource.hosts {
         Some(hosts) => expand(hosts)?.iter().collect(),
@@ -82,6 +80,13 @@ fn directory(resource: &Resource, path: &Path) -> Result<Vec<String>, Box<PlanPr
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
     let parsed = plush_spec::parse_directory(&text);
     let Some(directory) = parsed.directory else {
+        if !text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
+            let hint = "such a file lists hosts as `<plush><resource_manager type=\"ssh\"><node hostname=\"...\"/>`; \
+                        this build reads no inventories yet: name the hosts with `hosts`";
+            let what =
+                format!("{} is no directory file: it does not begin with `<`", path.display());
+            return Err(problem(resource.place, what, Some(hint.to_owned())));
+        }
         let first = parsed
             .problems
             .first()

@@ -12,6 +12,7 @@
 
 pub mod hostset;
 pub mod model;
+mod not_yet;
 pub mod shell_line;
 pub mod substitute;
 
@@ -46,6 +47,8 @@ mod vocabulary;
 #[cfg(feature = "parse")]
 mod write;
 
+pub use not_yet::{NOT_YET, NotYet, PROVIDERS, Refused, refused};
+
 #[cfg(feature = "parse")]
 pub use directory::{Directory, DirectoryHost, ParsedDirectory, parse_directory};
 #[cfg(feature = "parse")]
@@ -58,3 +61,5 @@ pub use parse::{Format, Parsed, convert, parse, parse_with, to_xml, to_yaml};
 pub use problem::{Problem, Severity, render, to_json};
 #[cfg(feature = "parse")]
 pub use tree::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
+#[cfg(feature = "parse")]
+pub use value::nearest;

@@ -141,3 +141,22 @@ fn the_xml_examples_are_valid_by_the_xml_schema() {
     assert!(!output.status.success(), "an unknown element is not valid");
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn every_word_that_this_build_cannot_do_yet_is_marked_in_the_reference() {
+    let reference = reference();
+    for entry in &plush_spec::NOT_YET {
+        for (record, key) in entry.words {
+            let (_, section) = reference.split_once(&format!("### {record}\n")).unwrap();
+            let section = section.split("\n### ").next().unwrap();
+            let mut rows = section.lines();
+            let row = rows
+                .find(|row| {
+                    row.starts_with(&format!("| `{key}`")) || row.starts_with(&format!("| `{key}:"))
+                })
+                .unwrap_or_else(|| panic!("`{record}` has no `{key}`"));
+            assert!(row.contains("Not in this build yet"), "{row}");
+            assert!(row.contains(entry.part), "{row}");
+        }
+    }
+}

@@ -105,6 +105,13 @@ fn change() -> impl Strategy<Value = (usize, usize, String)> {
         "repeat:",
         "execution:",
         "\r\n",
+        ":\t",
+        "-\t",
+        "\\ud83d",
+        "\\ude00",
+        "\"\\ud83d\\ude00\"",
+        "90%",
+        "hosts: [",
     ]);
     (
         0..1000usize,

@@ -17,6 +17,8 @@ pub enum ExitCode {
     Description,
     /// Fewer hosts than the description's minimum.
     TooFewHosts,
+    /// There is a run of that name already.
+    NameTaken,
     /// Plush itself failed.
     Internal,
     /// The controller could not write its run directory.
@@ -44,7 +46,7 @@ pub enum Missing {
 
 impl ExitCode {
     /// Every code with its meaning, in the order of the table.
-    pub const TABLE: [(ExitCode, &'static str); 12] = [
+    pub const TABLE: [(ExitCode, &'static str); 13] = [
         (
             ExitCode::Done,
             "done; of a run: complete, or partial as the description's policies allow",
@@ -54,6 +56,7 @@ impl ExitCode {
         (ExitCode::Description, "the description is invalid, or cannot be planned as it stands"),
         (ExitCode::TooFewHosts, "fewer hosts than the description's minimum"),
         (ExitCode::Internal, "Plush itself failed"),
+        (ExitCode::NameTaken, "there is a run of that name already (--name)"),
         (ExitCode::Storage, "the run directory could not be written (disk full, journal damaged)"),
         (ExitCode::Partial, "partial success, with --strict"),
         (
@@ -80,6 +83,7 @@ impl ExitCode {
             ExitCode::Description => 65,
             ExitCode::TooFewHosts => 69,
             ExitCode::Internal => 70,
+            ExitCode::NameTaken => 73,
             ExitCode::Storage => 74,
             ExitCode::Partial => 75,
             ExitCode::Untrusted => 77,

@@ -2,6 +2,7 @@
 //! Not its own words for trouble: they become what people are told.
 
 use crate::agents;
+use crate::commands::choice::Choice;
 use crate::exit::ExitCode;
 use crate::invocation::{Invocation, tell};
 use crate::language::{self, Description};
@@ -33,13 +34,15 @@ pub enum Beginning {
 /// Plans a run of a description; everything that stands in the way is told at once.
 pub fn plan(
     description: &Description,
-    variables: &[(String, String)],
+    choice: &Choice,
     options: &RunOptions,
     invocation: &Invocation,
 ) -> Result<Planned, Trouble> {
+    let variables = &choice.variables;
     let parsed = language::parse_with(&description.text, &description.name, None, variables);
     language::tell_problems(&parsed.problems, description, invocation.paint_err());
-    let project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
+    let mut project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
+    language::choose(&mut project, choice.application.as_deref())?;
     plush_controller::plan(&project, &description.path, &description.text, options)
         .map_err(|problems| unplannable(&problems, description, invocation))
 }
@@ -47,13 +50,14 @@ pub fn plan(
 /// Plans a rehearsal of a description; everything that stands in the way is told at once.
 pub fn rehearsal(
     description: &Description,
-    variables: &[(String, String)],
+    (variables, application): (&[(String, String)], Option<&str>),
     request: Request,
     invocation: &Invocation,
 ) -> Result<Rehearsal, Trouble> {
     let parsed = language::parse_with(&description.text, &description.name, None, variables);
     language::tell_problems(&parsed.problems, description, invocation.paint_err());
-    let project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
+    let mut project = parsed.project.ok_or(Trouble::Said(ExitCode::Description))?;
+    language::choose(&mut project, application)?;
     let mut named = request.durations.named.iter().map(|(name, _)| name);
     let processes = plush_sim::rehearsal::processes(&project);
     if let Some(stranger) = named.find(|name| !processes.contains(name)) {
@@ -83,9 +87,13 @@ fn unplannable(
 pub fn create(planned: &Planned, options: &RunOptions) -> Result<Run, Trouble> {
     let run_dir = plush_controller::create(planned, options).map_err(|error| {
         let what = format!("cannot create run {}", planned.run());
-        Trouble::new(code_of(&error), what)
-            .caused_by(&error)
-            .next("--runs-dir names another place, --name another name")
+        let trouble = Trouble::new(code_of(&error), what).caused_by(&error);
+        match &error {
+            ControllerError::NameTaken { run, .. } => trouble.next(format!(
+                "give another name with --name; `plush attach {run}` or `plush resume {run}` go on with that one"
+            )),
+            _ => trouble.next("--runs-dir names another place"),
+        }
     })?;
     Ok(Run::at(run_dir.path()))
 }
@@ -160,6 +168,7 @@ fn next_step(error: &ControllerError) -> Option<&'static str> {
             "what runs on its hosts ends when its lease is out; if the directory was only moved: `plush resume DIRECTORY`",
         ),
         ControllerError::JournalGone
+        | ControllerError::NameTaken { .. }
         | ControllerError::Format { .. }
         | ControllerError::Busy { .. }
         | ControllerError::PackageChanged { .. } => None,
@@ -251,6 +260,7 @@ fn as_problem(problem: &PlanProblem, description: &Description) -> plush_spec::P
 
 fn code_of(error: &ControllerError) -> ExitCode {
     match error {
+        ControllerError::NameTaken { .. } => ExitCode::NameTaken,
         ControllerError::Io { .. }
         | ControllerError::Journal { .. }
         | ControllerError::JournalDamaged { .. }

@@ -5,7 +5,7 @@ use crate::exit::ExitCode;
 use crate::invocation::tell;
 use crate::render::text;
 use crate::trouble::Trouble;
-use plush_spec::model::Place;
+use plush_spec::model::{Place, Project};
 use plush_spec::{Problem, Severity};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,36 @@ pub fn read(path: &Path) -> Result<Description, Trouble> {
     Ok(Description { path: path.to_owned(), name, text })
 }
 
+/// Takes the application of that name; the first one of the description where none is named.
+pub fn choose(project: &mut Project, application: Option<&str>) -> Result<(), Trouble> {
+    let Some(name) = application else { return Ok(()) };
+    if project.choose(name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = project.applications.iter().map(|a| a.name.as_str()).collect();
+    let what = format!("the description has no application `{}`", text::shown(name));
+    let next = match plush_spec::nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{}`? It has {}", text::shown(near), known.join(", ")),
+        None => format!("it has {}", known.join(", ")),
+    };
+    Err(Trouble::usage(what).next(next))
+}
+
+/// Warnings about what a description asks for and this build cannot do yet, in the words of the plan that refuses it.
+pub fn not_yet(
+    project: &Project,
+    application: Option<&str>,
+    description: &Description,
+) -> Vec<Problem> {
+    let chosen = application.and_then(|_| project.applications.first());
+    let warning = |refused: plush_spec::Refused| Problem {
+        severity: Severity::Warning,
+        code: "not-yet",
+        ..problem_at(refused.place, &refused.message(), Some(refused.hint()), description)
+    };
+    plush_spec::refused(project, chosen).into_iter().map(warning).collect()
+}
+
 /// Tells people of problems.
 pub fn tell_problems(problems: &[Problem], description: &Description, paint: crate::colour::Paint) {
     let coloured = paint == crate::colour::Paint::Coloured;
@@ -73,8 +103,10 @@ pub fn problem_at(
 ) -> Problem {
     let start = offset(&description.text, place);
     let rest = &description.text[start..];
-    let word =
-        rest.find(|c: char| c.is_whitespace() || "<>\"':,{}[]".contains(c)).unwrap_or(rest.len());
+    // An element is shown with its `<`, a quoted text with its quote.
+    let skip = usize::from(rest.starts_with(['<', '"', '\'']));
+    let word = rest[skip..].find(|c: char| c.is_whitespace() || "<>\"':,{}[]".contains(c));
+    let word = word.map_or(rest.len(), |len| skip + len);
     Problem {
         severity: Severity::Error,
         code: "plan",

@@ -592,7 +592,11 @@ fn below(path: &str) -> Result<PathBuf, Cause> {
     Ok(plain)
 }
 
+/// The name of a package's file: the package's own, or, where that cannot be one, that of where it came from.
 fn file_name(package: &PackageSpec) -> PathBuf {
+    if let Some(name) = install::file_name(&package.name).filter(|name| **name == *package.name) {
+        return PathBuf::from(name);
+    }
     let source = match &package.fetch {
         Fetch::Web { urls, .. } => urls.first().map_or("", String::as_str),
         Fetch::Push { file_name, .. } => file_name,

@@ -287,3 +287,34 @@ fn rsync_and_git_bring_what_they_are_asked_for_and_say_why_they_cannot() {
     client.clean_up(false);
     client.leave();
 }
+
+#[test]
+fn a_file_has_the_name_of_its_package_however_it_is_fetched() {
+    let source = tempfile::tempdir().unwrap();
+    std::fs::write(source.path().join("download"), "by rsync\n").unwrap();
+    let served = RsyncServer::start(source.path());
+    let server = Server::new(move |_, _, stream| send(stream, "200 OK", "", b"by web\n"));
+    let host = Host::new();
+    let mut client = host.connect();
+    let bytes = b"pushed\n";
+    let blake3 = blake3::hash(bytes).to_hex().to_string();
+    client.memory.blobs.insert(blake3.clone(), bytes.to_vec());
+    let pushed = Fetch::Push { blake3, bytes: 7, directory: false, file_name: "download".into() };
+    let web =
+        Fetch::Web { urls: vec![server.url("/download?v=1")], sha256: None, limit_bytes: 1 << 20 };
+    let packages = vec![
+        package("pushed.txt", pushed),
+        package("web.txt", web),
+        package("rsync.txt", Fetch::Rsync { source: served.url("download") }),
+    ];
+    let report = prepare(&mut client, software(Installer::None, packages));
+    assert!(matches!(report, Report::Prepared { .. }), "{report:?}");
+    for (name, text) in
+        [("pushed.txt", "pushed\n"), ("web.txt", "by web\n"), ("rsync.txt", "by rsync\n")]
+    {
+        assert_eq!(std::fs::read_to_string(host.cluster_dir().join(name)).unwrap(), text);
+    }
+    assert!(!host.cluster_dir().join("download").exists());
+    client.clean_up(false);
+    client.leave();
+}

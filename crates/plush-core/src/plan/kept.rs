@@ -99,18 +99,6 @@ impl Kept {
                 found.push(problem(cluster, what, place, hint));
             }
         }
-        let named = [
-            ("host", &cluster.on_failure.host),
-            ("cluster", &cluster.on_failure.cluster),
-            ("application", &cluster.on_failure.application),
-        ];
-        for (of, reaction) in named {
-            if *reaction == Some(Reaction::Restart) {
-                let what = format!("cannot restart a {of}: processes are restarted");
-                let hint = "write `replace`, or `process: restart`";
-                found.push(problem(cluster, &what, cluster.place, hint));
-            }
-        }
         found
     }
 }

@@ -1,6 +1,7 @@
 //! The reference tables of the documentation.
 //! The guide around them is written by hand.
 
+use crate::not_yet::marks;
 use crate::value::Scalar;
 use crate::vocabulary::{
     EARLY_RECORDS, Field, Kind, RECORDS, Record, STEP_TAGS, StepHead, Variables, Xml,
@@ -34,10 +35,10 @@ fn section(record: &Record, out: &mut String) {
         "| YAML | XML | value | default | meaning | example |\n|---|---|---|---|---|---|\n",
     );
     for field in record.fields {
-        out.push_str(&row(field, &field_key(field), false));
+        out.push_str(&row(field, &field_key(field), &marks(record.name, field.key), false));
     }
     if let Some(rest) = record.rest {
-        out.push_str(&row(rest, "*FACT*", true));
+        out.push_str(&row(rest, "*FACT*", "", true));
     }
     out.push('\n');
 }
@@ -50,7 +51,7 @@ fn field_key(field: &Field) -> String {
     }
 }
 
-fn row(field: &Field, key: &str, is_rest: bool) -> String {
+fn row(field: &Field, key: &str, mark: &str, is_rest: bool) -> String {
     let default = match (field.required, field.default) {
         (true, _) => "**required**".to_string(),
         (false, "") => String::new(),
@@ -67,7 +68,7 @@ fn row(field: &Field, key: &str, is_rest: bool) -> String {
         xml(field),
         kind(&field.kind),
         default,
-        format!("{}{task}", field.doc),
+        format!("{}{task}{mark}", field.doc),
         example,
     ];
     let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
@@ -156,7 +157,7 @@ fn steps(out: &mut String) {
                 (format!("`{tag}: [...]`"), format!("`<{tag}>`"), "steps".to_string())
             }
         };
-        out.push_str(&format!("| {yaml} | {xml} | {holds} |\n"));
+        out.push_str(&format!("| {yaml} | {xml} | {holds}{} |\n", marks("steps", tag)));
     }
     out.push('\n');
 }

@@ -57,6 +57,15 @@ impl Project {
         }
     }
 
+    /// Makes the application of that name the one that is run where none is named; whether there is one.
+    pub fn choose(&mut self, name: &str) -> bool {
+        let at = self.applications.iter().position(|a| a.name.as_str() == name);
+        if let Some(at) = at {
+            self.applications[..=at].rotate_right(1);
+        }
+        at.is_some()
+    }
+
     /// The clusters that an application runs on, in the order of the text.
     pub fn clusters_of<'a>(
         &'a self,

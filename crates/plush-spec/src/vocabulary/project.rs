@@ -70,7 +70,7 @@ pub(crate) static RESOURCE: Record = Record {
         Field::attr("hosts", Scalar::Hosts, "The hosts, as a host set.").example("node[01-60].example.org"),
         Field::attr("prefer", Scalar::Hosts, "Hosts to take first.").example("node[01-10].example.org"),
         Field::attr("exclude", Scalar::Hosts, "Hosts never to take.").example("node07.example.org"),
-        Field::attr("file", Scalar::Path, "A file that the provider reads: a directory file, an inventory.").example("hosts.ini"),
+        Field::attr("file", Scalar::Path, "A file that lists the hosts: a directory file.").example("hosts.xml"),
         Field::attr("user", Scalar::Word, "The account on the hosts.").example("ucsd_3"),
         Field::attr("port", PORT, "The port of the hosts.").example("22"),
         Field::attr("partition", Scalar::Word, "The partition of a batch system.").example("batch"),

@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Give a variable of the descriptions a value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = super::choice::assignment)]
     variables: Vec<(String, String)>,
+    /// Warn of what this build cannot do yet for this application only, not for all
+    #[arg(long, value_name = "NAME")]
+    application: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -28,7 +31,8 @@ Examples:
   plush check app.yaml
   plush check examples/*.xml --json | jq '.problems[] | .message'
 
-The exit code is 65 where a description has errors; warnings are shown and allowed.";
+The exit code is 65 where a description has errors; warnings are shown and allowed. What this build cannot do
+yet is a warning here; `plush plan` and `plush run` refuse it.";
 
 /// Checks them all.
 pub fn check(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
@@ -36,10 +40,15 @@ pub fn check(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode,
     let mut problems = Vec::new();
     for file in &arguments.files {
         let description = language::read(file)?;
-        let parsed =
+        let mut parsed =
             language::parse_with(&description.text, &description.name, None, &arguments.variables);
-        if parsed.project.is_none() {
-            code = ExitCode::Description;
+        let application = arguments.application.as_deref();
+        match &mut parsed.project {
+            Some(project) => {
+                language::choose(project, application)?;
+                parsed.problems.extend(language::not_yet(project, application, &description));
+            }
+            None => code = ExitCode::Description,
         }
         match invocation.is_for_programs() {
             true => problems.extend(as_values(&parsed, &description)),

@@ -16,15 +16,19 @@ pub struct Choice {
     /// The description, XML or YAML
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// Only these of the description's hosts: a set, `-` for standard input, `^FILE` for a file
+    /// These hosts instead of the description's: a set, `-` for standard input, `^FILE` for a file; those that
+    /// it does not name are reached by SSH
     #[arg(short = 'w', long = "hosts", value_name = "SET")]
     pub hosts: Vec<String>,
-    /// Leave these hosts out
+    /// Leave these hosts out; each must be one of the description's or of -w
     #[arg(short = 'x', long = "exclude", value_name = "SET")]
     pub exclude: Vec<String>,
     /// Give a variable of the description a value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     pub variables: Vec<(String, String)>,
+    /// The application to run, where the description has several [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
     /// Call the run so; otherwise the project's name and the time do
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     pub name: Option<String>,

@@ -52,27 +52,10 @@ fn unknown(name: &str) -> Trouble {
         .filter(|sub| !sub.is_hide_set())
         .map(|sub| sub.get_name().to_owned())
         .collect();
-    match known.iter().min_by_key(|known| distance(known, name)) {
-        Some(near) if distance(near, name) <= 2 => {
-            trouble.next(format!("did you mean `plush {near}`?"))
-        }
-        _ => trouble.next("`plush --help` lists the commands"),
+    match plush_spec::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => trouble.next(format!("did you mean `plush {near}`?")),
+        None => trouble.next("`plush --help` lists the commands"),
     }
-}
-
-/// Levenshtein's distance, for two short words.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -80,10 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_levenshteins() {
-        assert_eq!(distance("status", "satus"), 1);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "run"), 3);
+    fn a_suggestion_is_close_to_what_was_written() {
+        assert!(unknown("stauts").to_string().contains("`plush status`"));
+        for word in ["rm", "ps", "up", "cp", "ls", "exec"] {
+            let said = unknown(word).to_string();
+            assert!(!said.contains("did you mean"), "{said}");
+        }
     }
 
     #[test]

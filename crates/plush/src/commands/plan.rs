@@ -31,7 +31,7 @@ Nothing is left to choose after the plan: `plush run` does what it says.";
 pub fn plan(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let options = arguments.choice.options(invocation)?;
     let description = language::read(&arguments.choice.file)?;
-    let planned = front::plan(&description, &arguments.choice.variables, &options, invocation)?;
+    let planned = front::plan(&description, &arguments.choice, &options, invocation)?;
     match invocation.is_for_programs() {
         true => print_json(&plan::value(&planned.view()))?,
         false => print(&plan::page(&planned.view(), invocation.paint_out()))?,

@@ -38,6 +38,9 @@ pub struct Arguments {
     /// The first seed; equal seeds are equal runs
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// The application to play, where the description has several [default: the first]
+    #[arg(long, value_name = "NAME")]
+    application: Option<String>,
     /// Missing hosts are an error even where the description's policies allow them
     #[arg(long)]
     strict: bool,
@@ -68,7 +71,12 @@ pub fn rehearse(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCo
         until_ms: arguments.until,
         strict: arguments.strict,
     };
-    let rehearsal = front::rehearsal(&description, &arguments.variables, request, invocation)?;
+    let rehearsal = front::rehearsal(
+        &description,
+        (&arguments.variables, arguments.application.as_deref()),
+        request,
+        invocation,
+    )?;
     let Some(end) = arguments.seed.checked_add(arguments.runs) else {
         return Err(Trouble::usage(format!(
             "there are no {} seeds after {}",

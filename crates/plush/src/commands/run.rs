@@ -68,7 +68,7 @@ impl Arguments {
 pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let options = arguments.choice.options(invocation)?;
     let description = language::read(&arguments.choice.file)?;
-    let planned = front::plan(&description, &arguments.choice.variables, &options, invocation)?;
+    let planned = front::plan(&description, &arguments.choice, &options, invocation)?;
     trust::demand(&planned.digest(), &planned.view(), arguments.trust)?;
     confirm(&planned.view(), invocation)?;
     let run = front::create(&planned, &options)?;

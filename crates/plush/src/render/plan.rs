@@ -13,6 +13,13 @@ const HOSTS_WIDTH: usize = 400;
 /// For people.
 pub fn page(plan: &PlanView, paint: Paint) -> String {
     let mut page = format!("project {}\n", paint.bold(text::shown(&plan.project)));
+    if !plan.other_applications.is_empty() {
+        page.push_str(&format!(
+            "application {}, not {}\n",
+            paint.bold(text::shown(&plan.application)),
+            text::shown(&plan.other_applications.join(", "))
+        ));
+    }
     page.push_str(&clusters(plan));
     page.push_str(&section("software", software(plan)));
     page.push_str(&section("commands", commands(plan)));
@@ -32,6 +39,8 @@ pub fn value(plan: &PlanView) -> Value {
     json!({
         "version": 1,
         "project": plan.project,
+        "application": plan.application,
+        "other_applications": plan.other_applications,
         "hosts": plan.hosts,
         "clusters": plan.clusters.iter().map(cluster).collect::<Vec<_>>(),
         "software": plan.software.iter().map(software).collect::<Vec<_>>(),
@@ -98,10 +107,14 @@ fn software(plan: &PlanView) -> Vec<Vec<String>> {
 }
 
 fn commands(plan: &PlanView) -> Vec<Vec<String>> {
-    let row = |(cluster, process, command): &(String, String, String)| {
-        vec![indented(cluster), text::shown(process), text::shown(command)]
+    let rows = |(cluster, process, command): &(String, String, String)| {
+        let mut lines = command.trim_end_matches('\n').lines().map(text::shown);
+        let first = lines.next().unwrap_or_default();
+        let first = vec![indented(cluster), text::shown(process), first];
+        let more = lines.map(|line| vec![String::new(), String::new(), line]);
+        std::iter::once(first).chain(more).collect::<Vec<_>>()
     };
-    plan.commands.iter().map(row).collect()
+    plan.commands.iter().flat_map(rows).collect()
 }
 
 fn afterwards(plan: &PlanView) -> Vec<Vec<String>> {
@@ -144,6 +157,8 @@ mod tests {
         };
         PlanView {
             project: format!("gossip{word}"),
+            application: format!("gossip{word}"),
+            other_applications: Vec::new(),
             hosts: (1..=12).map(host).collect(),
             clusters: vec![(format!("peers{word}"), 10, 8, 10, 2)],
             software: vec![(
@@ -166,6 +181,24 @@ mod tests {
     #[test]
     fn a_plan_leaves_nothing_open() {
         insta::assert_snapshot!(page(&sample(""), Paint::Plain));
+    }
+
+    #[test]
+    fn a_command_of_several_lines_stands_on_several_lines() {
+        let mut plan = sample("");
+        plan.commands[0].2 = "set -e\n./gossip\n".to_owned();
+        let page = page(&plan, Paint::Plain);
+        let lines: Vec<&str> = page.lines().map(str::trim).collect();
+        assert!(lines.iter().any(|line| line.ends_with("set -e")), "{page}");
+        assert!(lines.contains(&"./gossip"), "{page}");
+    }
+
+    #[test]
+    fn a_plan_says_which_of_several_applications_it_is_for() {
+        let mut plan = sample("");
+        plan.application = "b".to_owned();
+        plan.other_applications = vec!["a".to_owned(), "c".to_owned()];
+        assert!(page(&plan, Paint::Plain).contains("\napplication b, not a, c\n"));
     }
 
     proptest! {

@@ -145,6 +145,24 @@ fn heading(history: &RunHistory, run_dir: &Path) -> String {
     )
 }
 
+/// A command; one of several lines shows its first, and the others when it is opened.
+fn command(text: &str) -> String {
+    let text = text.trim_matches('\n');
+    match text.split_once('\n') {
+        None => format!("<code>{}</code>", shown(text)),
+        Some((first, _)) => {
+            let more = text.lines().count() - 1;
+            let lines: Vec<String> = text.lines().map(shown).collect();
+            format!(
+                "<details><summary><code>{}</code> and {}</summary><pre>{}</pre></details>",
+                shown(first),
+                text::counted(more, "more line"),
+                lines.join("\n")
+            )
+        }
+    }
+}
+
 fn clusters(history: &RunHistory) -> String {
     let row = |cluster: &plush_protocol::history::ClusterHistory| {
         let here: Vec<&HostHistory> =
@@ -157,8 +175,7 @@ fn clusters(history: &RunHistory) -> String {
         let systems =
             systems.into_iter().map(|(system, many)| format!("{} ({many})", shown(system)));
         let commands = cluster.commands.iter();
-        let commands =
-            commands.map(|(name, line)| format!("{}: <code>{}</code>", shown(name), shown(line)));
+        let commands = commands.map(|(name, line)| format!("{}: {}", shown(name), command(line)));
         let software = cluster
             .software
             .iter()

@@ -216,3 +216,23 @@ proptest! {
 fn history(hosts: u32) -> RunHistory {
     samples::history(hosts)
 }
+
+#[test]
+fn a_command_of_several_lines_shows_its_first_and_opens_to_all_of_them() {
+    let mut history = history(4);
+    history.clusters[0].commands = vec![
+        ("one".into(), "./a <b\n".into()),
+        ("script".into(), "set -e\nif x; then\n  y && z\nfi\n".into()),
+    ];
+    check(&page_for(&history), |document| {
+        let details: Vec<_> =
+            document.descendants().filter(|n| n.has_tag_name("details")).collect();
+        assert_eq!(details.len(), 1, "one line is shown as it is");
+        let of = |tag| details[0].descendants().find(|n| n.has_tag_name(tag)).unwrap();
+        let texts = |node: roxmltree::Node<'_, '_>| -> String {
+            node.descendants().filter(|n| n.is_text()).filter_map(|n| n.text()).collect()
+        };
+        assert_eq!(texts(of("summary")), "set -e and 3 more lines");
+        assert_eq!(texts(of("pre")), "set -e\nif x; then\n  y && z\nfi");
+    });
+}
