@@ -153,13 +153,12 @@ impl Scan {
 
     /// The body of a here-document, at whose first character the scan is or has passed.
     fn in_here(&mut self, here: &Here) {
-        if self.at == 0 || self.char_at(self.at - 1) == Some('\n') {
-            if let Some(end) = self.end_of(here) {
-                self.frames.pop();
-                self.at = end;
-                self.begin_document();
-                return;
-            }
+        let is_at_line = self.at == 0 || self.char_at(self.at - 1) == Some('\n');
+        if is_at_line && let Some(end) = self.end_of(here) {
+            self.frames.pop();
+            self.at = end;
+            self.begin_document();
+            return;
         }
         match self.tokens[self.at].clone() {
             Token::Use(used) if here.is_quoted => {
