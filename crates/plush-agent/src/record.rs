@@ -125,9 +125,15 @@ pub fn is_begun(directory: &Path) -> bool {
     directory.join(STARTED).exists() || directory.join(ENDED).exists()
 }
 
-/// The end of a task, if it has one.
+/// The end of a task, if it has one. When that was is said only by the clock that it was seen by: that of this boot.
 pub fn load_end(directory: &Path) -> Option<TaskState> {
-    load_value(directory, ENDED)
+    let mut end = load_value(directory, ENDED)?;
+    if let TaskState::Exited { ended_us, .. } = &mut end {
+        let started: Option<Started> = load_value(directory, STARTED);
+        let is_this_boot = started.is_some_and(|started| started.boot_id == clock::boot_id());
+        *ended_us = ended_us.filter(|_| is_this_boot);
+    }
+    Some(end)
 }
 
 /// The newest epoch that was seen, 0 if none.

@@ -3,8 +3,10 @@
 
 use crate::error::ControllerError;
 use crate::host_link::Shared;
+use crate::run_clock::boot_us;
 use crate::transport::{AgentOrigin, Bootstrap, Deadlines, LinkAccount, Route, Tries};
 use crate::wire::Wire;
+use plush_core::offset::{ClockOffset, Sample};
 use plush_core::plan::HostId;
 use plush_core::run::{ConnectFailure, Event};
 use plush_protocol::{
@@ -107,6 +109,7 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
         host: goal.name.clone(),
         controller: shared.name.clone(),
     };
+    let asked_us = boot_us();
     wire.send(&ToAgent::Hello(hello));
     let limit = HELLO_LIMIT + Duration::from_millis(account.handshake_ms);
     let hello = tokio::time::timeout(limit, wire.next()).await;
@@ -133,7 +136,10 @@ async fn reach(goal: Goal, shared: Arc<Shared>, logged_in: watch::Sender<bool>) 
         }
         Ok(Ok(ToController::Hello(hello))) => {
             let handshake_ms = account.handshake_ms;
-            let account = in_short(&account, began.elapsed());
+            let came_us = boot_us();
+            let sample = |host_us| Sample { asked_us, host_us, came_us };
+            let clock = hello.clock_us.map(|host_us| sample(host_us).offset(came_us));
+            let account = in_short(&account, began.elapsed(), clock);
             let event = Event::Connected { host: goal.host, hello, account };
             Ok(Reached { wire, event, handshake_ms })
         }
@@ -157,7 +163,11 @@ fn told(failure: &crate::transport::ConnectFailure) -> ConnectFailure {
     }
 }
 
-fn in_short(account: &LinkAccount, took: Duration) -> plush_core::run::LinkAccount {
+fn in_short(
+    account: &LinkAccount,
+    took: Duration,
+    clock: Option<ClockOffset>,
+) -> plush_core::run::LinkAccount {
     plush_core::run::LinkAccount {
         client: account.client.to_string(),
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
@@ -166,5 +176,6 @@ fn in_short(account: &LinkAccount, took: Duration) -> plush_core::run::LinkAccou
             AgentOrigin::Sent { sent_bytes } => sent_bytes,
         },
         host_key: account.host_key.clone(),
+        clock,
     }
 }

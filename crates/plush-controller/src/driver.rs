@@ -22,7 +22,7 @@ use plush_core::Millis;
 use plush_core::plan::{self, HostId};
 use plush_core::renewal::ASKED_EVERY_MS;
 use plush_core::run::{Effect, Event, Run};
-use plush_protocol::{Notice, Outcome, RunView};
+use plush_protocol::{Incident, Notice, Outcome, RunView};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,8 +109,8 @@ struct Driver {
     view_written: Option<Instant>,
     /// When it was seen that the run's directory is there.
     looked: Instant,
-    /// Nothing has been decided yet.
-    is_new: bool,
+    /// An earlier controller has written to the journal.
+    resumed: bool,
     /// What happened while nothing could be written.
     held: Vec<Event>,
     /// Front ends that want to see the run.
@@ -131,7 +131,10 @@ impl Driver {
         let options =
             SshOptions { config_file: start.ssh_config, ..SshOptions::from_environment() };
         let (factors, factor) = watch::channel(1);
-        let oneself = tokio::spawn(oneself::watch(factors, sender.clone())).abort_handle();
+        // What comes now lies after the last instant that was written down.
+        let clock = Arc::new(RunClock::after(before_ms + u64::from(resumed)));
+        let watch_oneself = oneself::watch(factors, sender.clone(), Arc::clone(&clock));
+        let oneself = tokio::spawn(watch_oneself).abort_handle();
         let now = Instant::now();
         let shared = Arc::new(Shared {
             factor,
@@ -146,7 +149,7 @@ impl Driver {
             agents: start.agents,
             lines: broadcast::channel(lines::BATCHES).0,
             words: sender,
-            clock: RunClock::after(before_ms),
+            clock,
             measures_clocks: run.plan().starts_together(),
             space: Space::of(&start.run_dir),
             asking: Arc::new(Asking::new(start.surroundings.clone())),
@@ -170,7 +173,7 @@ impl Driver {
             is_view_old: false,
             view_written: None,
             looked: now,
-            is_new: !resumed,
+            resumed,
             held: Vec::new(),
             looks: Vec::new(),
             park: None,
@@ -179,10 +182,6 @@ impl Driver {
         driver.start_hosts();
         if let Some(build) = other_build {
             driver.notify(format!("the run goes on from the state that plush {build} wrote"));
-        }
-        if resumed {
-            let word = Word::Event(Event::Restarted);
-            driver.shared.words.try_send(word).expect("nothing else is in the queue yet");
         }
         Ok(driver)
     }
@@ -244,13 +243,14 @@ impl Driver {
         let mut ends = signal(SignalKind::terminate()).map_err(|e| {
             ControllerError::io("listen for signals for", self.shared.run_dir.path(), e)
         })?;
-        let mut events = Vec::new();
         let mut space = self.shared.space.watch();
         self.shared.clock.start();
         // A run that had come to its end only lacks its last view.
         if let Some(outcome) = self.run.outcome() {
             return Ok(Some(outcome.clone()));
         }
+        let mut events = vec![Event::ClockRead { reading: self.shared.clock.reading() }];
+        events.extend(self.resumed.then_some(Event::Restarted));
         loop {
             if let Some(outcome) = self.round(std::mem::take(&mut events)).await? {
                 return Ok(Some(outcome));
@@ -308,14 +308,18 @@ impl Driver {
     /// Journals, absorbs, decides, performs.
     async fn round(&mut self, events: Vec<Event>) -> Result<Option<Outcome>, ControllerError> {
         let now = self.now();
-        // Time alone is recorded too when it can change what is decided; so is the beginning.
+        // Time alone is recorded too when it can change what is decided.
         let is_due = self.run.wake_at(self.run.now()).is_some_and(|at| at <= now);
         let is_short = self.shared.space.is_lacking();
-        if !events.is_empty() || is_due || is_short || std::mem::take(&mut self.is_new) {
-            self.record(now, &events).await?;
-            events.into_iter().for_each(|event| self.run.absorb(now, event));
+        if !events.is_empty() || is_due || is_short {
+            let first = self.append(now, &events).await?;
+            let incidents = self.run.incidents();
+            events.iter().cloned().for_each(|event| self.run.absorb(now, event));
+            self.show_records(first, now, events);
             self.is_view_old = true;
-            for effect in self.run.decide(now) {
+            let effects = self.run.decide(now);
+            self.log_incidents(incidents);
+            for effect in effects {
                 if let Some(outcome) = self.perform(effect).await {
                     return Ok(Some(outcome));
                 }
@@ -326,16 +330,24 @@ impl Driver {
         Ok(None)
     }
 
-    async fn record(&mut self, at_ms: Millis, events: &[Event]) -> Result<(), ControllerError> {
-        let first = self.append(at_ms, events).await?;
-        if self.records.receiver_count() > 0 {
-            for (number, event) in (first..).zip(events) {
-                let record = Record { number, batch: first, at_ms, event: Some(event.clone()) };
-                // Watchers that are gone are no error.
-                let _ = self.records.send(Arc::new(record));
-            }
+    fn log_incidents(&self, known: u64) {
+        for incident in self.run.incidents_after(known) {
+            let Incident { at_ms, host, operation, text } = incident;
+            tracing::info!("{host}: {operation} after {} ms: {text}", self.run.shown(*at_ms));
         }
-        Ok(())
+    }
+
+    /// Those who watch see what was written down; its time as the run has now been told to show it.
+    fn show_records(&self, first: u64, now: Millis, events: Vec<Event>) {
+        if self.records.receiver_count() == 0 {
+            return;
+        }
+        let at_ms = self.run.shown(now);
+        for (number, event) in (first..).zip(events) {
+            let record = Record { number, batch: first, at_ms, event: Some(event) };
+            // Watchers that are gone are no error.
+            let _ = self.records.send(Arc::new(record));
+        }
     }
 
     /// Appends to the journal as soon as there is room for it.
@@ -388,7 +400,7 @@ impl Driver {
     /// Tells people of the controller's own disk.
     fn notify(&mut self, text: String) {
         tracing::warn!("{text}");
-        self.notice = Some(Notice { at_ms: self.now(), text });
+        self.notice = Some(Notice { at_ms: self.run.shown(self.now()), text });
         self.is_view_old = true;
     }
 
@@ -441,9 +453,12 @@ impl Driver {
         [view, view_file].into_iter().flatten().fold(decide, Instant::min)
     }
 
-    /// The run as it is now; its clock goes on although nothing happens.
+    /// The run as it is now; its clock goes on although nothing happens, and ends with it.
     fn view(&self) -> RunView {
-        let mut view = RunView { elapsed_ms: self.now(), ..self.run.view() };
+        let mut view = match self.run.outcome() {
+            None => self.run.view_at(self.now()),
+            Some(_) => self.run.view(),
+        };
         if let Some(own) = &self.notice
             && view.notice.as_ref().is_none_or(|other| other.at_ms <= own.at_ms)
         {

@@ -586,10 +586,14 @@ pub fn runs(runs_directory: &Path) -> Vec<RunSummary> {
     found
 }
 
+/// The view that a run's controller wrote last, if there is one.
+pub(crate) fn last_view(run_dir: &RunDir) -> Option<RunView> {
+    serde_json::from_slice(&std::fs::read(run_dir.view()).ok()?).ok()
+}
+
 fn summary(run_dir: &RunDir) -> Option<RunSummary> {
     let planned = read_plan(run_dir).ok()?;
-    let view: Option<RunView> =
-        std::fs::read(run_dir.view()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let view = last_view(run_dir);
     Some(RunSummary {
         id: planned.plan.run,
         directory: run_dir.path().to_owned(),

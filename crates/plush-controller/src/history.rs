@@ -6,9 +6,9 @@ use crate::front;
 use crate::journal::{News, Reader, Record};
 use crate::run_dir::RunDir;
 use plush_core::Millis;
-use plush_core::plan::RunPlan;
+use plush_core::plan::{HostId, RunPlan};
 use plush_core::run::{Event, Run};
-use plush_protocol::{HostState, RunHistory, Span, TaskHistory, TaskKey, TaskRecord, TaskState};
+use plush_protocol::{HostState, RunHistory, Span, TaskHistory, TaskKey, TaskRecord};
 use std::collections::BTreeMap;
 
 /// Reads a run's history, again and again if the run goes on; each time only what is new.
@@ -18,11 +18,11 @@ pub struct HistoryReader {
     plan: RunPlan,
     run: Run,
     started_unix_ms: u64,
-    /// Records before this time are gone.
+    /// Records before this time, as people are shown it, are gone.
     known_from_ms: Millis,
     states: Vec<States>,
     connected_in_ms: BTreeMap<usize, u64>,
-    /// When tasks were first heard to run, and of their end.
+    /// When tasks began and ended, as people are shown it.
     tasks: BTreeMap<TaskKey, (Option<Millis>, Option<Millis>)>,
 }
 
@@ -71,6 +71,9 @@ impl HistoryReader {
             self.absorb(&records);
         }
         let mut history = self.run.history();
+        if !is_served && self.run.outcome().is_none() {
+            history.view = self.run.view_at(self.last_seen());
+        }
         history.build = self.journal.build().to_owned();
         history.started_unix_ms = self.started_unix_ms;
         history.known_from_ms = self.known_from_ms;
@@ -80,9 +83,18 @@ impl HistoryReader {
         Ok(history)
     }
 
+    /// Up to when the last controller is known to have been there: it writes its view from time to time though nothing
+    /// happens.
+    fn last_seen(&self) -> Millis {
+        let now = self.run.now();
+        let written = front::last_view(&self.run_dir).map_or(0, |view| view.elapsed_ms);
+        now + written.saturating_sub(self.run.shown(now))
+    }
+
     /// The records begin here: with the run, or with a state that stands for those that are gone.
     fn begin(&mut self, state: Option<Run>, at: Millis) {
         self.run = state.unwrap_or_else(|| Run::new(self.plan.clone()));
+        let at = self.run.shown(at);
         self.known_from_ms = at;
         let start = |now| States { over: Vec::new(), now, since: at };
         self.states = self.run.host_states().map(start).collect();
@@ -94,41 +106,31 @@ impl HistoryReader {
         for batch in records.chunk_by(|a, b| a.batch == b.batch) {
             let at = batch[0].at_ms;
             for event in batch.iter().filter_map(|record| record.event.clone()) {
-                self.note(at, &event);
-                self.run.absorb(at, event);
+                self.run.absorb(at, event.clone());
+                self.note(&event);
             }
             // What is decided was performed then.
             let _ = self.run.decide(at);
-            self.note_states(at);
+            self.note_states(self.run.shown(at));
         }
     }
 
     /// What the run itself does not remember.
-    fn note(&mut self, at: Millis, event: &Event) {
+    fn note(&mut self, event: &Event) {
         if let Event::Connected { host, account, .. } = event {
             self.connected_in_ms.insert(host.index(), account.took_ms);
         }
-        if let Event::Reported { report, .. } = event {
-            report.tasks().iter().for_each(|record| self.note_task(at, record));
+        if let Event::Reported { host, report, .. } = event {
+            report.tasks().iter().for_each(|record| self.note_task(*host, record));
         }
     }
 
-    fn note_task(&mut self, at: Millis, record: &TaskRecord) {
+    /// What is said first counts: later it is said again from a record.
+    fn note_task(&mut self, host: HostId, record: &TaskRecord) {
+        let (started, over) = self.run.task_times(host, record);
         let (running, ended) = self.tasks.entry(record.key).or_default();
-        match record.state {
-            TaskState::Starting => {}
-            TaskState::Running { .. } => {
-                running.get_or_insert(at);
-            }
-            TaskState::NotStarted(_) => {
-                ended.get_or_insert(at);
-            }
-            TaskState::Exited { ran_ms, .. } => {
-                // The start may have been too short for a report of its own.
-                running.get_or_insert(at.saturating_sub(ran_ms));
-                ended.get_or_insert(at);
-            }
-        }
+        *running = running.or(started);
+        *ended = ended.or(over);
     }
 
     fn note_states(&mut self, at: Millis) {
@@ -175,7 +177,7 @@ mod tests {
     use crate::front::RunOptions;
     use crate::journal::{Journal, Resumed};
     use plush_core::compaction::Bounds;
-    use plush_core::plan::{HostId, Keep};
+    use plush_core::plan::Keep;
     use plush_core::run::ConnectFailure;
     use plush_protocol::Tainted;
     use std::path::Path;

@@ -2,6 +2,7 @@
 //! Not the fence: whom agents obey is theirs to say, by the epoch.
 
 use crate::error::ControllerError;
+use crate::run_clock::boot_id;
 use crate::run_dir::RunDir;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -93,7 +94,7 @@ impl Holder {
         Holder {
             node: node_name(),
             machine: Machine::this(),
-            boot: boot(),
+            boot: boot_id(),
             pid,
             began: began(pid).unwrap_or(0),
             directory: std::path::absolute(run_dir.path())
@@ -109,7 +110,7 @@ impl Holder {
         if !self.machine.is_this() || self.machine.processes != this.processes {
             return Fate::Elsewhere;
         }
-        if self.boot != boot() {
+        if self.boot != boot_id() {
             let is_over = written.zip(boot_began()).is_some_and(|(written, began)| written < began);
             return if is_over { Fate::Gone } else { Fate::Elsewhere };
         }
@@ -200,10 +201,6 @@ fn boot_began() -> Option<SystemTime> {
 
 fn node_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// When a process began; none where there is no such process, or only what its parent has still to collect.

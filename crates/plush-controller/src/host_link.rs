@@ -12,14 +12,14 @@ use crate::member_directories::MemberDirectories;
 use crate::order::{Order, Word};
 use crate::output::{HostOutput, Sync};
 use crate::packages::Shelf;
-use crate::run_clock::RunClock;
+use crate::run_clock::{RunClock, boot_us};
 use crate::run_dir::RunDir;
 use crate::space::Space;
 use crate::transport::{AgentShelf, Pacer, Route, Ssh};
 use crate::wire::Wire;
 use plush_core::Millis;
 use plush_core::liveness::{Pulse, PulseEffect};
-use plush_core::offset::{OffsetFilter, Sample};
+use plush_core::offset::{ClockOffset, OffsetFilter, Sample};
 use plush_core::plan::HostId;
 use plush_core::renewal::Renewals;
 use plush_core::run::{Event, OpenTask, Watch};
@@ -57,7 +57,7 @@ pub struct Shared {
     pub factor: watch::Receiver<u64>,
     /// Where the clocks of all pulses begin.
     pub began: Instant,
-    pub clock: RunClock,
+    pub clock: Arc<RunClock>,
     /// Something in this run starts at an instant.
     pub measures_clocks: bool,
     pub asking: Arc<Asking>,
@@ -99,6 +99,8 @@ pub struct HostLink {
     syncs: JoinSet<(Sync, std::io::Result<()>)>,
     /// What is known of the host's clock on this link.
     offset: OffsetFilter,
+    /// What the hellos said of it.
+    clock_known: Option<ClockOffset>,
     /// What the lease there is to be renewed from.
     renewals: Renewals,
     /// Pings that are still to follow at once.
@@ -135,6 +137,7 @@ impl HostLink {
             totals: known.iter().filter_map(|t| Some((t.key, t.total_bytes?))).collect(),
             processes: known.into_iter().map(|t| (t.key, t.process)).collect(),
             offset: OffsetFilter::default(),
+            clock_known: None,
             renewals: Renewals::default(),
             quick_pings: 0,
             has_dropped: false,
@@ -202,6 +205,9 @@ impl HostLink {
 
     async fn welcome(&mut self, event: Event, handshake_ms: u64) {
         self.login_ms = Some(handshake_ms);
+        if let Event::Connected { account, .. } = &event {
+            self.clock_known = account.clock;
+        }
         self.pulse.linked(self.now(), handshake_ms);
         self.say(event).await;
     }
@@ -240,13 +246,16 @@ impl HostLink {
             return end;
         }
         let mut factor = shared.factor.clone();
-        (self.offset, self.quick_pings) = (OffsetFilter::default(), QUICK_PINGS);
+        (self.offset, self.quick_pings) = match shared.measures_clocks {
+            true => (OffsetFilter::default(), QUICK_PINGS),
+            false => (OffsetFilter::rough(self.clock_known, boot_us()), 0),
+        };
         self.renewals = Renewals::default();
         // A lease that was out has to hold again before anything is started.
         self.clock_told(wire.clock_us);
         self.renew(wire, orders);
         if self.shared.measures_clocks {
-            wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
+            wire.send(&ToAgent::Ping(boot_us()));
         }
         let mut sync = tokio::time::interval(SYNC_EVERY);
         let mut collecting: Option<CollectTraffic> = None;
@@ -314,7 +323,7 @@ impl HostLink {
         }
         for effect in self.pulse.decide(now, factor) {
             match effect {
-                PulseEffect::Ping => wire.send(&ToAgent::Ping(self.shared.clock.now_us())),
+                PulseEffect::Ping => wire.send(&ToAgent::Ping(boot_us())),
                 PulseEffect::Suspect { silent_ms, limit_ms } => {
                     self.say(Event::Suspected { host: self.id, silent_ms, limit_ms }).await;
                 }
@@ -444,20 +453,17 @@ impl HostLink {
         Ok(())
     }
 
-    /// Learns from a pong how far the host's clock is ahead, where the run starts anything at an instant. The first
-    /// pings follow each other at once, so that it is known before it is needed.
+    /// Learns from a pong how far the host's clock is ahead. Where the run starts anything at an instant the first pings
+    /// follow each other at once, so that it is known before it is needed.
     async fn measure(&mut self, wire: &mut Wire, pong: Pong) {
-        if !self.shared.measures_clocks {
-            return;
-        }
-        let came_us = self.shared.clock.now_us();
+        let came_us = boot_us();
         let sample = Sample { asked_us: pong.token, host_us: pong.clock_us, came_us };
         if let Some(offset) = self.offset.take(sample) {
             self.say(Event::ClockMeasured { host: self.id, offset }).await;
         }
         if self.quick_pings > 0 {
             self.quick_pings -= 1;
-            wire.send(&ToAgent::Ping(self.shared.clock.now_us()));
+            wire.send(&ToAgent::Ping(boot_us()));
         }
     }
 

@@ -2,8 +2,10 @@
 //! Not what follows from it: limits are multiplied by the rule, and a sleep is an event of the run.
 
 use crate::order::Word;
+use crate::run_clock::{RunClock, since_boot};
 use plush_core::liveness::Health;
 use plush_core::run::Event;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -12,9 +14,11 @@ use tokio::time::Instant;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// More than this between two looks was no work but sleep.
 const ASLEEP: Duration = Duration::from_secs(10);
+/// The decisions' clock stands still while the machine sleeps: from so much on that is written down.
+const STOOD: Duration = Duration::from_millis(50);
 
 /// Watches until the driver is gone. `factors` hears by what limits are multiplied.
-pub async fn watch(factors: watch::Sender<u64>, words: mpsc::Sender<Word>) {
+pub async fn watch(factors: watch::Sender<u64>, words: mpsc::Sender<Word>, clock: Arc<RunClock>) {
     let mut health = Health::default();
     loop {
         let (due, boot) = (Instant::now() + LOOK_EVERY, since_boot());
@@ -22,6 +26,13 @@ pub async fn watch(factors: watch::Sender<u64>, words: mpsc::Sender<Word>) {
         // The monotonic clock stands still while the machine sleeps; both go on while the process is stopped.
         let passed = since_boot().saturating_sub(boot).max(due.elapsed() + LOOK_EVERY);
         let late = passed.saturating_sub(LOOK_EVERY);
+        let stood = passed.saturating_sub(due.elapsed() + LOOK_EVERY);
+        if stood >= STOOD {
+            let reading = clock.reading();
+            if words.send(Word::Event(Event::ClockRead { reading })).await.is_err() {
+                return;
+            }
+        }
         if late >= ASLEEP {
             let ms = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
             if words.send(Word::Event(Event::Slept { ms })).await.is_err() {
@@ -42,15 +53,4 @@ pub async fn watch(factors: watch::Sender<u64>, words: mpsc::Sender<Word>) {
             return;
         }
     }
-}
-
-/// Time since the machine was started, its sleep included where the system counts that.
-fn since_boot() -> Duration {
-    #[cfg(target_os = "linux")]
-    let clock = rustix::time::ClockId::Boottime;
-    #[cfg(not(target_os = "linux"))]
-    let clock = rustix::time::ClockId::Monotonic;
-    let now = rustix::time::clock_gettime(clock);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }

@@ -1,8 +1,10 @@
-//! The run's clock: time since the run began, over all its controllers.
-//! Not the time of day, and not what anything is decided by without being told.
+//! The decisions' clock: time since the run began while there was a controller; and what the machine's own clocks say beside it.
+//! Not what people are shown: the core adds the time without a controller.
 
 use plush_core::Millis;
+use plush_core::elapsed::ClockReading;
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// A clock that stands until it is started.
@@ -26,13 +28,40 @@ impl RunClock {
 
     /// Milliseconds.
     pub fn now(&self) -> Millis {
-        self.now_us() / 1_000
+        let since = self.began.get().map_or(0, |began| began.elapsed().as_millis());
+        self.before_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
-    /// Microseconds.
-    pub fn now_us(&self) -> u64 {
-        let since = self.began.get().map_or(0, |began| began.elapsed().as_micros());
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
-        self.before_ms.saturating_mul(1_000).saturating_add(since)
+    /// What all clocks say at this instant.
+    pub fn reading(&self) -> ClockReading {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        ClockReading {
+            at_ms: self.now(),
+            boot_id: boot_id(),
+            boot_us: boot_us(),
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        }
     }
+}
+
+/// Time since the machine was started, its sleep included where the system counts that.
+pub fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// The same in microseconds.
+pub fn boot_us() -> u64 {
+    u64::try_from(since_boot().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Which start of this machine its boot time counts from; empty where the system does not say.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.unwrap_or_default().trim().to_owned()
 }

@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod barrier;
 pub mod compaction;
+pub mod elapsed;
 pub mod health;
 pub mod liveness;
 pub mod offset;

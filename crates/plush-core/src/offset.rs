@@ -1,4 +1,4 @@
-//! How far a host's clock is ahead of the run's, found from pings: who asked when, what the host's clock said, when that came.
+//! How far a host's clock is ahead of the controller's, found from pings: who asked when, what the host's clock said, when that came.
 //! Not the asking, and not a clock.
 //!
 //! The host's word was true at some instant between the question and the answer. The shorter that was, the better it is
@@ -16,10 +16,10 @@ const BETTER_BY: u64 = 4;
 /// ... or when what was told is as old as this.
 const STALE_US: u64 = 60_000_000;
 
-/// How far a host's clock is ahead of the run's, in microseconds.
+/// How far a host's clock is ahead of another one, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockOffset {
-    /// The host's boot time at the run's beginning; negative where the host was started later.
+    /// What the host's boot time is when the other clock is 0; negative where the host was started later.
     pub ahead_us: i64,
     /// It may be wrong by so much in either direction.
     pub uncertainty_us: u64,
@@ -28,19 +28,24 @@ pub struct ClockOffset {
 /// One ping, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// When it was asked, on the run's clock.
+    /// When it was asked, by the boot time of the controller's machine.
     pub asked_us: u64,
     /// What the host's clock said.
     pub host_us: u64,
-    /// When the answer came, on the run's clock.
+    /// When the answer came, by the same clock.
     pub came_us: u64,
 }
+
+/// Where nothing starts at an instant, only what is better by so much is news, and what was told is good for so long.
+const ROUGH_US: u64 = 50_000;
+const ROUGH_STALE_US: u64 = 3_600_000_000;
 
 /// The newest pings of one host, and what was told of them.
 #[derive(Clone, Debug, Default)]
 pub struct OffsetFilter {
     samples: VecDeque<Sample>,
     told: Option<(u64, ClockOffset)>,
+    is_rough: bool,
 }
 
 impl ClockOffset {
@@ -56,7 +61,8 @@ impl ClockOffset {
 }
 
 impl Sample {
-    fn offset(&self, now_us: u64) -> ClockOffset {
+    /// What it says at that later instant; what was said long ago is worth less.
+    pub fn offset(&self, now_us: u64) -> ClockOffset {
         let round_trip = self.came_us.saturating_sub(self.asked_us);
         let middle = self.asked_us + round_trip / 2;
         let age_s = now_us.saturating_sub(self.came_us) / 1_000_000;
@@ -69,6 +75,12 @@ impl Sample {
 }
 
 impl OffsetFilter {
+    /// For a run in which nothing starts at an instant: tasks are dated by it. That much is known from the hellos.
+    pub fn rough(known: Option<ClockOffset>, now_us: u64) -> OffsetFilter {
+        let told = known.map(|offset| (now_us, offset));
+        OffsetFilter { told, is_rough: true, ..OffsetFilter::default() }
+    }
+
     /// Takes a ping in. Says the offset when it is worth telling: at first, when it is known markedly better, and from
     /// time to time.
     pub fn take(&mut self, sample: Sample) -> Option<ClockOffset> {
@@ -82,8 +94,11 @@ impl OffsetFilter {
         let now = sample.came_us;
         let best = self.samples.iter().map(|s| s.offset(now)).min_by_key(|o| o.uncertainty_us)?;
         let worth = self.told.is_none_or(|(at, told)| {
-            let better = best.uncertainty_us + told.uncertainty_us.div_ceil(BETTER_BY);
-            better < told.uncertainty_us || at + STALE_US <= now
+            let (gain, stale) = match self.is_rough {
+                false => (told.uncertainty_us.div_ceil(BETTER_BY), STALE_US),
+                true => (ROUGH_US, ROUGH_STALE_US),
+            };
+            best.uncertainty_us + gain < told.uncertainty_us || at + stale <= now
         });
         if worth {
             self.told = Some((now, best));
@@ -106,6 +121,16 @@ mod tests {
         assert_eq!(filter.take(ping(200, 1_390, 400)), None, "a slow one tells nothing new");
         let quick = filter.take(ping(500, 1_505, 510));
         assert_eq!(quick, Some(ClockOffset { ahead_us: 1_000, uncertainty_us: 5 }));
+    }
+
+    #[test]
+    fn where_nothing_starts_at_an_instant_only_a_coarse_error_is_news() {
+        let ping = |asked_us, came_us| Sample { asked_us, host_us: came_us, came_us };
+        let told = |uncertainty_us| Some(ClockOffset { ahead_us: 0, uncertainty_us });
+        let mut good = OffsetFilter::rough(told(20_000), 0);
+        assert_eq!(good.take(ping(10, 30)), None);
+        let mut bad = OffsetFilter::rough(told(80_000), 0);
+        assert_eq!(bad.take(ping(10, 30)).map(|offset| offset.uncertainty_us), Some(10));
     }
 
     #[test]

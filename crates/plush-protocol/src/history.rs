@@ -170,9 +170,9 @@ pub struct TaskHistory {
     pub process: String,
     /// The host that it is on.
     pub host: String,
-    /// When the controller heard that it ran.
+    /// When it was executed, as its host says; where it does not say, when the controller heard that it ran.
     pub running_ms: Option<u64>,
-    /// When the controller heard of its end.
+    /// When it ended, as its host says; where it does not say, when the controller heard of it.
     pub ended_ms: Option<u64>,
 }
 

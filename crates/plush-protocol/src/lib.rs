@@ -43,6 +43,6 @@ pub use task::{
     TaskState, Unhealthy,
 };
 pub use view::{
-    BarrierView, ClusterView, Contact, Counts, HostState, HostView, Notice, Outcome, PhaseName,
-    Problem, RunView, TaskView, TogetherView, WorstRound,
+    BarrierView, ClusterView, Contact, Counts, HostState, HostView, Incident, Notice, Outcome,
+    PhaseName, Problem, RunView, TaskView, TogetherView, WorstRound,
 };

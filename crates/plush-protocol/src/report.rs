@@ -152,13 +152,25 @@ pub struct TaskRecord {
     /// What its probes say, where it has any.
     #[n(5)]
     pub health: Option<Health>,
+    /// Which of its probes failed last, and what was answered.
+    #[n(6)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ill: Option<Tainted>,
 }
 
 impl TaskRecord {
     /// A task of which no more is known than its state.
     pub fn new(key: TaskKey, state: TaskState) -> TaskRecord {
         let guarantee = Guarantee::default();
-        TaskRecord { key, state, guarantee, degraded: false, again_in_ms: None, health: None }
+        TaskRecord {
+            key,
+            state,
+            guarantee,
+            degraded: false,
+            again_in_ms: None,
+            health: None,
+            ill: None,
+        }
     }
 }
 

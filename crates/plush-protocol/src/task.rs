@@ -3,6 +3,7 @@
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Names one start of one task, for ever: a restart is a new incarnation under a new key.
 #[derive(
@@ -152,6 +153,16 @@ pub enum ProbeCheck {
     /// Whether a command succeeds.
     #[n(2)]
     Command(#[n(0)] Program),
+}
+
+impl fmt::Display for ProbeCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProbeCheck::Tcp(port) => write!(f, "port {port}"),
+            ProbeCheck::Http(url) => f.write_str(url),
+            ProbeCheck::Command(program) => write!(f, "`{}`", program.text()),
+        }
+    }
 }
 
 /// What becomes of a task whose probe says that it is unhealthy.
@@ -481,6 +492,10 @@ pub enum TaskState {
         /// Time from exec to the end.
         #[n(3)]
         ran_ms: u64,
+        /// When it ended, in microseconds of the host's boot time, where that was seen.
+        #[n(4)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ended_us: Option<u64>,
     },
 }
 

@@ -15,8 +15,17 @@ pub struct RunView {
     pub run: String,
     /// The project's name.
     pub project: String,
-    /// Time since the run began.
+    /// Time since the run began, also while no controller was there: all figures are of that instant.
     pub elapsed_ms: u64,
+    /// The time of day at that instant, in ms since 1970.
+    #[serde(default)]
+    pub as_of_unix_ms: Option<u64>,
+    /// Of the time since the run began, for so long no controller was there, or its machine slept.
+    #[serde(default)]
+    pub absent_ms: u64,
+    /// Of that, so much is known by the time of day only: over a restart of the machine, or from another machine.
+    #[serde(default)]
+    pub absent_by_wall_ms: u64,
     /// What is going on.
     pub phase: PhaseName,
     /// Set once the run is over.
@@ -38,6 +47,12 @@ pub struct RunView {
     /// Older problems that are not told any more.
     #[serde(default)]
     pub forgotten_problems: u64,
+    /// What happened that is no failure, in order of time; the newest.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
+    /// Older ones that are not told any more.
+    #[serde(default)]
+    pub forgotten_incidents: u64,
     /// What there is to know about the controller's own side, its network and its machine; the newest.
     #[serde(default)]
     pub notice: Option<Notice>,
@@ -149,6 +164,9 @@ pub struct HostView {
     pub doubt: Tainted,
     /// Time in this state.
     pub for_ms: u64,
+    /// The barrier at which its steps or its programs wait for others; who keeps it closed does not wait there.
+    #[serde(default)]
+    pub waits_at: Option<String>,
     /// How surely tasks are ended there; known once its agent has said hello.
     #[serde(default)]
     pub guarantee: Option<Guarantee>,
@@ -203,9 +221,9 @@ pub enum HostState {
 pub struct BarrierView {
     /// `CLUSTER/prepare` where its entry is described, `CLUSTER/ready`, or the name in the description.
     pub name: String,
-    /// Entered so far.
+    /// Entered so far, those left out whose places are others' by now.
     pub entered: u32,
-    /// Expected in all, failed ones left out.
+    /// Expected in all, failed ones left out, and those whose places are others' by now.
     pub expected: u32,
     /// Let go so far.
     pub released: u32,
@@ -285,6 +303,12 @@ pub struct TaskView {
     pub exit: Option<Exit>,
     /// It ended as the description wants.
     pub success: Option<bool>,
+    /// When it was executed, in ms since the run began.
+    #[serde(default)]
+    pub started_ms: Option<u64>,
+    /// When it ended, in ms since the run began.
+    #[serde(default)]
+    pub ended_ms: Option<u64>,
     /// Time from exec to the end.
     pub ran_ms: Option<u64>,
     /// How surely its processes are ended; known once it runs.
@@ -293,6 +317,19 @@ pub struct TaskView {
     /// What its probes say, where it has any.
     #[serde(default)]
     pub health: Option<Health>,
+}
+
+/// One thing that people should know of, and that is no failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Time since the run began.
+    pub at_ms: u64,
+    /// The host.
+    pub host: String,
+    /// The operation: `restart`, `probe`, `replace`.
+    pub operation: String,
+    /// What happened and why, without the host's own name.
+    pub text: Tainted,
 }
 
 /// One thing that went wrong.

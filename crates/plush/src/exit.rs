@@ -136,6 +136,8 @@ mod tests {
             state: "exited".into(),
             exit: Some(exit),
             success: Some(false),
+            started_ms: None,
+            ended_ms: None,
             ran_ms: None,
             health: None,
             guarantee: None,

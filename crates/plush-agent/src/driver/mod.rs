@@ -425,8 +425,8 @@ impl Driver {
                 let question = probe::Question { check, limit, directory, environment };
                 let tell = self.tell.clone();
                 tokio::task::spawn_blocking(move || {
-                    let passed = question.ask();
-                    let event = Event::Probed { key, probe, passed };
+                    let answer = question.ask();
+                    let event = Event::Probed { key, probe, answer };
                     let _ended = tell.blocking_send(Happened::Core(event));
                 });
             }

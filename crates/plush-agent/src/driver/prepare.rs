@@ -647,13 +647,18 @@ fn trouble(operation: &str, error: &crate::files::root::RootError) -> Cause {
 
 /// An error with all its causes in one line.
 fn trouble_of(kind: CauseKind, error: &dyn Error) -> Cause {
+    cause(kind, in_full(error))
+}
+
+/// An error with what led to it.
+pub(super) fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(e) = source {
         text = format!("{text}: {e}");
         source = e.source();
     }
-    cause(kind, text)
+    text
 }
 
 fn cause(kind: CauseKind, text: String) -> Cause {

@@ -92,7 +92,8 @@ fn state_of(held: &mut Held, happened: &mpsc::Sender<Happened>) -> Option<TaskSt
         end_orphans(held, &started);
     }
     let [out_bytes, err_bytes] = [held.streams[0].on_disk(), held.streams[1].on_disk()];
-    let end = TaskState::Exited { exit: Exit::Lost, out_bytes, err_bytes, ran_ms: 0 };
+    let (exit, ended_us) = (Exit::Lost, None);
+    let end = TaskState::Exited { exit, out_bytes, err_bytes, ran_ms: 0, ended_us };
     if let Err(e) = record::save_value(&held.directory, record::ENDED, &end) {
         crate::log!("write down the end of {:?}: {e}", held.key);
     }

@@ -118,6 +118,8 @@ enum Main {
     Ended {
         exit: Exit,
         ran_ms: u64,
+        /// Where it was seen.
+        ended_us: Option<u64>,
     },
     Never(Cause),
 }
@@ -331,7 +333,7 @@ impl Keeper {
         if self.main_pid().is_some() {
             let why = self.ending.why().map(str::to_owned);
             let exit = why.map_or(Exit::Lost, |why| Exit::Stopped { why });
-            self.main = Main::Ended { exit, ran_ms: now.saturating_sub(self.started_ms) };
+            self.main = Main::Ended { exit, ran_ms: self.ran_ms(now), ended_us: None };
         }
     }
 
@@ -347,9 +349,10 @@ impl Keeper {
         if let Main::Gone { since_ms } = self.main
             && now >= since_ms + STATUS_WAIT_MS
         {
-            self.main = Main::Ended { exit: Exit::Lost, ran_ms: now - self.started_ms };
+            let ran_ms = self.ran_ms(since_ms);
+            self.main = Main::Ended { exit: Exit::Lost, ran_ms, ended_us: Some(since_ms * 1_000) };
         }
-        let (exit, ran_ms) = match &self.main {
+        let (exit, ran_ms, ended_us) = match &self.main {
             Main::Never(cause) => {
                 let state = TaskState::NotStarted(cause.clone());
                 // Without a record of a start nothing needs one of the end; a full disk is no reason for silence.
@@ -358,7 +361,7 @@ impl Keeper {
                 }
                 return Ok(());
             }
-            Main::Ended { exit, ran_ms } => (exit.clone(), *ran_ms),
+            Main::Ended { exit, ran_ms, ended_us } => (exit.clone(), *ran_ms, *ended_us),
             Main::AtGate { .. }
             | Main::Running { .. }
             | Main::Adopted { .. }
@@ -383,7 +386,7 @@ impl Keeper {
         }
         let [out, err] = &self.streams;
         let (out_bytes, err_bytes) = (out.writer.written(), err.writer.written());
-        self.record_end(TaskState::Exited { exit, out_bytes, err_bytes, ran_ms })
+        self.record_end(TaskState::Exited { exit, out_bytes, err_bytes, ran_ms, ended_us })
     }
 
     fn record_end(&mut self, state: TaskState) -> io::Result<()> {
@@ -429,7 +432,8 @@ impl Keeper {
     }
 
     fn main_ended(&mut self, status: WaitResult) {
-        let ran_ms = clock::now_ms().saturating_sub(self.started_ms);
+        let now_us = clock::now_us();
+        let ran_ms = self.ran_ms(now_us / 1_000);
         let exit = match (self.ending.why(), status) {
             (Some(why), _) => Exit::Stopped { why: why.to_owned() },
             (None, WaitResult::Signal(signal)) => {
@@ -437,7 +441,14 @@ impl Keeper {
             }
             (None, WaitResult::Code(code)) => Exit::Code(code),
         };
-        self.main = Main::Ended { exit, ran_ms };
+        self.main = Main::Ended { exit, ran_ms, ended_us: Some(now_us) };
+    }
+
+    /// From its exec, or, where that was not seen, from its record or the instant that it waited for.
+    fn ran_ms(&self, now_ms: u64) -> u64 {
+        let due_ms = self.launch.spec.at_us.map_or(0, |us| us / 1_000);
+        let executed = self.executed_us.map(|us| us / 1_000);
+        now_ms.saturating_sub(executed.unwrap_or(self.started_ms.max(due_ms)))
     }
 
     /// Where the kernel counts per task it has the word. Elsewhere nobody says whom it has killed; a kill that we

@@ -9,7 +9,7 @@ use crate::order::Word;
 use plush_core::health::{ProbingFromAfar, Question};
 use plush_core::plan::HostId;
 use plush_core::run::{Event, Watch};
-use plush_protocol::{ProbeCheck, Program, TaskKey};
+use plush_protocol::{Health, ProbeCheck, Program, Tainted, TaskKey};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,7 +54,7 @@ pub async fn watch(
 ) {
     let subject = Arc::new(subject);
     let mut rule = ProbingFromAfar::new(&subject.watch.probes);
-    let mut told = rule.health();
+    let (mut told, mut ill) = (rule.health(), None);
     let mut questions = JoinSet::new();
     let began = Instant::now();
     let since = |began: Instant| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -62,15 +62,17 @@ pub async fn watch(
         for question in rule.decide(since(began)) {
             let (subject, asking) = (Arc::clone(&subject), Arc::clone(&asking));
             questions.spawn(async move {
-                let passed = ask(&question, &subject, &asking).await;
-                (question.probe, passed)
+                let answer = ask(&question, &subject, &asking).await;
+                (question, answer)
             });
         }
         let wake = rule.wake_at().map(|at| began + Duration::from_millis(at));
         tokio::select! {
             Some(answer) = questions.join_next() => {
-                let (probe, passed) = answer.expect("asking does not panic");
-                rule.answered(probe, passed);
+                let (question, answer) = answer.expect("asking does not panic");
+                rule.answered(question.probe, answer.is_ok());
+                let said = answer.err().map(|said| format!("{}: {said}", question.check));
+                ill = said.map(Tainted::new).or(ill);
                 // What was heard until now was heard before the answer.
                 heard.mark_unchanged();
             }
@@ -82,25 +84,32 @@ pub async fn watch(
         }
         let health = rule.health();
         if std::mem::replace(&mut told, health) != health {
-            let event = Event::Probed { host: subject.host, key: subject.key, health };
+            let why = ill.clone().filter(|_| health == Health::Unhealthy);
+            let event = Event::Probed { host: subject.host, key: subject.key, health, why };
             // The driver ends first only when the run is over.
             let _ = words.send(Word::Event(event)).await;
         }
     }
 }
 
-/// True if the answer is right and in time.
-async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> bool {
+/// An error if the answer is not right or not in time: what came.
+async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> Result<(), String> {
     let _turn = asking.turns.acquire().await.expect("turns are never closed");
     let limit = Duration::from_millis(question.time_limit_ms);
+    let late = |_| Err(format!("no answer within {} ms", limit.as_millis()));
     match &question.check {
         ProbeCheck::Tcp(port) => {
             let open = TcpStream::connect((subject.address.as_str(), *port));
-            timeout(limit, open).await.is_ok_and(|opened| opened.is_ok())
+            let opened = timeout(limit, open).await;
+            opened.map_or_else(late, |opened| opened.map(drop).map_err(|e| e.to_string()))
         }
         ProbeCheck::Http(url) => {
-            let status = timeout(limit, status(url, subject)).await.ok().flatten();
-            status.is_some_and(|status| status < 400)
+            let status = timeout(limit, status(url, subject)).await;
+            status.map_or_else(late, |status| match status {
+                Some(status) if status < 400 => Ok(()),
+                Some(status) => Err(format!("status {status}")),
+                None => Err("no HTTP server answers".to_owned()),
+            })
         }
         ProbeCheck::Command(command) => succeeds(command, limit, subject, asking).await,
     }
@@ -167,7 +176,12 @@ impl Place<'_> {
     }
 }
 
-async fn succeeds(command: &Program, limit: Duration, subject: &Subject, asking: &Asking) -> bool {
+async fn succeeds(
+    command: &Program,
+    limit: Duration,
+    subject: &Subject,
+    asking: &Asking,
+) -> Result<(), String> {
     let argv = command.argv();
     let environment = subject.watch.environment.iter().chain(command.values()).cloned();
     let TaskKey { task, incarnation } = subject.key;
@@ -178,14 +192,14 @@ async fn succeeds(command: &Program, limit: Duration, subject: &Subject, asking:
     ]);
     let job =
         program::Job { argv, environment: environment.collect(), input: String::new(), limit };
-    program::run(&job, &asking.surroundings).await.is_ok()
+    program::run(&job, &asking.surroundings).await.map(drop)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use plush_protocol::{Health, ProbeRule};
+    use plush_protocol::ProbeRule;
 
     fn place(url: &str) -> Option<(&str, u16, String)> {
         Place::read(url).map(|place| (place.name, place.port, place.path))

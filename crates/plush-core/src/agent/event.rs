@@ -111,8 +111,8 @@ pub enum Event {
         key: TaskKey,
         /// Which of its probes.
         probe: usize,
-        /// The answer was right, and in time.
-        passed: bool,
+        /// The answer was right, and in time; otherwise what was asked and what came.
+        answer: Result<(), Tainted>,
     },
     /// A preparation goes on: a [`Report::Preparing`].
     Preparing(Report),

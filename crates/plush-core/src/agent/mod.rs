@@ -149,7 +149,7 @@ impl Agent {
             }
             Event::Task(record) => self.tasks.changed(record),
             Event::Stored { key } => self.tasks.stored(key, self.outbox.newest()),
-            Event::Probed { key, probe, passed } => self.tasks.probed(key, probe, passed),
+            Event::Probed { key, probe, answer } => self.tasks.probed(key, probe, answer),
             Event::Preparing(report) | Event::Noted(report) => self.outbox.push(report),
             Event::Answered { question, answer } => {
                 self.questions.answered(question);

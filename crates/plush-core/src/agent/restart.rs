@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn exited(exit: Exit, ran_ms: u64) -> TaskState {
-        TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms }
+        TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms, ended_us: None }
     }
 
     fn crash() -> TaskState {

@@ -156,8 +156,8 @@ impl Tasks {
     /// A task changed; nothing new is not said again. An end is final (P4).
     pub fn changed(&mut self, record: TaskRecord) {
         let Some(task) = self.tasks.get_mut(&record.key) else { return };
-        let health = task.record.health;
-        let record = TaskRecord { again_in_ms: None, health, ..record };
+        let (health, ill) = (task.record.health, task.record.ill.clone());
+        let record = TaskRecord { again_in_ms: None, health, ill, ..record };
         if has_ended(&task.record.state) || task.record == record {
             return;
         }
@@ -166,10 +166,10 @@ impl Tasks {
     }
 
     /// A probe was answered.
-    pub fn probed(&mut self, key: TaskKey, probe: usize, passed: bool) {
+    pub fn probed(&mut self, key: TaskKey, probe: usize, answer: Result<(), Tainted>) {
         let Some(course) = self.courses.get_mut(&key.task) else { return };
         let Some(probing) = &mut course.probing else { return };
-        probing.answered(probe, passed);
+        probing.answered(probe, answer.is_ok());
         let health = probing.health();
         let ends = health == Health::Unhealthy && course.spec.unhealthy == Unhealthy::End;
         let Some(task) = self.tasks.get_mut(&key) else { return };
@@ -178,6 +178,9 @@ impl Tasks {
         }
         if task.record.health != Some(health) {
             task.record.health = Some(health);
+            if health == Health::Unhealthy {
+                task.record.ill = answer.err();
+            }
             self.changes.push(task.record.clone());
         }
         if ends {

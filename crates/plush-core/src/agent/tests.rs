@@ -56,7 +56,13 @@ fn record(task: u32, state: TaskState) -> TaskRecord {
 }
 
 fn exited(code: i32) -> TaskState {
-    TaskState::Exited { exit: Exit::Code(code), out_bytes: 0, err_bytes: 0, ran_ms: 1 }
+    TaskState::Exited {
+        exit: Exit::Code(code),
+        out_bytes: 0,
+        err_bytes: 0,
+        ran_ms: 1,
+        ended_us: None,
+    }
 }
 
 fn clean_up() -> Command {
@@ -674,7 +680,8 @@ fn a_stop_ends_the_incarnation_that_runs_now() {
     let effects = command(&mut agent, 2, Command::Stop { key: key(1), why: "stop".into() });
     assert!(effects.contains(&Effect::Stop { key: incarnation(2), why: "stop".into() }));
     let stopped = Exit::Stopped { why: "stop".into() };
-    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    let end =
+        TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1, ended_us: None };
     assert_eq!(started(&says(&mut agent, 1_200, 2, end)), []);
 }
 
@@ -725,20 +732,25 @@ fn an_unhealthy_task_is_ended_as_failed_and_started_again() {
             .iter()
             .any(|e| matches!(e, Effect::Probe { key, probe: 0, .. } if *key == incarnation(1)))
     );
-    agent.absorb(Event::Probed { key: key(1), probe: 0, passed: true });
+    agent.absorb(Event::Probed { key: key(1), probe: 0, answer: Ok(()) });
     let effects = agent.decide(1_110);
     assert!(
         matches!(&reports(&effects)[..], [Report::Task(r)] if r.health == Some(Health::Healthy))
     );
     let _ = agent.decide(1_300);
-    agent.absorb(Event::Probed { key: key(1), probe: 0, passed: false });
+    agent.absorb(Event::Probed {
+        key: key(1),
+        probe: 0,
+        answer: Err(Tainted::new("port 80: refused")),
+    });
     let effects = agent.decide(1_310);
     assert!(
         effects.contains(&Effect::Stop { key: key(1), why: Exit::PROBE.into() }),
         "{effects:?}"
     );
     let stopped = Exit::Stopped { why: Exit::PROBE.into() };
-    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    let end =
+        TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1, ended_us: None };
     assert_eq!(started(&says(&mut agent, 1_400, 1, end)), [incarnation(2)]);
 }
 
@@ -750,7 +762,8 @@ fn a_task_that_is_called_unhealthy_from_afar_is_ended_as_failed_and_an_older_inc
     let effects = command(&mut agent, 2, Command::Fail { key: key(1) });
     assert!(effects.contains(&Effect::Stop { key: key(1), why: Exit::PROBE.into() }));
     let stopped = Exit::Stopped { why: Exit::PROBE.into() };
-    let end = TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    let end =
+        TaskState::Exited { exit: stopped, out_bytes: 0, err_bytes: 0, ran_ms: 1, ended_us: None };
     assert_eq!(started(&says(&mut agent, 1_400, 1, end)), [incarnation(2)]);
     let effects = command(&mut agent, 3, Command::Fail { key: key(1) });
     assert!(!effects.iter().any(|e| matches!(e, Effect::Stop { .. })), "{effects:?}");

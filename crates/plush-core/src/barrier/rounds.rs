@@ -184,6 +184,11 @@ impl Rounds {
         self.members.get(&entrant).copied()
     }
 
+    /// A member has come and is not let go yet.
+    pub fn waits(&self, entrant: Entrant) -> bool {
+        self.stands_in(entrant, Stand::Waiting).is_some()
+    }
+
     /// Live members.
     pub fn members(&self) -> impl Iterator<Item = Entrant> {
         self.members.keys().copied()

@@ -210,7 +210,7 @@ impl Run {
         event.insert("version".into(), VERSION.into());
         event.insert("event".into(), happening.kind.into());
         event.insert("run".into(), self.plan.run.clone().into());
-        event.insert("at_ms".into(), self.now.into());
+        event.insert("at_ms".into(), self.elapsed.shown(self.now).into());
         event.extend(happening.fields.clone());
         let place = host.and_then(|host| self.places[host.index()]);
         let cluster = place.map(|(cluster, _)| self.plan.clusters[cluster].name().to_owned());

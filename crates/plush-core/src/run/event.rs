@@ -1,6 +1,7 @@
 //! What happened to a run, and what is to be done about it.
 //! Not how: the driver's `effects` perform, and report what came of it as events.
 
+use crate::elapsed::ClockReading;
 use crate::offset::ClockOffset;
 use crate::plan::HostId;
 use plush_protocol::{
@@ -15,6 +16,11 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// A controller process took the run over: links that it did not make itself are gone.
     Restarted,
+    /// The clocks of the controller's machine were read: when a controller begins, and when its machine has slept.
+    ClockRead {
+        /// What they said.
+        reading: ClockReading,
+    },
     /// A link to a host's agent is up and the agent has said hello.
     Connected {
         /// Which host.
@@ -141,12 +147,15 @@ pub enum Event {
         key: TaskKey,
         /// Its health.
         health: Health,
+        /// Of one that is unhealthy: which probe failed last, and what was answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<Tainted>,
     },
     /// It is known better than before how far a host's clock is ahead.
     ClockMeasured {
         /// Which host.
         host: HostId,
-        /// How far.
+        /// How far its boot time is ahead of that of the controller's machine.
         offset: ClockOffset,
     },
 }
@@ -162,6 +171,9 @@ pub struct LinkAccount {
     pub agent_sent_bytes: u64,
     /// Fingerprint of the host key, where there is one.
     pub host_key: Option<String>,
+    /// How far the host's boot time is ahead of that of the controller's machine, as the hellos say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockOffset>,
 }
 
 /// What is asked about a task from here.

@@ -21,12 +21,28 @@ impl Run {
         if task.host != host {
             return;
         }
-        if let TaskState::Running { since_us: Some(since), .. } = record.state {
+        let is_newest = record.key.incarnation >= task.key.incarnation;
+        if let TaskState::Running { since_us: Some(since), .. } = record.state
+            && is_newest
+        {
             task.executed_us = self.hosts[host.index()].run_time_us(since);
         }
-        if !task.reported(record, self.now) {
+        let before = task.worst_health();
+        let is_over = task.reported(record, self.now);
+        if let Some(why) = task.why_again(record).filter(|_| is_newest) {
+            self.note_restart(record.key.task as usize, record.key, why);
+        } else if is_newest && matches!(record.state, TaskState::Running { .. }) {
+            self.note_health(record.key.task as usize, before);
+        }
+        if is_newest {
+            let ended_ms = self.task_times(host, record).1;
+            let task = &mut self.tasks[record.key.task as usize];
+            task.ended_ms = task.ended_ms.or(ended_ms);
+        }
+        if !is_over {
             return;
         }
+        let task = &self.tasks[record.key.task as usize];
         let failed = task.success() == Some(false);
         let (cluster, text, process) = (task.cluster, task.failure(), task.process.clone());
         if failed {
@@ -38,6 +54,30 @@ impl Run {
             self.tell_of_failed_process(host, cluster, &process, &text);
         }
         self.step_over(record.key.task as usize, failed);
+    }
+
+    /// When a task was executed and when it ended, as people are shown it: as its host says, whoever was here to hear it
+    /// then; where it does not say so, as of now.
+    pub fn task_times(
+        &self,
+        host: HostId,
+        record: &TaskRecord,
+    ) -> (Option<Millis>, Option<Millis>) {
+        let now = self.elapsed.shown(self.now);
+        let there = |boot_us: Option<u64>| {
+            let said = boot_us.and_then(|us| self.shown_boot_time(host, us));
+            // Clocks are not known exactly: nothing that has been said is still to come.
+            said.unwrap_or(now).min(now)
+        };
+        match record.state {
+            TaskState::Starting => (None, None),
+            TaskState::Running { since_us, .. } => (Some(there(since_us)), None),
+            TaskState::NotStarted(_) => (None, Some(now)),
+            TaskState::Exited { ran_ms, ended_us, .. } => {
+                let ended = there(ended_us);
+                (Some(ended.saturating_sub(ran_ms)), Some(ended))
+            }
+        }
     }
 
     /// A task came to its end: its step is done, or the reaction to its failure is carried out.
@@ -99,7 +139,7 @@ impl Run {
             }
             self.leave_passed_barriers();
             for number in 0..self.barriers.len() {
-                let told = self.barriers[number].decide(self.now);
+                let told = self.barriers[number].decide(self.now, &self.elapsed);
                 moved |= !told.is_empty();
                 self.pass_on(number, told);
             }
@@ -185,8 +225,9 @@ impl Run {
         let mut task = TaskRun::new(key, host, cluster, step, process.name.to_string(), codes);
         let due = self.clusters[cluster].members[place].due;
         task.due = due.filter(|due| due.at > self.now);
-        let at_us = task.due.and_then(|due| self.hosts[host.index()].boot_time_us(due.at));
+        let due = task.due;
         self.tasks.push(task);
+        let at_us = due.and_then(|due| self.boot_time_of(host, cluster, due));
         match rendered {
             Ok(spec) => {
                 let spec = TaskSpec { at_us, ..spec };

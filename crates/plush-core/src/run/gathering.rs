@@ -7,6 +7,7 @@
 use super::together::{Punctuality, WentOn};
 use crate::Millis;
 use crate::barrier::{Entrant, Opening, Rounds, Stand, Verdict};
+use crate::elapsed::Elapsed;
 use crate::plan::HostId;
 use plush_protocol::{BarrierAsk, BarrierOutcome, BarrierStand, BarrierVerb, MAX_ALIAS_BYTES};
 use plush_spec::model::BarrierPolicy;
@@ -49,7 +50,7 @@ struct Asked {
     request: u64,
     generation: u32,
     told: Option<BarrierOutcome>,
-    /// The instant at which its program is to go on, until it is known when it did.
+    /// The instant at which its program is to go on, as people are shown it, until it is known when it did.
     due: Option<Millis>,
 }
 
@@ -117,6 +118,11 @@ impl Gathering {
         }
     }
 
+    /// An instant at which those who are let go are to go on, as people are shown it.
+    pub fn shown_instant(&self, instant: Millis, elapsed: &Elapsed) -> Millis {
+        elapsed.shown_after(instant, self.rounds.policy().together_ms.unwrap_or(0))
+    }
+
     /// Opens the generation that waits to open.
     pub fn open_now(&mut self, why: Opening, now: Millis) {
         self.rounds.open_now(why, now);
@@ -161,7 +167,13 @@ impl Gathering {
     }
 
     /// A program asks; the answer, unless it has to wait for it.
-    pub fn ask(&mut self, host: HostId, ask: &BarrierAsk, now: Millis) -> Vec<Told> {
+    pub fn ask(
+        &mut self,
+        host: HostId,
+        ask: &BarrierAsk,
+        now: Millis,
+        elapsed: &Elapsed,
+    ) -> Vec<Told> {
         let answer = |outcome| vec![Told::answer(host, ask.request, outcome)];
         if ask.who.alias.raw().len() > MAX_ALIAS_BYTES {
             let why = format!("a name of an entrant has at most {MAX_ALIAS_BYTES} bytes");
@@ -178,21 +190,22 @@ impl Gathering {
                 None => answer(refused("it has not entered")),
             },
             BarrierVerb::Enter | BarrierVerb::Signal => match self.seat_for(host, owner) {
-                Some(entrant) => self.program_enters(entrant, ask, now),
+                Some(entrant) => self.program_enters(entrant, ask, now, elapsed),
                 None => answer(refused("this host has too many entrants here")),
             },
         }
     }
 
     /// Whom the rules let go or turn away now.
-    pub fn decide(&mut self, now: Millis) -> Vec<Told> {
+    pub fn decide(&mut self, now: Millis, elapsed: &Elapsed) -> Vec<Told> {
         let mut told = Vec::new();
         for (generation, verdict) in self.rounds.decide(now) {
             let (entrant, outcome) = match verdict {
-                Verdict::Release(entrant) => (entrant, self.let_go(entrant, generation)),
+                Verdict::Release(entrant) => (entrant, self.let_go(entrant, generation, elapsed)),
                 Verdict::TooLate(entrant) => (entrant, too_late(generation)),
             };
             let instant = self.instant(entrant, generation);
+            let shown = instant.map(|at| self.shown_instant(at, elapsed));
             let Some(seat) = self.seats.get_mut(&entrant) else { continue };
             if seat.owner == Some(Owner::Step) {
                 let host = seat.host;
@@ -201,13 +214,13 @@ impl Gathering {
                     Verdict::TooLate(_) => Told::StepTooLate(host),
                 });
             }
-            if let Some(instant) = instant.filter(|_| !seat.waiting.is_empty()) {
+            if let Some(shown) = shown.filter(|_| !seat.waiting.is_empty()) {
                 if let Some(last) = &mut seat.last {
-                    last.due = Some(instant);
+                    last.due = Some(shown);
                 }
                 let rounds = &self.rounds;
                 let is_kept = |generation| rounds.round(generation).is_some();
-                self.punctuality.expect(generation, instant, is_kept);
+                self.punctuality.expect(generation, shown, is_kept);
             }
             told.extend(seat.tell(outcome, instant));
         }
@@ -266,6 +279,16 @@ impl Gathering {
         told
     }
 
+    /// What is on the host has come and waits for others; nobody waits for it.
+    pub fn holds(&self, host: HostId) -> bool {
+        let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
+        let newest = self.rounds.rounds().next_back().expect("one round is always kept");
+        let is_missed = |seat: &Entrant| {
+            newest.barrier.passage(*seat).is_some_and(|p| p.stand == Stand::Expected)
+        };
+        seats.iter().any(|seat| self.rounds.waits(*seat)) && !seats.iter().any(is_missed)
+    }
+
     /// Somebody is still expected on a seat of the host that nobody has.
     pub fn has_free_seat(&self, host: HostId) -> bool {
         let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
@@ -310,7 +333,13 @@ impl Gathering {
         }
     }
 
-    fn program_enters(&mut self, entrant: Entrant, ask: &BarrierAsk, now: Millis) -> Vec<Told> {
+    fn program_enters(
+        &mut self,
+        entrant: Entrant,
+        ask: &BarrierAsk,
+        now: Millis,
+        elapsed: &Elapsed,
+    ) -> Vec<Told> {
         let seat = &self.seats[&entrant];
         if let Some(last) = seat.last.as_ref().filter(|last| last.request == ask.request) {
             let (generation, told) = (last.generation, last.told.clone());
@@ -327,7 +356,7 @@ impl Gathering {
         let stand = self.rounds.round(named).and_then(|r| r.passage(entrant)).map(|p| p.stand);
         let outcome = match stand {
             // It asks again for what it did not hear.
-            Some(Stand::Released | Stand::Left) => self.let_go(entrant, named),
+            Some(Stand::Released | Stand::Left) => self.let_go(entrant, named, elapsed),
             _ if named < next => BarrierOutcome::TooLate {
                 generation: named,
                 why: format!("round {named} is over for this entrant, its next is {next}"),
@@ -406,10 +435,12 @@ impl Gathering {
         passage.released_at.map(|at| at + lead)
     }
 
-    fn let_go(&self, entrant: Entrant, generation: u32) -> BarrierOutcome {
+    fn let_go(&self, entrant: Entrant, generation: u32, elapsed: &Elapsed) -> BarrierOutcome {
         let round = self.rounds.round(generation);
         let passage = round.and_then(|r| r.passage(entrant));
-        let waited = passage.and_then(|p| Some(p.released_at?.saturating_sub(p.entered_at?)));
+        let shown = |at: Option<Millis>| at.map(|at| elapsed.shown(at));
+        let waited =
+            passage.and_then(|p| Some(shown(p.released_at)?.saturating_sub(shown(p.entered_at)?)));
         let why = round.and_then(|r| r.opening()).map_or("late", |(_, why)| why.word());
         let waited_ms = waited.unwrap_or(0);
         BarrierOutcome::LetGo { generation, why: why.to_owned(), waited_ms, at_us: None }

@@ -116,7 +116,8 @@ impl Run {
             incarnation: task.key.incarnation,
             process: task.process.clone(),
             host: self.plan.host_name(task.host).to_owned(),
-            running_ms: task.running_since,
+            running_ms: task.started_ms(&self.elapsed),
+            ended_ms: task.ended_ms,
             ..TaskHistory::default()
         }
     }
@@ -161,7 +162,7 @@ impl Run {
     ) -> BarrierHistory {
         let BarrierPolicy { entry, release, late, .. } = machine.policy();
         let member = |(who, passage): (Entrant, Passage)| {
-            host(who).map(|host| member(self.plan.host_name(host), passage))
+            host(who).map(|host| self.member(self.plan.host_name(host), passage))
         };
         BarrierHistory {
             name,
@@ -171,13 +172,13 @@ impl Run {
             release: release_words(release),
             late: late_words(*late).to_owned(),
             opened: machine.opened().map(|opened| BarrierOpening {
-                at_ms: opened.at,
+                at_ms: self.elapsed.shown(opened.at),
                 policy: opened.why.word().to_owned(),
                 because: opened.why.to_string(),
                 entered: opened.entered,
                 expected: opened.expected,
             }),
-            knee_ms: knee_ms(machine, self.now),
+            knee_ms: knee_ms(machine, self.now).map(|at| self.elapsed.shown(at)),
             members: machine.history().filter_map(member).collect(),
             together: None,
         }
@@ -197,20 +198,23 @@ fn cluster(plan: &PlannedCluster) -> ClusterHistory {
     }
 }
 
-fn member(host: &str, passage: Passage) -> BarrierMember {
-    BarrierMember {
-        host: host.to_owned(),
-        stand: match passage.stand {
-            Stand::Expected => MemberStand::Expected,
-            Stand::Waiting => MemberStand::Waiting,
-            Stand::Released => MemberStand::Inside,
-            Stand::Left => MemberStand::Through,
-            Stand::Failed => MemberStand::Failed,
-            Stand::Withdrawn => MemberStand::TurnedAway,
-        },
-        entered_ms: passage.entered_at,
-        released_ms: passage.released_at,
-        left_ms: passage.left_at,
+impl Run {
+    fn member(&self, host: &str, passage: Passage) -> BarrierMember {
+        let shown = |at: Option<Millis>| at.map(|at| self.elapsed.shown(at));
+        BarrierMember {
+            host: host.to_owned(),
+            stand: match passage.stand {
+                Stand::Expected => MemberStand::Expected,
+                Stand::Waiting => MemberStand::Waiting,
+                Stand::Released => MemberStand::Inside,
+                Stand::Left => MemberStand::Through,
+                Stand::Failed => MemberStand::Failed,
+                Stand::Withdrawn => MemberStand::TurnedAway,
+            },
+            entered_ms: shown(passage.entered_at),
+            released_ms: shown(passage.released_at),
+            left_ms: shown(passage.left_at),
+        }
     }
 }
 

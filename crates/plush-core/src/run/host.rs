@@ -41,7 +41,7 @@ pub(super) struct HostRun {
     pub login_ms: Option<Millis>,
     /// Why the host was given up or left out, in words.
     pub trouble: Option<Tainted>,
-    /// How far its clock is ahead of the run's, once that is known.
+    /// How far its clock is ahead of the time that people are shown, once that is known.
     pub clock: Option<ClockOffset>,
     session: u64,
     outbox: Outbox<Command>,
@@ -434,12 +434,21 @@ impl HostRun {
         }
     }
 
-    /// An instant of the run on the host's own clock, in microseconds; `None` while that is not known.
-    pub fn boot_time_us(&self, at: Millis) -> Option<u64> {
-        self.clock.map(|clock| clock.at_host_us(at.saturating_mul(1_000)))
+    /// The hellos say how far its clock is ahead of the run's time: that is believed where nothing better is known.
+    pub fn clock_told(&mut self, told: Option<ClockOffset>) {
+        let better = |old: ClockOffset| told.filter(|t| t.uncertainty_us < old.uncertainty_us);
+        self.clock = match self.clock {
+            None => told,
+            Some(old) => better(old).or(Some(old)),
+        };
     }
 
-    /// An instant of the host's clock on the run's, in microseconds.
+    /// An instant that people are shown on the host's own clock, in microseconds; `None` while that is not known.
+    pub fn boot_time_us(&self, shown: Millis) -> Option<u64> {
+        self.clock.map(|clock| clock.at_host_us(shown.saturating_mul(1_000)))
+    }
+
+    /// An instant of the host's clock in the time that people are shown, in microseconds.
     pub fn run_time_us(&self, boot_us: u64) -> Option<i64> {
         self.clock.map(|clock| clock.at_run_us(boot_us))
     }

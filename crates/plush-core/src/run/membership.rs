@@ -79,6 +79,7 @@ impl Run {
         self.places[spare.index()] = Some((cluster, place));
         self.clusters[cluster].expect(spare);
         self.expect_at_barriers(cluster, spare);
+        self.note_replacement(cluster, old, spare);
         self.tell_of_replacement(cluster, old, spare);
     }
 

@@ -11,6 +11,7 @@ mod executing;
 mod gathering;
 mod history;
 mod host;
+mod incidents;
 mod member;
 mod membership;
 mod network;
@@ -33,10 +34,12 @@ pub use room::too_large;
 
 use crate::Millis;
 use crate::barrier::Barrier;
+use crate::elapsed::Elapsed;
 use crate::plan::{HostId, PlannedCluster, RunPlan};
 use asking::Asking;
 use gathering::Gathering;
 use host::{Ending, HostRun, Patience};
+use incidents::Incidents;
 use member::ClusterRun;
 use network::Network;
 use plush_protocol::{Outcome, Problem, RunView, Tainted, TaskKey};
@@ -61,6 +64,9 @@ const PROBLEMS_PER_HOST: usize = 4;
 pub struct Run {
     plan: RunPlan,
     now: Millis,
+    /// How far that is behind the time that people are shown.
+    #[serde(default, skip_serializing_if = "Elapsed::is_default")]
+    elapsed: Elapsed,
     hosts: Vec<HostRun>,
     clusters: Vec<ClusterRun>,
     /// The description's barriers, in the order of the project.
@@ -73,6 +79,8 @@ pub struct Run {
     problems: VecDeque<Problem>,
     /// Older ones that are not kept any more.
     forgotten_problems: u64,
+    #[serde(default, skip_serializing_if = "Incidents::is_empty")]
+    incidents: Incidents,
     /// Controllers that took the run over.
     takeovers: u64,
     network: Network,
@@ -120,6 +128,7 @@ impl Run {
         let ids = (0u32..).map(HostId).take(plan.hosts.len());
         let mut run = Run {
             now: 0,
+            elapsed: Elapsed::default(),
             hosts: ids.map(HostRun::new).collect(),
             clusters,
             barriers: plan
@@ -135,6 +144,7 @@ impl Run {
             absent: Vec::new(),
             problems: VecDeque::new(),
             forgotten_problems: 0,
+            incidents: Incidents::default(),
             takeovers: 0,
             network: Network::default(),
             line_ups: LineUps::default(),
@@ -193,8 +203,15 @@ impl Run {
 
     /// Writes down what happened. Never says what to do.
     pub fn absorb(&mut self, now: Millis, event: Event) {
+        let told = self.now;
         self.now = self.now.max(now);
         match event {
+            Event::ClockRead { reading } => {
+                if !self.elapsed.read(told, reading) {
+                    // The clocks of hosts are known by those of the machine before.
+                    self.hosts.iter_mut().for_each(|host| host.clock = None);
+                }
+            }
             Event::Restarted => {
                 let now = self.now;
                 self.takeovers += 1;
@@ -204,7 +221,10 @@ impl Run {
                 self.tasks.iter_mut().for_each(|task| task.watched = None);
             }
             Event::Connected { host, hello, account } => {
-                self.hosts[host.index()].connected(*hello, account, self.now);
+                let clock = account.clock.map(|offset| self.elapsed.ahead_of_run(offset));
+                let host = &mut self.hosts[host.index()];
+                host.connected(*hello, account, self.now);
+                host.clock_told(clock);
             }
             Event::ConnectFailed { host, failure } => self.connect_failed(host, failure),
             Event::LinkLost { host, cause } => self.link_lost(host, &cause),
@@ -244,9 +264,9 @@ impl Run {
             }
             Event::SignalAsked { signal } => self.signal_all(signal),
             Event::Answered { question, answer } => self.answered(question, None, &answer),
-            Event::Probed { host, key, health } => self.probed(host, key, health),
+            Event::Probed { host, key, health, why } => self.probed(host, key, health, why),
             Event::ClockMeasured { host, offset } => {
-                self.hosts[host.index()].clock = Some(offset);
+                self.hosts[host.index()].clock = Some(self.elapsed.ahead_of_run(offset));
             }
         }
     }
@@ -297,9 +317,25 @@ impl Run {
             .min()
     }
 
-    /// The flat picture for people.
+    /// The flat picture for people, at the instant up to which the run has been told.
     pub fn view(&self) -> RunView {
-        view::of(self)
+        self.view_at(self.now)
+    }
+
+    /// The same at a later instant, though nothing has happened since.
+    pub fn view_at(&self, now: Millis) -> RunView {
+        view::of(self, now.max(self.now))
+    }
+
+    /// An instant of the decisions' clock as people are shown it: ms since the run began, also while no controller was there.
+    pub fn shown(&self, at: Millis) -> Millis {
+        self.elapsed.shown(at)
+    }
+
+    /// An instant of a host's boot time, in microseconds, as people are shown it; `None` while that clock is not known.
+    pub fn shown_boot_time(&self, host: HostId, boot_us: u64) -> Option<Millis> {
+        let at_us = self.hosts[host.index()].run_time_us(boot_us)?;
+        Some(u64::try_from(at_us).unwrap_or(0) / 1_000)
     }
 
     /// Moves every member as far as it can go now. One that goes out or comes to its end may free a place for

@@ -8,19 +8,28 @@ use super::render;
 use super::task::Stand;
 use super::{Effect, Run};
 use crate::plan::{HostId, bare_name, processes};
-use plush_protocol::{Command, Health, TaskKey, Unhealthy};
+use plush_protocol::{Command, Health, Tainted, TaskKey, Unhealthy};
 use plush_spec::model::{Action, HookPlace, Process};
 
 impl Run {
     /// What probes from here come to has changed. A verdict on an incarnation that is not asked about any more is none.
-    pub(super) fn probed(&mut self, host: HostId, key: TaskKey, health: Health) {
+    pub(super) fn probed(
+        &mut self,
+        host: HostId,
+        key: TaskKey,
+        health: Health,
+        why: Option<Tainted>,
+    ) {
         let Some(task) = self.tasks.get_mut(key.task as usize) else { return };
         if task.host != host || task.watched != Some(key) {
             return;
         }
+        let before = task.worst_health();
         task.health_from_here = Some(health);
+        task.ill = why.or(task.ill.take());
         let ends = health == Health::Unhealthy && !task.stop_sent;
         let (cluster, step) = (task.cluster, task.step);
+        self.note_health(key.task as usize, before);
         let Some(process) = self.process_of(cluster, step) else { return };
         if ends && render::unhealthy(&self.plan.clusters[cluster], process) == Unhealthy::End {
             self.hosts[host.index()].command(Command::Fail { key });

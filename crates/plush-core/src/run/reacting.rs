@@ -138,6 +138,8 @@ impl Run {
             if self.stopping.is_some() || !self.is_unfinished(number) {
                 continue;
             }
+            let (ended, why) = (self.tasks[number].key, self.tasks[number].failure());
+            self.note_restart(number, ended, why);
             self.tasks[number].begin_again();
             match self.start_command(number) {
                 Ok(start) => self.hosts[self.tasks[number].host.index()].command(start),

@@ -169,7 +169,7 @@ impl Run {
             unreachable!("a task is made from a process")
         };
         let spec = self.seat(task.cluster, place, &self.peers()).task(process)?;
-        let at_us = task.due.and_then(|due| self.hosts[task.host.index()].boot_time_us(due.at));
+        let at_us = task.due.and_then(|due| self.boot_time_of(task.host, task.cluster, due));
         let spec = TaskSpec { at_us, ..spec };
         Ok(Command::Start { key: task.key, spec: Box::new(spec) })
     }

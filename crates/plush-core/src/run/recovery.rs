@@ -238,6 +238,9 @@ impl Run {
             self.retire(new);
         }
         self.places[host.index()] = Some((cluster, place));
+        if new != host {
+            self.note_return(host, new);
+        }
         for (barrier, seats) in self.barriers.iter_mut().zip(&seats) {
             barrier.expect_again(seats);
         }

@@ -29,7 +29,7 @@ impl Run {
             return self.answer_program(host, ask.request, BarrierOutcome::Dropped { why });
         }
         let now = self.now;
-        let told = self.barriers[number].ask(host, ask, now);
+        let told = self.barriers[number].ask(host, ask, now, &self.elapsed);
         self.pass_on(number, told);
         if self.barriers[number].has_free_seat(host)
             && let Some((cluster, _)) = self.places[host.index()]
@@ -48,7 +48,7 @@ impl Run {
                 }
                 Told::StepTooLate(host) => self.step_too_late(number, host),
                 Told::Answer { host, request, outcome, instant } => {
-                    let outcome = self.at_instant(host, outcome, instant);
+                    let outcome = self.at_instant(host, outcome, (number, instant));
                     self.answer_program(host, request, outcome);
                 }
             }
@@ -109,11 +109,13 @@ impl Run {
         &self,
         host: HostId,
         outcome: BarrierOutcome,
-        instant: Option<Millis>,
+        (number, instant): (usize, Option<Millis>),
     ) -> BarrierOutcome {
         match outcome {
             BarrierOutcome::LetGo { generation, why, waited_ms, at_us: None } => {
-                let at_us = instant.and_then(|at| self.hosts[host.index()].boot_time_us(at));
+                let shown =
+                    instant.map(|at| self.barriers[number].shown_instant(at, &self.elapsed));
+                let at_us = shown.and_then(|at| self.hosts[host.index()].boot_time_us(at));
                 BarrierOutcome::LetGo { generation, why, waited_ms, at_us }
             }
             other => other,

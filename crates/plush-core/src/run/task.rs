@@ -2,6 +2,7 @@
 //! Not the program on the host: the agent and its keeper see to that.
 
 use crate::Millis;
+use crate::elapsed::Elapsed;
 use crate::plan::HostId;
 use plush_protocol::{
     Cause, CauseKind, Exit, Guarantee, Health, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
@@ -26,12 +27,21 @@ pub(super) struct TaskRun {
     pub guarantee: Option<Guarantee>,
     /// The instant at which it is to be executed, and which barrier said so.
     pub due: Option<Due>,
-    /// When it was executed, on the run's clock in microseconds, where that is known.
+    /// When it was executed, as people are shown it, in microseconds, where its host has said so.
     pub executed_us: Option<i64>,
+    /// When it ended, as people are shown it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<Millis>,
     /// What its agent's probes say.
     pub health: Option<Health>,
     /// What probes from here say.
     pub health_from_here: Option<Health>,
+    /// Which of its probes failed last, and what was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ill: Option<Tainted>,
+    /// The incarnation of which has been noted that another one follows.
+    #[serde(default)]
+    pub restart_noted: u32,
     /// The incarnation that is asked about from here.
     pub watched: Option<TaskKey>,
     /// Its place was given to another host, or this one was taken out of it: it does not count any more.
@@ -126,8 +136,11 @@ impl TaskRun {
             guarantee: None,
             due: None,
             executed_us: None,
+            ended_ms: None,
             health: None,
             health_from_here: None,
+            ill: None,
+            restart_noted: 0,
             watched: None,
             is_superseded: false,
             running_since: None,
@@ -169,10 +182,11 @@ impl TaskRun {
         let incarnation = record.key.incarnation;
         if incarnation > self.key.incarnation {
             self.key = record.key;
-            self.running_since = None;
-            self.health_from_here = None;
+            (self.running_since, self.executed_us, self.ended_ms) = (None, None, None);
+            (self.health_from_here, self.ill) = (None, None);
         }
         self.health = record.health;
+        self.ill = record.ill.clone().or(self.ill.take());
         self.guarantee = match record.state {
             TaskState::Starting | TaskState::NotStarted(_) => None,
             TaskState::Running { .. } | TaskState::Exited { .. } => Some(record.guarantee),
@@ -187,7 +201,7 @@ impl TaskRun {
                 Some(_) => Stand::Again,
                 None => Stand::NotStarted(cause.clone()),
             }),
-            TaskState::Exited { exit, ran_ms, out_bytes, err_bytes } => {
+            TaskState::Exited { exit, ran_ms, out_bytes, err_bytes, .. } => {
                 if incarnation > self.awaited {
                     self.awaited = incarnation;
                     self.totals.insert(incarnation, (*out_bytes, *err_bytes));
@@ -237,6 +251,7 @@ impl TaskRun {
         self.sequel = Sequel::None;
         self.stop_sent = false;
         (self.due, self.executed_us, self.running_since) = (None, None, None);
+        self.ended_ms = None;
         (self.guarantee, self.health, self.health_from_here) = (None, None, None);
     }
 
@@ -332,6 +347,16 @@ impl TaskRun {
         }
     }
 
+    /// When it was executed, as people are shown it: as its host says, or when that was heard here.
+    pub fn started_ms(&self, elapsed: &Elapsed) -> Option<Millis> {
+        let said = self.executed_us.map(|us| u64::try_from(us).unwrap_or(0) / 1_000);
+        let lived = match (&self.stand, self.ended_ms) {
+            (Stand::Ended { ran_ms, .. }, Some(ended)) => Some(ended.saturating_sub(*ran_ms)),
+            _ => None,
+        };
+        said.or(lived).or(self.running_since.map(|at| elapsed.shown(at)))
+    }
+
     /// It will not run any more.
     pub fn is_over(&self) -> bool {
         match self.stand {
@@ -387,21 +412,36 @@ impl TaskRun {
         match &self.stand {
             Stand::NotStarted(cause) => cause.text.clone(),
             Stand::Lost => Tainted::new(format!("`{}` was lost with its host", self.process)),
-            Stand::Ended { exit, .. } => Tainted::new(match exit {
-                Exit::Code(code) => format!("`{}` exited with code {code}", self.process),
-                Exit::Signal { signal, oom: false } => {
-                    format!("`{}` was ended by signal {signal}", self.process)
-                }
-                Exit::Signal { oom: true, .. } => {
-                    format!("`{}` was ended since the host ran out of memory", self.process)
-                }
-                Exit::Stopped { why } if why == Exit::PROBE => {
-                    format!("`{}` was unhealthy, its probe says", self.process)
-                }
-                Exit::Stopped { why } => format!("`{}` was stopped: {why}", self.process),
-                Exit::Lost => format!("nobody saw how `{}` ended", self.process),
-            }),
+            Stand::Ended { exit, .. } => self.end_words(exit),
             Stand::Starting | Stand::Running | Stand::Again => Tainted::default(),
+        }
+    }
+
+    fn end_words(&self, exit: &Exit) -> Tainted {
+        Tainted::new(match exit {
+            Exit::Code(code) => format!("`{}` exited with code {code}", self.process),
+            Exit::Signal { signal, oom: false } => {
+                format!("`{}` was ended by signal {signal}", self.process)
+            }
+            Exit::Signal { oom: true, .. } => {
+                format!("`{}` was ended since the host ran out of memory", self.process)
+            }
+            Exit::Stopped { why } if why == Exit::PROBE => match &self.ill {
+                Some(ill) => format!("`{}` was unhealthy: {}", self.process, ill.raw()),
+                None => format!("`{}` was unhealthy, its probe says", self.process),
+            },
+            Exit::Stopped { why } => format!("`{}` was stopped: {why}", self.process),
+            Exit::Lost => format!("nobody saw how `{}` ended", self.process),
+        })
+    }
+
+    /// Why its agent starts it again, if it does, in the same words.
+    pub fn why_again(&self, record: &TaskRecord) -> Option<Tainted> {
+        match &record.state {
+            _ if record.again_in_ms.is_none() => None,
+            TaskState::Exited { exit, .. } => Some(self.end_words(exit)),
+            TaskState::NotStarted(cause) => Some(cause.text.clone()),
+            TaskState::Starting | TaskState::Running { .. } => None,
         }
     }
 

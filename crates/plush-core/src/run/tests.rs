@@ -249,7 +249,7 @@ fn key(task: u32) -> TaskKey {
 }
 
 fn exited(task: u32, exit: Exit) -> TaskRecord {
-    record(task, TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms: 1 })
+    record(task, TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms: 1, ended_us: None })
 }
 
 fn record(task: u32, state: TaskState) -> TaskRecord {
@@ -435,7 +435,13 @@ fn f50_a_restarted_controller_knows_how_long_a_login_takes() {
 #[test]
 fn f50_a_restarted_controller_knows_how_much_output_is_still_to_come() {
     let mut tale = Tale::prepared(cluster(1, vec![runs("w", &[])]), 1);
-    let state = TaskState::Exited { exit: Exit::Code(0), out_bytes: 7, err_bytes: 3, ran_ms: 1 };
+    let state = TaskState::Exited {
+        exit: Exit::Code(0),
+        out_bytes: 7,
+        err_bytes: 3,
+        ran_ms: 1,
+        ended_us: None,
+    };
     tale.report(0, Report::Task(record(0, state)));
     tale.tell(Event::OutputStored { key: key(0), stream: StreamName::Err, gap_bytes: 0 });
     tale.tell(Event::Restarted);

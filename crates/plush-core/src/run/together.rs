@@ -7,6 +7,7 @@
 use super::Run;
 use super::task::{Due, DueBy, TaskRun};
 use crate::Millis;
+use crate::plan::HostId;
 use plush_protocol::{TogetherView, WorstRound};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,14 +35,14 @@ struct Tally {
 /// When somebody went on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WentOn {
-    /// On the run's clock.
+    /// In the time that people are shown.
     pub at_us: i64,
     /// It may be wrong by so much in either direction.
     pub uncertainty_us: u64,
 }
 
 impl Punctuality {
-    /// A program is let go at this instant; of rounds that `is_kept` denies nothing more is said.
+    /// A program is let go at this instant, as people are shown it; of rounds that `is_kept` denies nothing more is said.
     pub fn expect(&mut self, generation: u32, instant: Millis, is_kept: impl Fn(u32) -> bool) {
         self.rounds.retain(|generation, _| is_kept(*generation));
         self.rounds.entry(generation).or_default().expect(instant);
@@ -113,6 +114,20 @@ impl Run {
         tally.view()
     }
 
+    /// When tasks of a cluster are to begin, as people are shown it.
+    fn shown_due(&self, cluster: usize, due: Due) -> Millis {
+        let policy = match due.by {
+            DueBy::Ready => &self.plan.clusters[cluster].spec.ready,
+            DueBy::Barrier { number, .. } => &self.plan.project.barriers[number].policy,
+        };
+        self.elapsed.shown_after(due.at, policy.together_ms.unwrap_or(0))
+    }
+
+    /// The same in microseconds of a host's boot time; `None` while that is not known.
+    pub(super) fn boot_time_of(&self, host: HostId, cluster: usize, due: Due) -> Option<u64> {
+        self.hosts[host.index()].boot_time_us(self.shown_due(cluster, due))
+    }
+
     fn count_tasks<'a>(
         &self,
         tasks: impl Iterator<Item = &'a TaskRun>,
@@ -120,7 +135,8 @@ impl Run {
         tally: &mut Tally,
     ) {
         for task in tasks {
-            let Some(Due { at, .. }) = task.due.filter(|due| due.by == by) else { continue };
+            let Some(due) = task.due.filter(|due| due.by == by) else { continue };
+            let at = self.shown_due(task.cluster, due);
             tally.expect(at);
             if let Some(at_us) = task.executed_us {
                 tally.went_on(at, WentOn { at_us, uncertainty_us: self.uncertainty_us(task.host) });

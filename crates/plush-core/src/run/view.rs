@@ -4,27 +4,31 @@
 use super::gathering::Gathering;
 use super::host::{Ending, HostRun, Link};
 use super::member::{ClusterRun, Stage, StepStand};
-use super::task::{Stand, TaskRun};
+use super::task::{self, TaskRun};
 use super::{Run, Stopping};
-use crate::barrier::{Barrier, Entrant, Round};
+use crate::Millis;
+use crate::barrier::{Barrier, Entrant, Passage, Round, Stand};
 use crate::plan::HostId;
 use plush_protocol::{
-    BarrierView, ClusterView, Contact, Counts, HostState, HostView, PhaseName, RunView, Tainted,
-    TaskView,
+    BarrierView, ClusterView, Contact, Counts, HostState, HostView, Incident, Notice, PhaseName,
+    Problem, RunView, Tainted, TaskView,
 };
 
 const VERSION: u32 = 1;
 
-pub(super) fn of(run: &Run) -> RunView {
+pub(super) fn of(run: &Run, now: Millis) -> RunView {
     let active = active(run);
     let hosts: Vec<HostView> =
-        run.hosts.iter().map(|h| host(run, h, &active[h.id.index()])).collect();
+        run.hosts.iter().map(|h| host(run, h, now, &active[h.id.index()])).collect();
     let clusters: Vec<ClusterView> = (0..run.clusters.len()).map(|n| cluster(run, n)).collect();
     RunView {
         version: VERSION,
         run: run.plan.run.clone(),
         project: run.plan.project.name.to_string(),
-        elapsed_ms: run.now,
+        elapsed_ms: run.elapsed.shown(now),
+        as_of_unix_ms: run.elapsed.unix_ms(now),
+        absent_ms: run.elapsed.total(),
+        absent_by_wall_ms: run.elapsed.by_wall(),
         phase: phase(run, &hosts, &clusters),
         outcome: run.outcome.clone(),
         stopping: run.stopping.as_ref().map(|s| match s {
@@ -35,11 +39,16 @@ pub(super) fn of(run: &Run) -> RunView {
         }),
         counts: counts(&hosts),
         clusters,
-        barriers: barriers(run),
+        barriers: barriers(run, now),
         tasks: run.tasks.iter().map(|t| task(run, t)).collect(),
-        problems: run.problems.iter().cloned().collect(),
+        problems: run.problems.iter().map(|p| problem(run, p)).collect(),
         forgotten_problems: run.forgotten_problems,
-        notice: run.network.notice.clone(),
+        incidents: run.incidents.kept().map(|i| incident(run, i)).collect(),
+        forgotten_incidents: run.incidents.forgotten(),
+        notice: run.network.notice.as_ref().map(|notice| Notice {
+            at_ms: run.elapsed.shown(notice.at_ms),
+            text: notice.text.clone(),
+        }),
         hosts,
     }
 }
@@ -53,7 +62,7 @@ fn active(run: &Run) -> Vec<Vec<&str>> {
     names
 }
 
-fn host(run: &Run, host: &HostRun, active: &[&str]) -> HostView {
+fn host(run: &Run, host: &HostRun, now: Millis, active: &[&str]) -> HostView {
     let (state, detail) = host_state(run, host, active);
     debug_assert_eq!(state, run.state_of(host), "a history shows what the view shows");
     HostView {
@@ -63,9 +72,25 @@ fn host(run: &Run, host: &HostRun, active: &[&str]) -> HostView {
         connected: host.is_up(),
         contact: contact(host),
         doubt: doubt(host),
-        for_ms: run.now.saturating_sub(host.since),
+        waits_at: waits_at(run, host),
+        for_ms: run.elapsed.between(host.since, now),
         guarantee: host.facts.as_ref().map(|facts| facts.guarantee),
         logout: host.facts.as_ref().map(|facts| facts.logout),
+    }
+}
+
+fn waits_at(run: &Run, host: &HostRun) -> Option<String> {
+    let (cluster, place) = run.places[host.id.index()]?;
+    let phase = |phase: &str| Some(format!("{}/{phase}", run.plan.clusters[cluster].name()));
+    match &run.clusters[cluster].members[place].stage {
+        Stage::Queued => phase("prepare"),
+        Stage::Prepared => phase("ready"),
+        Stage::Executing(_) => {
+            let mut named = run.plan.project.barriers.iter().zip(&run.barriers);
+            let held = named.find(|(_, gathering)| gathering.holds(host.id));
+            held.map(|(spec, _)| spec.name.to_string())
+        }
+        Stage::Joining | Stage::Preparing { .. } | Stage::Finished | Stage::Out(_) => None,
     }
 }
 
@@ -228,17 +253,23 @@ fn counts(hosts: &[HostView]) -> Counts {
     counts
 }
 
-fn barriers(run: &Run) -> Vec<BarrierView> {
+fn barriers(run: &Run, now: Millis) -> Vec<BarrierView> {
     let mut views = Vec::new();
     for (number, (plan, cluster)) in run.plan.clusters.iter().zip(&run.clusters).enumerate() {
         let host = |entrant: Entrant| Some(HostId(entrant.0));
         // Where no entry is said it opens with the first host, and that is no news.
         if plan.spec.prepare.entry.is_said() {
-            views.push(barrier(run, format!("{}/prepare", plan.name()), &cluster.prepare, host));
+            views.push(barrier(
+                run,
+                now,
+                format!("{}/prepare", plan.name()),
+                &cluster.prepare,
+                host,
+            ));
         }
         views.push(BarrierView {
             together: run.together_at_ready(number),
-            ..barrier(run, format!("{}/ready", plan.name()), &cluster.ready, host)
+            ..barrier(run, now, format!("{}/ready", plan.name()), &cluster.ready, host)
         });
     }
     for (number, (spec, gathering)) in
@@ -252,7 +283,7 @@ fn barriers(run: &Run) -> Vec<BarrierView> {
                 generation: round.generation,
                 together: run.together_at(number, round.generation),
                 worst: gathering.punctuality().worst().filter(|_| is_newest(round)),
-                ..barrier(run, spec.name.to_string(), &round.barrier, host)
+                ..barrier(run, now, spec.name.to_string(), &round.barrier, host)
             });
         }
     }
@@ -273,21 +304,31 @@ fn shown_rounds(gathering: &Gathering) -> Vec<&Round> {
 
 fn barrier(
     run: &Run,
+    now: Millis,
     name: String,
     machine: &Barrier,
     host: impl Fn(Entrant) -> Option<HostId>,
 ) -> BarrierView {
-    let until = machine.opening().map_or(run.now, |(at, _)| at);
-    let missing = machine.missing().filter_map(host).take(BarrierView::MISSING_SHOWN);
+    // Those whose places are others' by now were as many as their successors are.
+    let replaced = |(who, passage): (Entrant, Passage)| {
+        host(who).is_some_and(|host| run.replaced_by(host).is_some()).then_some(passage.stand)
+    };
+    let (mut came, mut gone_on) = (0, 0);
+    for stand in machine.history().filter_map(replaced) {
+        came += u32::from(matches!(stand, Stand::Waiting | Stand::Released | Stand::Left));
+        gone_on += u32::from(matches!(stand, Stand::Released | Stand::Left));
+    }
+    let until = machine.opening().map_or(now, |(at, _)| at);
+    let missing = machine.missing().filter_map(&host).take(BarrierView::MISSING_SHOWN);
     BarrierView {
         name,
-        entered: machine.entered(),
-        expected: machine.expected(),
-        released: machine.released(),
+        entered: machine.entered().saturating_sub(came),
+        expected: machine.expected().saturating_sub(came),
+        released: machine.released().saturating_sub(gone_on),
         opened: machine.opening().map(|(_, why)| why.word().to_owned()),
         because: machine.opening().map(|(_, why)| why.to_string()),
-        opened_at_ms: machine.opening().map(|(at, _)| at),
-        waited_ms: machine.first_entry().map_or(0, |first| until.saturating_sub(first)),
+        opened_at_ms: machine.opening().map(|(at, _)| run.elapsed.shown(at)),
+        waited_ms: machine.first_entry().map_or(0, |first| run.elapsed.between(first, until)),
         missing: missing.map(|host| run.plan.host_name(host).to_owned()).collect(),
         generation: 1,
         together: None,
@@ -295,12 +336,22 @@ fn barrier(
     }
 }
 
+fn incident(run: &Run, incident: &Incident) -> Incident {
+    Incident { at_ms: run.elapsed.shown(incident.at_ms), ..incident.clone() }
+}
+
+fn problem(run: &Run, problem: &Problem) -> Problem {
+    Problem { at_ms: run.elapsed.shown(problem.at_ms), ..problem.clone() }
+}
+
 fn task(run: &Run, task: &TaskRun) -> TaskView {
     let (exit, ran_ms) = match &task.stand {
-        Stand::Ended { exit, ran_ms } => (Some(exit.clone()), Some(*ran_ms)),
-        Stand::Starting | Stand::Running | Stand::Again | Stand::NotStarted(_) | Stand::Lost => {
-            (None, None)
-        }
+        task::Stand::Ended { exit, ran_ms } => (Some(exit.clone()), Some(*ran_ms)),
+        task::Stand::Starting
+        | task::Stand::Running
+        | task::Stand::Again
+        | task::Stand::NotStarted(_)
+        | task::Stand::Lost => (None, None),
     };
     TaskView {
         task: task.key.task,
@@ -310,6 +361,8 @@ fn task(run: &Run, task: &TaskRun) -> TaskView {
         state: task.word().to_owned(),
         exit,
         success: task.success(),
+        started_ms: task.started_ms(&run.elapsed),
+        ended_ms: task.ended_ms,
         ran_ms,
         guarantee: task.guarantee,
         health: task.worst_health(),

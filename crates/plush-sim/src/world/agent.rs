@@ -109,7 +109,7 @@ impl World {
                 }
                 Record::Started => {
                     let exit = Exit::Lost;
-                    TaskState::Exited { exit, out_bytes, err_bytes, ran_ms: 0 }
+                    TaskState::Exited { exit, out_bytes, err_bytes, ran_ms: 0, ended_us: None }
                 }
             };
             if let TaskState::Exited { .. } = state
@@ -485,7 +485,13 @@ impl World {
             ProcessStage::Recorded => {
                 there.processes.remove(&key);
                 let exit = Exit::Lost;
-                let state = TaskState::Exited { exit, out_bytes: 0, err_bytes: 0, ran_ms: 0 };
+                let state = TaskState::Exited {
+                    exit,
+                    out_bytes: 0,
+                    err_bytes: 0,
+                    ran_ms: 0,
+                    ended_us: None,
+                };
                 if there.agent.is_some() && !there.cannot_write() {
                     there.disk.keep_record(key, Record::Over(state.clone()));
                 }

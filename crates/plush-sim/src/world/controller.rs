@@ -517,7 +517,7 @@ impl World {
             true => Health::Healthy,
             false => Health::Unhealthy,
         };
-        self.event(Event::Probed { host, key, health });
+        self.event(Event::Probed { host, key, health, why: None });
     }
 
     fn wake_later(&mut self) {

@@ -227,7 +227,7 @@ impl World {
         let ran_ms = self.now - process.began_at;
         let length = |stream| there.disk.spools.get(&(key, stream)).map_or(0, |s| s.length);
         let (out_bytes, err_bytes) = (length(StreamName::Out), length(StreamName::Err));
-        (truth, TaskState::Exited { exit, out_bytes, err_bytes, ran_ms })
+        (truth, TaskState::Exited { exit, out_bytes, err_bytes, ran_ms, ended_us: None })
     }
 
     fn write_end(&mut self, host: HostId, key: TaskKey) {

@@ -27,6 +27,7 @@ use nature::Nature;
 use plush_core::Millis;
 use plush_core::agent::Event;
 use plush_core::plan::{HostId, RunPlan};
+use plush_protocol::Tainted;
 use queue::{OnHost, Queue};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -205,7 +206,8 @@ impl World {
             OnHost::AgentWake { life } => self.agent_wake(host, life),
             OnHost::Prepare { life, report } => self.preparation_goes_on(host, life, report),
             OnHost::Probed { life, key, probe, passed } => {
-                self.probed(host, life, Event::Probed { key, probe, passed });
+                let answer = if passed { Ok(()) } else { Err(Tainted::new("it did not answer")) };
+                self.probed(host, life, Event::Probed { key, probe, answer });
             }
             OnHost::Removed { life, keep_work } => self.removed(host, life, keep_work),
             OnHost::Task { key, step } => self.task_step(host, key, step),

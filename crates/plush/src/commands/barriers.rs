@@ -59,10 +59,13 @@ pub async fn barriers(arguments: Arguments, invocation: &Invocation) -> Result<E
     Ok(ExitCode::Done)
 }
 
-/// The history with the controller's clock: the journal ends with the last event.
+/// The history with what the controller says now: the journal ends with the last event.
 pub(super) async fn at_present(history: RunHistory, run: &Run) -> RunHistory {
     match status::current(run).await {
-        Some(view) => history.reaching(view.elapsed_ms),
+        Some(view) => {
+            let now_ms = view.elapsed_ms;
+            RunHistory { view, ..history }.reaching(now_ms)
+        }
         None => history,
     }
 }

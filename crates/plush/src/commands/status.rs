@@ -1,8 +1,9 @@
-//! `plush status`: where a run is, from its controller, or from the last view that it wrote.
+//! `plush status`: where a run is, from its controller, or from the journal that it left.
 //! Not a watch: it looks once.
 
 use super::run_candidates;
 use crate::exit::ExitCode;
+use crate::front::History;
 use crate::handle::Handle;
 use crate::invocation::{Invocation, print, print_json, tell};
 use crate::render::{summary, table, text, words};
@@ -38,11 +39,14 @@ pub async fn status(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     let view = match current(&run).await {
         Some(view) => view,
         None => {
-            let view = run.last_view()?;
+            let view = left(&run)?;
             if view.outcome.is_none() {
                 let id = text::shown(&run.id);
+                let since = view.as_of_unix_ms.map_or(String::new(), |ms| {
+                    format!(" since {} or a little later", words::date(ms))
+                });
                 tell(&format!(
-                    "plush: no controller serves run {id}: this is what it said last; `plush resume {id}` goes on with it\n"
+                    "plush: no controller serves run {id}{since}: this is how it stood then; `plush resume {id}` goes on with it\n"
                 ));
             }
             view
@@ -58,6 +62,19 @@ pub async fn status(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     }
     print(&page)?;
     Ok(ExitCode::Done)
+}
+
+/// How a run stands that no controller serves: by its journal, since its last view may be some seconds older; by the view
+/// where the journal cannot be read.
+fn left(run: &Run) -> Result<RunView, Trouble> {
+    let view = run.last_view();
+    if view.as_ref().is_ok_and(|view| view.outcome.is_some()) {
+        return view;
+    }
+    match History::open(run).and_then(|mut history| history.read()) {
+        Ok(history) => Ok(history.view),
+        Err(trouble) => view.map_err(|_| trouble),
+    }
 }
 
 /// What the controller says, if it is there.

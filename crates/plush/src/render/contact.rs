@@ -56,7 +56,11 @@ impl Contacts {
 
 fn news(before: (Contact, u64), host: &HostView, now_ms: u64) -> Option<News> {
     let doubt = host.doubt.to_string();
-    let away = duration::show_ms(now_ms.saturating_sub(before.1) / 1000 * 1000);
+    // Whole seconds, so that hosts that are back together are told together.
+    let away = match now_ms.saturating_sub(before.1) / 1000 {
+        0 => "less than a second".to_owned(),
+        seconds => duration::show_ms(seconds * 1000),
+    };
     let (what, why) = match (before.0, host.contact) {
         (was, now) if was == now => return None,
         (_, Contact::Suspect) => ("suspect: ", format!("{doubt}; another connection is tried")),
@@ -121,6 +125,20 @@ mod tests {
         (view.hosts[4].contact, view.hosts[4].state) = (Contact::Heard, HostState::Cleaning);
         let after = "40 s after it was given up: its part in the run is over, and it is cleaned up";
         assert_eq!(contacts.news(&view), [format!("plush: {second} (1) back, {after}")]);
+    }
+
+    #[test]
+    fn a_suspicion_of_some_tenths_of_a_second_has_not_lasted_for_none() {
+        let (mut contacts, mut view) = (Contacts::default(), samples::preparing());
+        view.hosts[3].contact = Contact::Suspect;
+        let _ = contacts.news(&view);
+        view.elapsed_ms += 300;
+        view.hosts[3].contact = Contact::Heard;
+        let told = format!(
+            "plush: {} (1) back, after less than a second under suspicion",
+            view.hosts[3].name
+        );
+        assert_eq!(contacts.news(&view), [told]);
     }
 
     #[test]

@@ -55,9 +55,9 @@ pub fn counts(counts: &Counts) -> String {
     }
 }
 
-/// The hosts that keep the run in its phase.
+/// The hosts that keep the run in its phase: not those that wait for others themselves.
 pub fn waited_for(view: &RunView) -> impl Iterator<Item = &HostView> {
-    view.hosts.iter().filter(|host| keeps(view.phase, host.state))
+    view.hosts.iter().filter(|host| keeps(view.phase, host.state) && host.waits_at.is_none())
 }
 
 fn keeps(phase: PhaseName, state: HostState) -> bool {
@@ -70,7 +70,8 @@ fn keeps(phase: PhaseName, state: HostState) -> bool {
         PhaseName::CleanUp => HostState::Cleaning,
         PhaseName::Done => return false,
     };
-    state <= busy_until
+    // Whoever is ready has nothing to do but to wait.
+    state <= busy_until && state != HostState::Ready
 }
 
 /// Progress where there is no terminal: a line whenever the phase changes, and every [`SAID_EVERY_MS`].
@@ -106,6 +107,19 @@ mod tests {
             line(&view, 0, 200),
             "prepare 12 s: 1 connecting, 2 preparing, 7 ready of 10 hosts; waiting for node[08-10]"
         );
+    }
+
+    #[test]
+    fn those_who_wait_at_a_barrier_are_not_waited_for() {
+        let mut view = samples::preparing();
+        view.phase = PhaseName::Run;
+        for host in &mut view.hosts {
+            (host.state, host.waits_at) = (HostState::Ready, Some("middle".into()));
+        }
+        view.hosts[0].state = HostState::Running;
+        (view.hosts[6].state, view.hosts[6].waits_at) = (HostState::Running, None);
+        let named: Vec<&str> = waited_for(&view).map(|host| host.name.as_str()).collect();
+        assert_eq!(named, [view.hosts[6].name.as_str()], "a program on the first one waits too");
     }
 
     #[test]

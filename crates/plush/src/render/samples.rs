@@ -24,6 +24,7 @@ fn host(name: impl Into<String>, state: HostState) -> HostView {
         contact: Contact::Heard,
         doubt: Default::default(),
         for_ms: 1_000,
+        waits_at: None,
         guarantee: None,
         logout: None,
     }
@@ -42,6 +43,8 @@ fn task(host: &str, exit: Exit, success: bool) -> TaskView {
         state: "exited".into(),
         exit: Some(exit),
         success: Some(success),
+        started_ms: None,
+        ended_ms: None,
         ran_ms: Some(5_000),
         health: None,
         guarantee: None,
@@ -54,6 +57,8 @@ pub fn running_task(host: &str) -> TaskView {
         state: "running".into(),
         exit: None,
         success: None,
+        started_ms: None,
+        ended_ms: None,
         ran_ms: None,
         ..task(host, Exit::Code(0), true)
     }

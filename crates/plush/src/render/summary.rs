@@ -18,7 +18,7 @@ const CAUSES_SHOWN: usize = 20;
 pub fn summary(view: &RunView, run_dir: &Path, paint: Paint) -> String {
     let mut page = headline(view, paint);
     page.push_str(&clusters(&view.clusters));
-    page.push_str(&barriers(&view.barriers));
+    page.push_str(&barriers(view));
     page.push_str(&section("tasks", tasks::rows(view)));
     page.push_str(&failures(view, paint));
     page.push_str(&files(run_dir));
@@ -75,9 +75,24 @@ fn headline(view: &RunView, paint: Paint) -> String {
         "run {} of {}: {ended} ({}; {}){why}{notice}\n",
         paint.bold(text::shown(&view.run)),
         text::shown(&view.project),
-        duration::show_ms(view.elapsed_ms),
+        time(view),
         progress::counts(&view.counts),
     )
+}
+
+/// How long it has gone on, of a run that is not over until when, and for how long nobody was there to say more.
+fn time(view: &RunView) -> String {
+    let elapsed = duration::show_ms(view.elapsed_ms);
+    let as_of = view.as_of_unix_ms.filter(|_| view.outcome.is_none());
+    let as_of = as_of.map_or(String::new(), |ms| format!(" at {}", words::date(ms)));
+    let surely = if view.absent_by_wall_ms > 0 { ", by the time of day" } else { "" };
+    match view.absent_ms {
+        0..1_000 => format!("{elapsed}{as_of}"),
+        ms => format!(
+            "{elapsed}{as_of}, {} of them without a controller{surely}",
+            duration::show_ms(ms)
+        ),
+    }
 }
 
 fn clusters(clusters: &[ClusterView]) -> String {
@@ -96,20 +111,23 @@ fn clusters(clusters: &[ClusterView]) -> String {
     section("clusters", clusters.iter().map(row).collect())
 }
 
-fn barriers(barriers: &[BarrierView]) -> String {
+fn barriers(view: &RunView) -> String {
     let name = |barrier: &BarrierView| match barrier.generation {
         1 => format!("  {}", text::shown(&barrier.name)),
         round => format!("  {} (round {round})", text::shown(&barrier.name)),
     };
-    let row = |barrier: &BarrierView| vec![name(barrier), opening(barrier)];
-    section("barriers", barriers.iter().map(row).collect())
+    let is_over = view.outcome.is_some();
+    let row = |barrier: &BarrierView| vec![name(barrier), opening(barrier, is_over)];
+    section("barriers", view.barriers.iter().map(row).collect())
 }
 
-fn opening(barrier: &BarrierView) -> String {
+fn opening(barrier: &BarrierView, is_over: bool) -> String {
     let waited = duration::show_ms(barrier.waited_ms);
     let entered = format!("{} of {} entered", barrier.entered, barrier.expected);
     let start = match &barrier.opened {
         Some(why) => format!("opened after {waited} ({}), {entered}", text::shown(why)),
+        None if is_over => format!("never opened, {entered}"),
+        None if barrier.entered == 0 => format!("nobody has come, {entered}"),
         None => format!("closed for {waited} so far, {entered}"),
     };
     let start = match &barrier.together {
@@ -340,6 +358,27 @@ mod tests {
         let told = "50 of 50 went on together, the last 1.2 ms after the instant, 0.9 ms apart (± 0.4 ms); \
                     worst of all in round 2: the last 7.0 ms after the instant, 0.9 ms apart";
         assert!(page.contains(told) && page.contains("(round 3)"), "{page}");
+    }
+
+    #[test]
+    fn a_barrier_of_a_run_that_is_over_never_opened() {
+        let mut view = samples::complete();
+        view.barriers.truncate(1);
+        (view.barriers[0].opened, view.barriers[0].entered) = (None, 0);
+        assert!(check(&view).contains("never opened, 0 of"), "{}", check(&view));
+        view.outcome = None;
+        assert!(check(&view).contains("nobody has come, 0 of"), "{}", check(&view));
+    }
+
+    #[test]
+    fn the_time_without_a_controller_is_said_and_how_surely_it_is_known() {
+        let mut view = samples::complete();
+        (view.elapsed_ms, view.absent_ms) = (83_000, 44_000);
+        assert!(check(&view).contains("(1 min 23 s, 44 s of them without a controller; "));
+        view.absent_by_wall_ms = 44_000;
+        assert!(check(&view).contains("without a controller, by the time of day; "));
+        (view.outcome, view.as_of_unix_ms) = (None, Some(0));
+        assert!(check(&view).contains("(1 min 23 s at 19"), "{}", check(&view));
     }
 
     #[test]

@@ -111,6 +111,7 @@ pub fn view(phase: PhaseName, state: HostState) -> RunView {
         contact: Contact::Heard,
         doubt: Default::default(),
         for_ms: 10,
+        waits_at: None,
         guarantee: None,
         logout: None,
     };

@@ -37,7 +37,7 @@ impl Tale {
     }
 
     fn judged(&mut self, host: u32, health: Health) -> Vec<Effect> {
-        self.tell(Event::Probed { host: HostId(host), key: key(host), health })
+        self.tell(Event::Probed { host: HostId(host), key: key(host), health, why: None })
     }
 
     fn health(&self, task: usize) -> Option<Health> {

@@ -86,7 +86,13 @@ fn a_program_may_have_a_failed_process_begin_again_as_its_next_incarnation() {
     let said = sent(&decides(&mut tale, &question, "restart"));
     let second = TaskKey { task: 0, incarnation: 2 };
     assert!(matches!(&said[..], [(0, Command::Start { key, .. })] if *key == second), "{said:?}");
-    let end = TaskState::Exited { exit: Exit::Code(0), out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    let end = TaskState::Exited {
+        exit: Exit::Code(0),
+        out_bytes: 0,
+        err_bytes: 0,
+        ran_ms: 1,
+        ended_us: None,
+    };
     assert_eq!(starts(&tale.report(0, Report::Task(TaskRecord::new(second, end)))), [(0, 2)]);
 }
 
@@ -103,7 +109,13 @@ fn a_process_that_begins_again_and_again_waits_longer_and_longer() {
         }
         waits.push((tale.now - from) / 1_000);
         let key = TaskKey { task: 0, incarnation };
-        let end = TaskState::Exited { exit: Exit::Code(3), out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+        let end = TaskState::Exited {
+            exit: Exit::Code(3),
+            out_bytes: 0,
+            err_bytes: 0,
+            ran_ms: 1,
+            ended_us: None,
+        };
         question = only(&tale.report(0, Report::Task(TaskRecord::new(key, end)))).0;
     }
     assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60]);

@@ -427,7 +427,13 @@ fn o2_output_of_an_ended_incarnation_is_awaited_from_an_agent_that_does_not_know
     tale.hello(0, SESSION + 1, 0);
     tale.inventory(0, vec![ended], &["c"]);
     let next = TaskKey { task: 0, incarnation: 2 };
-    let state = TaskState::Exited { exit: Exit::Code(0), out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    let state = TaskState::Exited {
+        exit: Exit::Code(0),
+        out_bytes: 0,
+        err_bytes: 0,
+        ran_ms: 1,
+        ended_us: None,
+    };
     tale.report(0, Report::Task(TaskRecord::new(next, state)));
     let mut said = Vec::new();
     for key in [next, key(0)] {
@@ -485,7 +491,13 @@ fn an_incarnation_that_is_followed_is_no_end_and_all_output_is_waited_for() {
     tale.report(0, Report::Task(first));
     assert_eq!(tale.run.view().tasks[0].state, "restarting");
     let second = TaskKey { task: 0, incarnation: 2 };
-    let end = TaskState::Exited { exit: Exit::Code(0), out_bytes: 0, err_bytes: 0, ran_ms: 1 };
+    let end = TaskState::Exited {
+        exit: Exit::Code(0),
+        out_bytes: 0,
+        err_bytes: 0,
+        ran_ms: 1,
+        ended_us: None,
+    };
     tale.report(0, Report::Task(TaskRecord::new(second, end)));
     let mut said = Vec::new();
     for key in [second, key(0)] {
