@@ -8,6 +8,7 @@ use plush_agent::logins::Came;
 use plush_agent::{barrier_command, bridge, cleanup, driver, facts, keeper, placing, sys};
 use plush_protocol::PROTOCOL_VERSION;
 use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ struct Options {
     digest: Option<String>,
     to: Option<PathBuf>,
     scoped: bool,
+    /// Files that the agent and its tasks may open, where whoever starts it may open more.
+    open_files: Option<u64>,
 }
 
 fn run() -> Result<ExitCode, Failure> {
@@ -75,7 +78,10 @@ fn run() -> Result<ExitCode, Failure> {
     let inherited = rustix::process::umask(Mode::from_raw_mode(0o077));
     let umask = options.umask.unwrap_or(inherited);
     match command.as_str() {
-        "bridge" => bridge::run(&options.base()?, &options.host()?, umask).map_err(work)?,
+        "bridge" => {
+            options.limit_open_files();
+            bridge::run(&options.base()?, &options.host()?, umask).map_err(work)?;
+        }
         "serve" => {
             let came = if options.scoped { Came::OutOfLogin } else { Came::ByItself };
             driver::serve(options.base()?, &options.host()?, came, umask).map_err(work)?;
@@ -111,6 +117,7 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
             Long("base") => options.base = Some(arguments.value()?.into()),
             Long("digest") => options.digest = Some(arguments.value()?.string()?),
             Long("to") => options.to = Some(arguments.value()?.into()),
+            Long("open-files") => options.open_files = Some(arguments.value()?.parse()?),
             Long("json") => {}
             Long("scoped") => options.scoped = true,
             Long("version") | Short('V') => command = Some("version".into()),
@@ -125,6 +132,14 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
 }
 
 impl Options {
+    /// A limit that cannot be set is one that is lived with.
+    fn limit_open_files(&self) {
+        if let Some(current) = self.open_files {
+            let limit = Rlimit { current: Some(current), ..getrlimit(Resource::Nofile) };
+            let _as_it_was = setrlimit(Resource::Nofile, limit);
+        }
+    }
+
     fn base(&self) -> Result<Base, Failure> {
         let base = required(self.base.clone(), "--base")?;
         let run = required(self.run.clone(), "--run")?;

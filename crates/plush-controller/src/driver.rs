@@ -5,10 +5,10 @@ use crate::effects::callback;
 use crate::effects::probing::Asking;
 use crate::effects::program::Surroundings;
 use crate::error::ControllerError;
+use crate::growth::Growth;
 use crate::holder::Holder;
 use crate::host_link::{Duty, HostLink, Shared};
 use crate::journal::{Journal, Record, Resumed};
-use crate::lines;
 use crate::member_directories::MemberDirectories;
 use crate::oneself;
 use crate::operator::{self, Office};
@@ -147,7 +147,8 @@ impl Driver {
             ssh: Ssh::new(options),
             pacer: Pacer::start(Limits::default(), u64::from(std::process::id())),
             agents: start.agents,
-            lines: broadcast::channel(lines::BATCHES).0,
+            growth: Growth::default(),
+            arrivals: Arc::default(),
             words: sender,
             clock,
             measures_clocks: run.plan().starts_together(),
@@ -225,7 +226,7 @@ impl Driver {
         Office {
             run_dir: self.shared.run_dir.clone(),
             views: self.views.subscribe(),
-            lines: self.shared.lines.clone(),
+            growth: self.shared.growth.clone(),
             records: self.records.clone(),
             words: self.shared.words.clone(),
             watched: self.watched.clone(),

@@ -3,11 +3,12 @@
 
 mod streams;
 
+use crate::arrivals::ArrivalClock;
 use crate::attempt::{self, Attempt, Goal, Setback};
 use crate::effects::collect::{self, CollectTraffic};
 use crate::effects::probing::{self, Asking, Subject};
 use crate::error::ControllerError;
-use crate::lines::{Batch, Lines};
+use crate::growth::Growth;
 use crate::member_directories::MemberDirectories;
 use crate::order::{Order, Word};
 use crate::output::{HostOutput, Sync};
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -50,7 +51,9 @@ pub struct Shared {
     pub pacer: Pacer,
     pub agents: Arc<AgentShelf>,
     pub packages: Shelf,
-    pub lines: broadcast::Sender<Batch>,
+    /// Who watches output hears here of more.
+    pub growth: Growth,
+    pub arrivals: Arc<ArrivalClock>,
     pub words: mpsc::Sender<Word>,
     pub space: Space,
     /// By what the controller's own lateness multiplies what is tolerated of others.
@@ -86,7 +89,6 @@ pub struct HostLink {
     stop_after_ms: Option<u64>,
     shared: Arc<Shared>,
     output: HostOutput,
-    lines: Lines,
     processes: BTreeMap<TaskKey, String>,
     /// What tasks have written that had ended when this controller began.
     totals: BTreeMap<TaskKey, (u64, u64)>,
@@ -132,8 +134,7 @@ impl HostLink {
             attempt: None,
             login_ms,
             syncs: JoinSet::new(),
-            output: HostOutput::new(shared.run_dir.output(&name)),
-            lines: Lines::new(name.clone(), shared.lines.clone()),
+            output: HostOutput::new(shared.run_dir.output(&name), Arc::clone(&shared.arrivals)),
             totals: known.iter().filter_map(|t| Some((t.key, t.total_bytes?))).collect(),
             processes: known.into_iter().map(|t| (t.key, t.process)).collect(),
             offset: OffsetFilter::default(),

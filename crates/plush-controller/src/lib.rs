@@ -3,18 +3,20 @@
 //! A crate of its own so that the rules cannot reach the world and the front ends cannot reach the rules. It decides
 //! nothing about a run: that is `plush_core`.
 
+pub mod arrivals;
 mod attempt;
 mod driver;
 mod effects;
 mod error;
 mod front;
+mod growth;
 mod history;
 mod holder;
 mod host_link;
 mod journal;
-mod lines;
 mod member_directories;
 mod oneself;
+pub mod open_files;
 mod operator;
 mod order;
 mod output;

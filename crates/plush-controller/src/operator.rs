@@ -2,8 +2,8 @@
 //! Not a decision: what they ask becomes an event.
 
 use crate::error::ControllerError;
+use crate::growth::{Follower, Growth};
 use crate::journal::{Reader, Record};
-use crate::lines::Batch;
 use crate::order::Word;
 use crate::run_dir::{RunDir, create_private};
 use plush_core::run::Event;
@@ -15,9 +15,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 /// Records that a watcher of events may be behind before it is told to read the journal itself.
 pub const RECORDS: usize = 4096;
+/// A front end hears of more output no more often than this, and always before a view.
+const GROWTH_EVERY: Duration = Duration::from_millis(20);
 /// A driver that does not answer within this time waits for its disk.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// The longest request.
@@ -28,7 +31,7 @@ const REQUEST_BYTES: u64 = 64 << 10;
 pub struct Office {
     pub run_dir: RunDir,
     pub views: watch::Receiver<Arc<RunView>>,
-    pub lines: broadcast::Sender<Batch>,
+    pub growth: Growth,
     pub records: broadcast::Sender<Arc<Record>>,
     pub words: mpsc::Sender<Word>,
     /// Told when a first front end watches.
@@ -127,7 +130,7 @@ impl Office {
         output: bool,
         events: bool,
     ) -> std::io::Result<()> {
-        let mut lines = output.then(|| self.lines.subscribe());
+        let output = output.then(|| self.growth.follow());
         let mut records = events.then(|| self.records.subscribe());
         // A watcher counts from here on: what happens now is not missed.
         self.watched.send_replace(true);
@@ -137,7 +140,7 @@ impl Office {
         }
         let words = self.words.clone();
         let listening = tokio::spawn(take_requests(requests, words));
-        let result = self.stream(&mut writer, &mut lines, &mut records, last).await;
+        let result = self.stream(&mut writer, output.as_ref(), &mut records, last).await;
         listening.abort();
         result
     }
@@ -145,27 +148,20 @@ impl Office {
     async fn stream(
         &mut self,
         writer: &mut OwnedWriteHalf,
-        lines: &mut Option<broadcast::Receiver<Batch>>,
+        output: Option<&Follower>,
         records: &mut Option<broadcast::Receiver<Arc<Record>>>,
         mut last: u64,
     ) -> std::io::Result<()> {
-        if self.say_view(writer).await? {
+        if self.say_view(writer, output).await? {
             return Ok(());
         }
+        let mut grows_again = Instant::now();
         loop {
             tokio::select! {
-                // Output that is there goes before the view that says that its task is over.
-                biased;
-                batch = next_of(lines) => match batch {
-                    Ok(batch) => {
-                        let reply = OperatorReply::Output { lines: batch.to_vec(), skipped: 0 };
-                        say(writer, &reply).await?;
-                    }
-                    Err(broadcast::error::RecvError::Lagged(skipped)) => {
-                        say(writer, &OperatorReply::Output { lines: Vec::new(), skipped }).await?;
-                    }
-                    Err(broadcast::error::RecvError::Closed) => return Ok(()),
-                },
+                () = grown(output, grows_again) => {
+                    say_written(writer, output).await?;
+                    grows_again = Instant::now() + GROWTH_EVERY;
+                }
                 record = next_of(records) => match record {
                     Ok(record) if record.number > last => {
                         last = record.number;
@@ -181,7 +177,7 @@ impl Office {
                     if changed.is_err() {
                         return Ok(());
                     }
-                    if self.say_view(writer).await? {
+                    if self.say_view(writer, output).await? {
                         return Ok(());
                     }
                 }
@@ -189,9 +185,15 @@ impl Office {
         }
     }
 
-    /// Says the newest view; true when it is the last one, which has then been said too.
-    async fn say_view(&mut self, writer: &mut OwnedWriteHalf) -> std::io::Result<bool> {
+    /// Says the newest view; true when it is the last one, which has then been said too. Output that is there goes before
+    /// the view that says that its task is over.
+    async fn say_view(
+        &mut self,
+        writer: &mut OwnedWriteHalf,
+        output: Option<&Follower>,
+    ) -> std::io::Result<bool> {
         let view = RunView::clone(&self.views.borrow_and_update());
+        say_written(writer, output).await?;
         let outcome = view.outcome.clone();
         say(writer, &OperatorReply::View(Box::new(view))).await?;
         let Some(outcome) = outcome else { return Ok(false) };
@@ -237,6 +239,28 @@ async fn next_of<T: Clone>(
         Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
     }
+}
+
+/// Returns when files have grown, and not before that instant.
+async fn grown(output: Option<&Follower>, not_before: Instant) {
+    match output {
+        Some(follower) => {
+            tokio::time::sleep_until(not_before).await;
+            follower.has_news().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn say_written(
+    writer: &mut OwnedWriteHalf,
+    output: Option<&Follower>,
+) -> std::io::Result<()> {
+    let files = output.map(Follower::take).unwrap_or_default();
+    if files.is_empty() {
+        return Ok(());
+    }
+    say(writer, &OperatorReply::Written { files }).await
 }
 
 /// A watcher may still stop and signal.

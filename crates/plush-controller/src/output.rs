@@ -1,6 +1,7 @@
 //! Output of one host's tasks, stored byte for byte where it was written, with what is durable and what is missing.
-//! Not the lines that people watch: those are made beside it by [`crate::lines`].
+//! Not what people watch: they read the files, when [`crate::growth`] says that there is more in them.
 
+use crate::arrivals::{ArrivalClock, Index};
 use crate::error::ControllerError;
 use crate::run_dir::{create_private, file_name};
 use plush_protocol::{OutputAck, OutputGap, OutputPart, StreamName, TaskKey};
@@ -22,6 +23,7 @@ pub struct HostOutput {
     names: BTreeMap<String, u32>,
     /// Incarnations whose files are complete, durable and closed, by task.
     stored: BTreeMap<u32, Incarnations>,
+    clock: Arc<ArrivalClock>,
 }
 
 /// A set of incarnations, small where none is missing.
@@ -35,7 +37,9 @@ struct Incarnations {
 
 struct Stream {
     path: PathBuf,
-    file: Arc<File>,
+    /// Open only while something is written to it: a run may have more streams than a process may open files.
+    file: Option<Arc<File>>,
+    arrivals: Index,
     received: u64,
     durable: u64,
     gap_bytes: u64,
@@ -50,27 +54,63 @@ pub struct Sync {
     pub stream: (TaskKey, StreamName),
     /// What becomes durable.
     pub upto: u64,
-    /// The file.
-    pub file: Arc<File>,
+    path: PathBuf,
+    file: Option<Arc<File>>,
+}
+
+impl Sync {
+    /// Performs it.
+    ///
+    /// # Errors
+    /// The file cannot be synchronised.
+    pub fn perform(&self) -> io::Result<()> {
+        match &self.file {
+            Some(file) => file.sync_data(),
+            None => File::open(&self.path)?.sync_data(),
+        }
+    }
+}
+
+/// How far a stream has come.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its file.
+    pub path: PathBuf,
+    /// Bytes received, gaps included.
+    pub bytes: u64,
+    /// Bytes among them that are missing.
+    pub gap_bytes: u64,
+}
+
+/// A stream that has become complete and durable.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// Whose.
+    pub key: TaskKey,
+    /// Which.
+    pub stream: StreamName,
+    /// What there is of it.
+    pub extent: Extent,
 }
 
 /// What a part of output was.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// New bytes, from this index of the part on.
-    From(usize),
+    /// There were new bytes in it.
+    New,
     /// Nothing new: it had come before.
     Nothing,
 }
 
 impl HostOutput {
-    /// Output goes below `directory`.
-    pub fn new(directory: PathBuf) -> Self {
+    /// Output goes below `directory`; `clock` says when it arrives.
+    pub fn new(directory: PathBuf, clock: Arc<ArrivalClock>) -> Self {
         HostOutput {
             directory,
             streams: BTreeMap::new(),
             names: BTreeMap::new(),
             stored: BTreeMap::new(),
+            clock,
         }
     }
 
@@ -90,6 +130,9 @@ impl HostOutput {
             let opened = Stream::open(path.clone());
             let opened =
                 opened.map_err(|e| ControllerError::io("open the output file", &path, e))?;
+            if let Some(last_us) = opened.arrivals.last_us() {
+                self.clock.is_after(last_us);
+            }
             self.streams.insert((key, stream), opened);
         }
         Ok(())
@@ -139,10 +182,12 @@ impl HostOutput {
         let Some(fresh) = part.bytes.get(known..).filter(|b| !b.is_empty()) else {
             return Ok(Some(Stored::Nothing));
         };
-        let written = stream.file.write_all_at(fresh, stream.received);
+        let at = stream.received;
+        let written = stream.file().and_then(|file| file.write_all_at(fresh, at));
         written.map_err(|e| ControllerError::io("write the output file", &stream.path, e))?;
+        stream.arrivals.note(at, self.clock.now_us());
         stream.received += fresh.len() as u64;
-        Ok(Some(Stored::From(known)))
+        Ok(Some(Stored::New))
     }
 
     /// Notes bytes that will never come. A gap that does not begin where the stream is, is an error of the peer: `None`.
@@ -158,7 +203,7 @@ impl HostOutput {
         if fresh > 0 {
             let path = stream.path.with_extension(format!("{}.gaps", extension(&stream.path)));
             note_gap(&path, stream.received, gap.to)
-                .and_then(|()| stream.file.set_len(gap.to))
+                .and_then(|()| stream.file()?.set_len(gap.to))
                 .map_err(|e| ControllerError::io("write the note of a gap", &path, e))?;
             stream.received = gap.to;
             stream.gap_bytes += fresh;
@@ -173,6 +218,11 @@ impl HostOutput {
                 stream.total = Some(total);
             }
         }
+    }
+
+    /// How far a stream has come, while it is not complete.
+    pub fn extent(&self, key: TaskKey, stream: StreamName) -> Option<Extent> {
+        self.streams.get(&(key, stream)).map(Stream::extent)
     }
 
     /// What a stream has, for the agent.
@@ -198,7 +248,8 @@ impl HostOutput {
                 due.push(Sync {
                     stream: *name,
                     upto: stream.received,
-                    file: Arc::clone(&stream.file),
+                    path: stream.path.clone(),
+                    file: stream.file.clone(),
                 });
             }
         }
@@ -210,19 +261,22 @@ impl HostOutput {
         if let Some(stream) = self.streams.get_mut(&name) {
             stream.syncing = false;
             stream.durable = stream.durable.max(upto);
+            if stream.durable == stream.received {
+                stream.file = None;
+            }
         }
     }
 
-    /// Streams that have become complete and durable, with their missing bytes; each is said once.
-    pub fn completed(&mut self) -> Vec<(TaskKey, StreamName, u64)> {
-        let mut done = Vec::new();
+    /// Streams that have become complete and durable; each is said once.
+    pub fn completed(&mut self) -> Vec<Completed> {
+        let mut done: Vec<Completed> = Vec::new();
         for ((key, name), stream) in &mut self.streams {
             if stream.is_whole() && stream.durable == stream.received && !stream.said_complete {
                 stream.said_complete = true;
-                done.push((*key, *name, stream.gap_bytes));
+                done.push(Completed { key: *key, stream: *name, extent: stream.extent() });
             }
         }
-        self.close(done.iter().map(|(key, ..)| *key));
+        self.close(done.iter().map(|done| done.key));
         done
     }
 }
@@ -242,12 +296,11 @@ impl Incarnations {
 
 impl Stream {
     fn open(path: PathBuf) -> io::Result<Stream> {
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        let length = file.metadata()?.len();
+        let length = opened(&path)?.metadata()?.len();
         Ok(Stream {
+            arrivals: Index::of(&path, length),
             path,
-            file: Arc::new(file),
+            file: None,
             received: length,
             durable: 0,
             gap_bytes: 0,
@@ -257,9 +310,27 @@ impl Stream {
         })
     }
 
+    fn file(&mut self) -> io::Result<Arc<File>> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(opened(&self.path)?);
+        self.file = Some(Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn extent(&self) -> Extent {
+        Extent { path: self.path.clone(), bytes: self.received, gap_bytes: self.gap_bytes }
+    }
+
     fn is_whole(&self) -> bool {
         self.total.is_some_and(|total| self.received >= total)
     }
+}
+
+fn opened(path: &Path) -> io::Result<File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 fn extension(path: &Path) -> String {
@@ -289,17 +360,49 @@ mod tests {
     }
 
     fn open(dir: &Path) -> HostOutput {
-        let mut output = HostOutput::new(dir.join("h"));
+        let mut output = HostOutput::new(dir.join("h"), Arc::default());
         output.expect(KEY, "hello").unwrap();
         output
+    }
+
+    fn streams(done: &[Completed]) -> Vec<StreamName> {
+        done.iter().map(|done| done.stream).collect()
+    }
+
+    #[test]
+    fn a_stream_that_is_not_written_holds_no_file_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = open(dir.path());
+        let is_open = |output: &HostOutput| output.streams.values().any(|s| s.file.is_some());
+        assert!(!is_open(&output));
+        output.store(&part(0, b"abc")).unwrap();
+        assert!(is_open(&output));
+        let due = output.due(true);
+        due.iter().for_each(|sync| sync.perform().unwrap());
+        output.synced(due[0].stream, due[0].upto);
+        assert!(!is_open(&output));
+        output.store(&part(3, b"d")).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("h/hello.1.out")).unwrap(), b"abcd");
+    }
+
+    #[test]
+    fn each_part_has_the_time_at_which_it_arrived() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = open(dir.path());
+        let before = output.clock.now_us();
+        output.store(&part(0, b"abc")).unwrap();
+        let mut noted = crate::arrivals::Arrivals::of(&dir.path().join("h/hello.1.out"));
+        let first = noted.take().unwrap();
+        assert!(first.from == 0 && noted.take().is_none());
+        assert!(first.at_us > before && first.at_us < output.clock.now_us());
     }
 
     #[test]
     fn o3_a_part_that_comes_twice_leaves_the_bytes_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let mut output = open(dir.path());
-        assert_eq!(output.store(&part(0, b"abcd")).unwrap(), Some(Stored::From(0)));
-        assert_eq!(output.store(&part(2, b"cdef")).unwrap(), Some(Stored::From(2)));
+        assert_eq!(output.store(&part(0, b"abcd")).unwrap(), Some(Stored::New));
+        assert_eq!(output.store(&part(2, b"cdef")).unwrap(), Some(Stored::New));
         assert_eq!(output.store(&part(0, b"abcd")).unwrap(), Some(Stored::Nothing));
         assert_eq!(std::fs::read(dir.path().join("h/hello.1.out")).unwrap(), b"abcdef");
     }
@@ -330,18 +433,20 @@ mod tests {
         let mut output = open(dir.path());
         output.store(&part(0, b"abc")).unwrap();
         output.ended(KEY, 3, 0);
-        assert_eq!(output.completed(), [(KEY, StreamName::Err, 0)]);
+        assert_eq!(streams(&output.completed()), [StreamName::Err]);
         let due = output.due(false);
         assert_eq!((due.len(), due[0].upto), (1, 3));
         output.synced(due[0].stream, due[0].upto);
-        assert_eq!(output.completed(), [(KEY, StreamName::Out, 0)]);
+        let done = output.completed();
+        assert_eq!(streams(&done), [StreamName::Out]);
+        assert_eq!((done[0].extent.bytes, done[0].extent.gap_bytes), (3, 0));
         assert_eq!(output.completed(), []);
     }
 
     #[test]
     fn the_files_of_ten_thousand_incarnations_are_not_open_and_none_is_opened_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut output = HostOutput::new(dir.path().join("h"));
+        let mut output = HostOutput::new(dir.path().join("h"), Arc::default());
         for incarnation in 1..=10_000 {
             let key = TaskKey { task: 0, incarnation };
             output.expect(key, "hello").unwrap();

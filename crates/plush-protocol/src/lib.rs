@@ -33,7 +33,7 @@ pub use history::{
     MemberStand, RunHistory, Span, TaskHistory,
 };
 pub use message::{Pong, ToAgent, ToController};
-pub use operator::{OperatorReply, OperatorRequest, OutputLine};
+pub use operator::{OperatorReply, OperatorRequest, Written};
 pub use question::{ANSWER_MAX_BYTES, Answer, Question};
 pub use report::{Cause, CauseKind, Report, TaskRecord};
 pub use tainted::{Tainted, escape};

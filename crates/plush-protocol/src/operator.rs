@@ -13,7 +13,7 @@ pub enum OperatorRequest {
     Status,
     /// Views whenever something changes, and more as asked, until the run is over or the connection ends.
     Watch {
-        /// Lines of output from now on.
+        /// How far the files of output have grown, from now on.
         #[serde(default)]
         output: bool,
         /// Every event of the journal, those of the past first.
@@ -41,12 +41,11 @@ pub enum OperatorRequest {
 pub enum OperatorReply {
     /// The run now.
     View(Box<RunView>),
-    /// Whole lines of output.
-    Output {
-        /// In order within each stream.
-        lines: Vec<OutputLine>,
-        /// Batches of lines left out before these since this front end read too slowly; the files have them all.
-        skipped: u64,
+    /// Files of output that have grown or are whole now. What is in them is read from them, so that a front end that is
+    /// slow is late and misses nothing.
+    Written {
+        /// Each file once, however often it has grown since it was named before.
+        files: Vec<Written>,
     },
     /// One record of the journal.
     Event {
@@ -71,15 +70,31 @@ pub enum OperatorReply {
     },
 }
 
-/// One line of output, already escaped for terminals.
+/// How far one file of output has grown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutputLine {
+pub struct Written {
     /// The host's name in the plan.
     pub host: String,
     /// The process.
     pub process: String,
     /// Standard output or standard error.
     pub stream: StreamName,
-    /// Without its newline; cut when longer than a screen can bear, with the count of what was cut.
-    pub text: String,
+    /// The file, below the run's directory.
+    pub file: String,
+    /// Its length in bytes, gaps included.
+    pub bytes: u64,
+    /// Bytes among them that were lost; `FILE.gaps` says which.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub gap_bytes: u64,
+    /// Nothing will be added to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub whole: bool,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+fn is_false(is: &bool) -> bool {
+    !*is
 }

@@ -71,7 +71,19 @@ fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitC
     {
         return over(&outcome, &view, run, invocation);
     }
-    Err(Trouble::new(
+    Err(without_controller(why, run))
+}
+
+/// The end of what only looked on: nothing to say of a run that is over.
+pub fn gone(why: Option<String>, run: &Run) -> Result<ExitCode, Trouble> {
+    match run.last_view() {
+        Ok(view) if view.outcome.is_some() => Ok(ExitCode::Done),
+        Ok(_) | Err(_) => Err(without_controller(why, run)),
+    }
+}
+
+fn without_controller(why: Option<String>, run: &Run) -> Trouble {
+    Trouble::new(
         ExitCode::Internal,
         format!("the controller of run {} has gone before the end of the run", run.id),
     )
@@ -82,5 +94,5 @@ fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitC
         "`plush resume {}` goes on with it; see also {}; tasks end when their lease is out",
         run.id,
         run.log().display()
-    )))
+    ))
 }

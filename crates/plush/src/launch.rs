@@ -6,6 +6,7 @@ use crate::front::{Beginning, Takeover};
 use crate::handle::Handle;
 use crate::runs::Run;
 use crate::trouble::Trouble;
+use plush_controller::open_files;
 use std::fs::File;
 use std::io;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -52,15 +53,17 @@ pub async fn launch(
 
 fn spawn(run: &Run, beginning: Beginning, takeover: Takeover) -> io::Result<Child> {
     let log = File::options().create(true).append(true).open(run.log())?;
-    Command::new(std::env::current_exe()?)
+    let mut controller = Command::new(std::env::current_exe()?);
+    controller
         .arg("controller")
         .args((beginning == Beginning::WhenWatched).then_some("--when-watched"))
         .args((takeover == Takeover::Meant).then_some("--take-over"))
         .arg(&run.directory)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
+        .stderr(log);
+    // It raises its limits itself, and has to know what they were.
+    open_files::as_the_user(|| controller.spawn())
 }
 
 fn ended_early(run: &Run, status: ExitStatus) -> Trouble {

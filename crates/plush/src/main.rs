@@ -9,6 +9,7 @@ mod commands;
 mod duration;
 mod ending;
 mod exit;
+mod feed;
 mod front;
 mod handle;
 mod host_arguments;
@@ -16,11 +17,13 @@ mod interrupts;
 mod invocation;
 mod language;
 mod launch;
+mod merge;
 mod output_files;
 mod render;
 mod runs;
 mod screen;
 mod settings;
+mod tail;
 mod trouble;
 mod trust;
 mod watch;
@@ -44,6 +47,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn carry_out(cli: Cli) -> ExitCode {
+    plush_controller::open_files::raise();
     let invocation =
         Settings::load(cli.settings()).map(|settings| Invocation::new(&cli.globals, settings));
     match invocation.and_then(|invocation| commands::dispatch(cli.command, &invocation)) {

@@ -30,9 +30,7 @@ pub fn list(run_dir: &Path) -> Result<Vec<OutputFile>, Trouble> {
     let mut files = Vec::new();
     for host in folders(&output).map_err(|error| unlistable(&output, &error))? {
         let entries = fs::read_dir(&host).map_err(|error| unlistable(&host, &error))?;
-        files.extend(
-            entries.filter_map(Result::ok).filter_map(|entry| read_name(&host, entry.path())),
-        );
+        files.extend(entries.filter_map(Result::ok).filter_map(|entry| read_name(entry.path())));
     }
     files.sort();
     Ok(files)
@@ -88,7 +86,8 @@ fn folders(output: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// `PROCESS.INCARNATION.STREAM`, with `~TASK` after the process where a host has several of one name; other files are not ours.
-fn read_name(host: &Path, path: PathBuf) -> Option<OutputFile> {
+pub fn read_name(path: PathBuf) -> Option<OutputFile> {
+    let host = path.parent()?;
     let name = path.file_name()?.to_str()?;
     let (rest, stream) = name.rsplit_once('.')?;
     let (process, incarnation) = rest.rsplit_once('.')?;
@@ -126,13 +125,13 @@ mod tests {
 
     #[test]
     fn names_are_read_from_the_end() {
-        let file = read_name(Path::new("/o/n1"), "/o/n1/a.b.2.err".into()).expect("one of ours");
+        let file = read_name("/o/n1/a.b.2.err".into()).expect("one of ours");
         assert_eq!(
             (file.host.as_str(), file.process.as_str(), file.incarnation, file.stream),
             ("n1", "a.b", 2, StreamName::Err)
         );
-        assert_eq!(read_name(Path::new("/o/n1"), "/o/n1/core".into()), None);
-        assert_eq!(read_name(Path::new("/o/n1"), "/o/n1/a.x.out".into()), None);
+        assert_eq!(read_name("/o/n1/core".into()), None);
+        assert_eq!(read_name("/o/n1/a.x.out".into()), None);
     }
 
     #[test]
@@ -144,8 +143,7 @@ mod tests {
 
     #[test]
     fn a_second_task_of_one_process_has_its_number() {
-        let file = read_name(Path::new("/o/%2Ehost"), "/o/%2Ehost/demo~7.1.out".into())
-            .expect("one of ours");
+        let file = read_name("/o/%2Ehost/demo~7.1.out".into()).expect("one of ours");
         assert_eq!((file.host.as_str(), file.process.as_str()), (".host", "demo"));
     }
 

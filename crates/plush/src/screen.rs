@@ -1,17 +1,29 @@
 //! The only writer to the terminal while a run is watched: whole lines, and one status line below them.
 //! Not what is written: renderers make that.
 
+use crate::feed::{Block, To};
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Writes that may wait for a slow terminal or pipe.
-const WAITING_MAX: usize = 64;
+const WAITING_MAX: usize = 16;
+
+/// A terminal takes so much at once: one that takes nothing more is told from one that is slow.
+const TERMINAL_BYTES: usize = 512;
+
+/// A terminal that takes nothing for so long is not read.
+pub const STILL: Duration = Duration::from_secs(2);
 
 /// One write.
 #[derive(Debug)]
 pub enum Say {
     /// Whole lines for standard output and standard error, in this order.
     Lines(Vec<Line>),
+    /// Text that ends with a newline, or goes on with the next block.
+    Block(Block),
     /// The status line; an empty one is taken away. Only on a terminal.
     Status(String),
     /// Is answered when all that was said before is written.
@@ -32,6 +44,38 @@ pub enum Line {
 pub struct Screen {
     says: mpsc::Sender<Say>,
     finished: oneshot::Receiver<()>,
+    pace: Arc<Pace>,
+}
+
+/// Since when the terminal has not taken what it was given.
+#[derive(Debug)]
+struct Pace {
+    began: Instant,
+    /// Milliseconds after `began`, and one; 0 while nothing waits.
+    waits_since: AtomicU64,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { began: Instant::now(), waits_since: AtomicU64::new(0) }
+    }
+
+    fn waits(&self) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.waits_since.store(since.saturating_add(1), Ordering::Relaxed);
+    }
+
+    fn goes_on(&self) {
+        self.waits_since.store(0, Ordering::Relaxed);
+    }
+
+    fn still(&self) -> Option<Duration> {
+        let since = self.waits_since.load(Ordering::Relaxed).checked_sub(1)?;
+        self.began
+            .elapsed()
+            .checked_sub(Duration::from_millis(since))
+            .filter(|still| *still >= STILL)
+    }
 }
 
 impl Screen {
@@ -39,13 +83,29 @@ impl Screen {
     pub fn open() -> Screen {
         let (says, waiting) = mpsc::channel(WAITING_MAX);
         let (done, finished) = oneshot::channel();
+        let pace = Arc::new(Pace::new());
+        let of_thread = Arc::clone(&pace);
         std::thread::spawn(move || {
-            let terminal = io::stderr().is_terminal();
-            write_all(waiting, Writer::new(io::stdout(), io::stderr(), terminal));
+            let paced = |is_terminal: bool| is_terminal.then(|| Arc::clone(&of_thread));
+            let out = paced(io::stdout().is_terminal());
+            let err = paced(io::stderr().is_terminal());
+            let writer = Writer {
+                terminal: err.is_some(),
+                out: Some(Sink { stream: io::stdout(), pace: out }),
+                err: Some(Sink { stream: io::stderr(), pace: err }),
+                status: String::new(),
+            };
+            write_all(waiting, writer);
             // Nobody may be waiting any more.
             let _ = done.send(());
         });
-        Screen { says, finished }
+        Screen { says, finished, pace }
+    }
+
+    /// For how long a terminal has taken nothing although there is something for it; nothing, as long as that is no
+    /// longer than a slow one takes.
+    pub fn stands_still(&self) -> Option<Duration> {
+        self.pace.still()
     }
 
     /// Waits for room.
@@ -71,6 +131,7 @@ fn write_all(mut waiting: mpsc::Receiver<Say>, mut writer: Writer<impl Write, im
     while let Some(say) = waiting.blocking_recv() {
         match say {
             Say::Lines(lines) => writer.lines(&lines),
+            Say::Block(block) => writer.block(&block),
             Say::Status(status) => writer.status(status),
             // What waits for it may be gone.
             Say::Mark(written) => drop(written.send(())),
@@ -81,15 +142,42 @@ fn write_all(mut waiting: mpsc::Receiver<Say>, mut writer: Writer<impl Write, im
 
 /// Keeps the status line below everything else. A stream whose reader has gone is not written any more; the run goes on.
 struct Writer<O, E> {
-    out: Option<O>,
-    err: Option<E>,
+    out: Option<Sink<O>>,
+    err: Option<Sink<E>>,
     terminal: bool,
     status: String,
 }
 
+/// One of our streams, with the pace of the terminal if it is one.
+struct Sink<W> {
+    stream: W,
+    pace: Option<Arc<Pace>>,
+}
+
+impl<W: Write> Sink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(pace) = &self.pace else {
+            self.stream.write_all(bytes)?;
+            return self.stream.flush();
+        };
+        let written = bytes.chunks(TERMINAL_BYTES).try_for_each(|piece| {
+            pace.waits();
+            self.stream.write_all(piece)?;
+            self.stream.flush()
+        });
+        pace.goes_on();
+        written
+    }
+}
+
 impl<O: Write, E: Write> Writer<O, E> {
-    fn new(out: O, err: E, terminal: bool) -> Writer<O, E> {
-        Writer { out: Some(out), err: Some(err), terminal, status: String::new() }
+    fn block(&mut self, block: &Block) {
+        self.erase();
+        match block.to {
+            To::Out => self.write_out(block.text.as_bytes()),
+            To::Err => write_to(&mut self.err, block.text.as_bytes()),
+        }
+        self.draw();
     }
 
     fn lines(&mut self, lines: &[Line]) {
@@ -138,9 +226,9 @@ impl<O: Write, E: Write> Writer<O, E> {
     }
 }
 
-fn write_to(stream: &mut Option<impl Write>, bytes: &[u8]) {
+fn write_to(stream: &mut Option<Sink<impl Write>>, bytes: &[u8]) {
     let Some(open) = stream else { return };
-    if open.write_all(bytes).and_then(|()| open.flush()).is_err() {
+    if open.write(bytes).is_err() {
         *stream = None;
     }
 }
@@ -148,6 +236,12 @@ fn write_to(stream: &mut Option<impl Write>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn writer<O: Write, E: Write>(out: O, err: E, terminal: bool) -> Writer<O, E> {
+        let out = Some(Sink { stream: out, pace: None });
+        let err = Some(Sink { stream: err, pace: None });
+        Writer { out, err, terminal, status: String::new() }
+    }
 
     /// Both streams of one terminal.
     fn check(terminal: bool, says: Vec<Say>) -> String {
@@ -165,7 +259,7 @@ mod tests {
         let (sender, waiting) = mpsc::channel(says.len().max(1));
         says.into_iter().for_each(|say| sender.try_send(say).expect("there is room"));
         drop(sender);
-        write_all(waiting, Writer::new(Shared(&shared), Shared(&shared), terminal));
+        write_all(waiting, writer(Shared(&shared), Shared(&shared), terminal));
         let written = shared.lock().expect("one thread").clone();
         String::from_utf8(written).expect("text")
     }
@@ -200,7 +294,7 @@ mod tests {
             }
         }
         let mut err = Vec::new();
-        let mut writer = Writer::new(Gone, &mut err, false);
+        let mut writer = writer(Gone, &mut err, false);
         writer.lines(&[Line::Out("1".into()), Line::Err("2".into()), Line::Out("3".into())]);
         let err = String::from_utf8(err).expect("text");
         assert_eq!(err.matches("nobody reads standard output").count(), 1, "{err}");

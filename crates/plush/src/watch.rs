@@ -2,6 +2,7 @@
 //! Not starting it, and not the summary at the end.
 
 use crate::exit::ExitCode;
+use crate::feed::{Beginning, Feed, Form};
 use crate::handle::Handle;
 use crate::interrupts::{Answer, Interrupts, Patience, Press, Role, SECOND_WITHIN_MS};
 use crate::render::contact::Contacts;
@@ -9,6 +10,7 @@ use crate::render::live::Live;
 use crate::render::openings::{Opening, Openings};
 use crate::render::progress::{self, Plain};
 use crate::render::{json, names, summary};
+use crate::runs::Run;
 use crate::screen::{Line, Say, Screen};
 use plush_protocol::operator::{OperatorReply, OperatorRequest};
 use plush_protocol::view::{HostState, Outcome, RunView};
@@ -78,41 +80,54 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// Without a terminal, progress is considered so often.
 const CONSIDER: Duration = Duration::from_secs(1);
 
+/// What a screen that stands still is still to say: beyond that the controller is not listened to.
+const SAYS_MAX: usize = 64;
+
 /// A screen that stands still is waited for so long when the run is left.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
-/// Watches until the end. `run` is how the operator calls the run.
+/// Watches until the end; output is shown from `beginning` on.
 pub async fn watch(
     mut presses: Presses,
     mut handle: Handle,
     manner: Manner,
-    run: &str,
+    run: &Run,
+    beginning: Beginning,
 ) -> io::Result<Ended> {
     let output = !matches!(manner.show, Show::Nothing);
     let events = matches!(manner.show, Show::Events);
     handle.ask(&OperatorRequest::Watch { output, events }).await?;
     let screen = Screen::open();
-    let mut watcher = Watcher::new(manner, run);
+    let mut watcher = Watcher::new(manner, run, beginning);
     let mut tick = watcher.ticks();
+    let mut over: Option<Ended> = None;
     let ended = loop {
+        if !watcher.feed.has_more()
+            && let Some(ended) = over.take()
+        {
+            break ended;
+        }
         tokio::select! {
-            biased;
-            press = presses.next() => match watcher.press(press) {
+            press = presses.next() => match watcher.press(press, over.is_some()) {
                 Answer::Stop => {
                     let why = "the operator asked".to_owned();
                     handle.ask(&OperatorRequest::Stop { why }).await?;
                 }
+                // What is left of a run that is over is not waited for by somebody who is impatient.
+                Answer::Leave if over.is_some() => if let Some(ended) = over.take() {
+                    break ended;
+                },
                 Answer::Leave => break Ended::Left,
                 Answer::Show | Answer::Nothing => {}
             },
-            room = screen.room(), if watcher.has_to_say() => if let Some(say) = watcher.says.pop_front() {
+            room = screen.room(), if watcher.has_to_say(&screen) => if let Some(say) = watcher.next() {
                 room.send(say);
             },
-            reply = handle.next(), if !watcher.has_to_say() => match reply {
-                None => break Ended::Lost { why: None },
-                Some(Err(error)) => break Ended::Lost { why: Some(error.to_string()) },
+            reply = handle.next(), if over.is_none() && watcher.says.len() < SAYS_MAX => match reply {
+                None => over = Some(watcher.lost(None)),
+                Some(Err(error)) => over = Some(watcher.lost(Some(error.to_string()))),
                 Some(Ok(reply)) => if let Some(outcome) = watcher.take(reply) {
-                    break Ended::Over { outcome, view: Box::new(watcher.view.take().unwrap_or_default()) };
+                    over = Some(watcher.over(outcome));
                 },
             },
             _ = told(&mut watcher.told), if watcher.told.is_some() => watcher.shown(),
@@ -142,16 +157,29 @@ struct Watcher<'a> {
     contacts: Contacts,
     openings: Openings,
     terminal: bool,
+    feed: Feed,
+    /// The terminal is not read, for so long.
+    still: Option<Duration>,
+    /// What is said when all else is.
+    last: Option<String>,
     says: VecDeque<Say>,
     /// Is answered when what the last press asked for is on the screen.
     told: Option<oneshot::Receiver<()>>,
 }
 
 impl<'a> Watcher<'a> {
-    fn new(manner: Manner, run: &'a str) -> Watcher<'a> {
+    fn new(manner: Manner, run: &'a Run, beginning: Beginning) -> Watcher<'a> {
+        let form = match manner.show {
+            Show::Lines(live) => Form::Lines(live),
+            Show::Events | Show::Nothing => Form::Objects,
+        };
+        let terminals = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Watcher {
             manner,
-            run,
+            run: &run.id,
+            feed: Feed::new(&run.directory, form, terminals, beginning),
+            still: None,
+            last: None,
             interrupts: Interrupts::new(manner.patience, manner.role),
             began: Instant::now(),
             view: None,
@@ -171,11 +199,62 @@ impl<'a> Watcher<'a> {
         ticks
     }
 
-    fn has_to_say(&self) -> bool {
-        !self.says.is_empty()
+    /// Output waits for a terminal that is not read, until it is left out.
+    fn has_to_say(&self, screen: &Screen) -> bool {
+        let waits = || self.still.is_some() || screen.stands_still().is_some();
+        !self.says.is_empty() || (self.feed.has_more() && !waits())
     }
 
-    fn press(&mut self, press: Press) -> Answer {
+    /// What is said next. Between the pieces of one line nothing is.
+    fn next(&mut self) -> Option<Say> {
+        if !self.feed.is_in_line()
+            && let Some(say) = self.says.pop_front()
+        {
+            return Some(say);
+        }
+        match self.feed.next() {
+            Ok(block) => block.map(Say::Block),
+            Err(error) => {
+                self.note(&format!("plush: {error}"));
+                None
+            }
+        }
+    }
+
+    /// A controller that goes without a word may have written more than it said.
+    fn lost(&mut self, why: Option<String>) -> Ended {
+        self.feed.look_again();
+        Ended::Lost { why }
+    }
+
+    fn over(&mut self, outcome: Outcome) -> Ended {
+        self.feed.end();
+        Ended::Over { outcome, view: Box::new(self.view.take().unwrap_or_default()) }
+    }
+
+    /// What a terminal is not given while nobody reads it is counted, and said once it is read again.
+    fn look_after_terminal(&mut self, screen: &Screen) {
+        match screen.stands_still() {
+            Some(still) => {
+                self.still = Some(still);
+                self.feed.leave_out();
+            }
+            None => self.say_left_out(),
+        }
+    }
+
+    fn say_left_out(&mut self) {
+        let still = self.still.take().unwrap_or_default();
+        if self.feed.has_left_out() {
+            let block = self.feed.say_left_out(still, self.run);
+            self.says.push_back(Say::Block(block));
+        }
+    }
+
+    fn press(&mut self, press: Press, is_over: bool) -> Answer {
+        if is_over {
+            return Answer::Leave;
+        }
         let answer = self.interrupts.press(press, self.now_ms());
         match answer {
             Answer::Show => {
@@ -210,7 +289,9 @@ impl<'a> Watcher<'a> {
 
     /// Takes a reply; the outcome once the run is over.
     fn take(&mut self, reply: OperatorReply) -> Option<Outcome> {
-        let line = matches!(self.manner.show, Show::Events).then(|| json::line(&reply));
+        let is_said = matches!(self.manner.show, Show::Events)
+            && matches!(reply, OperatorReply::Event { .. } | OperatorReply::Over { .. });
+        let line = is_said.then(|| json::line(&reply));
         match reply {
             OperatorReply::View(view) => {
                 let news = self.contacts.news(&view);
@@ -228,18 +309,16 @@ impl<'a> Watcher<'a> {
                 self.viewed = Instant::now();
                 self.progress_in_lines();
             }
-            OperatorReply::Output { lines, skipped } => match self.manner.show {
-                Show::Lines(live) => self.says.push_back(Say::Lines(live.lines(&lines, skipped))),
-                Show::Events => self.result(line),
-                Show::Nothing => {}
-            },
+            OperatorReply::Written { files } => {
+                files.into_iter().for_each(|written| self.feed.take(written));
+            }
             OperatorReply::Event { .. } => self.result(line),
             OperatorReply::Taken => {}
             OperatorReply::Refused { why } => {
                 self.note(&format!("plush: the controller refused: {why}"))
             }
             OperatorReply::Over { outcome } => {
-                self.result(line);
+                self.last = line;
                 return Some(outcome);
             }
         }
@@ -247,6 +326,7 @@ impl<'a> Watcher<'a> {
     }
 
     fn tick(&mut self, screen: &Screen) {
+        self.look_after_terminal(screen);
         if !self.terminal {
             return self.progress_in_lines();
         }
@@ -284,6 +364,9 @@ impl<'a> Watcher<'a> {
 
     /// Writes what is left, however slow the terminal is, until it is done or the operator loses patience.
     async fn part(mut self, ended: &Ended, screen: Screen, presses: &mut Presses) {
+        self.say_left_out();
+        let last = self.last.take();
+        self.result(last);
         let rest = std::mem::take(&mut self.says);
         let written = async move {
             for say in rest {

@@ -3,8 +3,8 @@
 
 mod bench;
 
-use bench::{Bench, controller, over, running};
-use plush_protocol::operator::{OperatorReply, OperatorRequest, OutputLine};
+use bench::{Bench, controller, over, running, write};
+use plush_protocol::operator::OperatorRequest;
 use plush_protocol::task::StreamName;
 use plush_protocol::view::Outcome;
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Child;
+use std::time::Duration;
 
 /// A pseudo-terminal with a program on it.
 struct Terminal {
@@ -100,17 +101,12 @@ fn the_first_interrupt_shows_the_second_stops() {
 fn output_comes_above_the_status_line_and_in_the_hosts_colour() {
     let bench = Bench::new();
     let (go, gone) = std::sync::mpsc::channel::<()>();
-    let played = controller(&bench.run_dir("demo-1"), move |mut front_end| {
+    let run_dir = bench.run_dir("demo-1");
+    let played = controller(&run_dir.clone(), move |mut front_end| {
         front_end.hear();
         front_end.say(&running());
         gone.recv().unwrap();
-        let line = OutputLine {
-            host: "node1".into(),
-            process: "demo".into(),
-            stream: StreamName::Out,
-            text: "hello".into(),
-        };
-        front_end.say(&OperatorReply::Output { lines: vec![line], skipped: 0 });
+        front_end.say(&write(&run_dir, "node1", StreamName::Out, b"hello\n"));
         over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
     });
     let mut terminal = Terminal::run(&bench, &["attach", "demo-1"]);
@@ -121,4 +117,38 @@ fn output_comes_above_the_status_line_and_in_the_hosts_colour() {
     assert_eq!(code, Some(0), "{seen}");
     let line = seen.find("\r\u{1b}[K\u{1b}[").expect("the status line is erased first");
     assert!(seen[line..].contains("mnode1\u{1b}[0m: hello\r\n"), "{seen:?}");
+}
+
+#[test]
+fn of_a_terminal_that_is_not_read_what_is_shown_and_what_is_named_is_all() {
+    const LINES: u64 = 60_000;
+    let bench = Bench::new();
+    let run_dir = bench.run_dir("demo-1");
+    let played = controller(&run_dir.clone(), move |mut front_end| {
+        front_end.hear();
+        front_end.say(&running());
+        for _ in 0..60 {
+            for host in ["node1", "node2"] {
+                let text = "a line of output\n".repeat(500);
+                front_end.say(&write(&run_dir, host, StreamName::Out, text.as_bytes()));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
+    });
+    let terminal = Terminal::run(&bench, &["attach", "demo-1", "--color", "never"]);
+    std::thread::sleep(Duration::from_secs(10));
+    let (seen, code) = terminal.rest();
+    played.join().unwrap();
+    assert_eq!(code, Some(0), "{seen}");
+    let shown = seen.matches(": a line of output\r\n").count() as u64;
+    let named: Vec<&str> = seen.lines().filter(|line| line.contains("left out")).collect();
+    let count = |line: &&str| {
+        let words = line.split("plush: ").last().unwrap_or_default();
+        words.split(' ').next().and_then(|count| count.parse::<u64>().ok())
+    };
+    let left_out: u64 = named.iter().filter_map(count).sum();
+    assert!(shown > 0 && left_out > LINES / 2, "{shown} shown: {named:?}");
+    assert_eq!(shown + left_out, LINES, "{named:?}");
+    assert!(named[0].contains("of node[1-2]") || named[0].contains("of node1"), "{named:?}");
 }

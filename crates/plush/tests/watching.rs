@@ -3,33 +3,39 @@
 
 mod bench;
 
-use bench::{Bench, FrontEnd, Said, controller, over, running, view};
-use plush_protocol::operator::{OperatorReply, OperatorRequest, OutputLine};
+use bench::{Bench, FrontEnd, Said, controller, over, running, view, write};
+use plush_protocol::operator::{OperatorReply, OperatorRequest};
 use plush_protocol::task::StreamName;
 use plush_protocol::view::{HostState, Outcome, PhaseName};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-fn line(host: &str, stream: StreamName, text: &str) -> OutputLine {
-    OutputLine { host: host.into(), process: "demo".into(), stream, text: text.into() }
-}
-
-fn output(lines: Vec<OutputLine>) -> OperatorReply {
-    OperatorReply::Output { lines, skipped: 0 }
+/// What a controller does.
+enum Move {
+    Say(OperatorReply),
+    Write(&'static str, StreamName, &'static str),
 }
 
 /// Says it all and the end; the front end must be watching.
-fn play(outcome: Outcome, replies: Vec<OperatorReply>) -> impl FnOnce(FrontEnd) + Send {
+fn play(run_dir: PathBuf, outcome: Outcome, moves: Vec<Move>) -> impl FnOnce(FrontEnd) + Send {
     move |mut front_end| {
         assert!(matches!(front_end.hear(), Some(OperatorRequest::Watch { .. })));
-        replies.iter().chain(&over(outcome)).for_each(|reply| front_end.say(reply));
+        for one in moves {
+            front_end.say(&match one {
+                Move::Say(reply) => reply,
+                Move::Write(host, stream, text) => write(&run_dir, host, stream, text.as_bytes()),
+            });
+        }
+        over(outcome).iter().for_each(|reply| front_end.say(reply));
     }
 }
 
-fn check(arguments: &[&str], outcome: Outcome, replies: Vec<OperatorReply>) -> Said {
+fn check(arguments: &[&str], outcome: Outcome, moves: Vec<Move>) -> Said {
     let bench = Bench::new();
-    let played = controller(&bench.run_dir("demo-1"), play(outcome, replies));
+    let run_dir = bench.run_dir("demo-1");
+    let played = controller(&run_dir, play(run_dir.clone(), outcome, moves));
     let said = bench.run(&[&["attach", "demo"], arguments].concat());
     played.join().unwrap();
     said
@@ -37,8 +43,12 @@ fn check(arguments: &[&str], outcome: Outcome, replies: Vec<OperatorReply>) -> S
 
 #[test]
 fn each_line_goes_to_its_stream_with_its_host() {
-    let lines = vec![line("node1", StreamName::Out, "hello"), line("node2", StreamName::Err, "oh")];
-    let said = check(&[], Outcome::Complete, vec![running(), output(lines)]);
+    let moves = vec![
+        Move::Say(running()),
+        Move::Write("node1", StreamName::Out, "hello\n"),
+        Move::Write("node2", StreamName::Err, "oh\n"),
+    ];
+    let said = check(&[], Outcome::Complete, moves);
     assert_eq!(said.out, "node1: hello\n");
     assert!(
         said.err.contains("node2: oh\n") && said.err.contains("run demo-1 of demo: complete"),
@@ -60,8 +70,8 @@ fn the_exit_code_is_the_runs() {
 
 #[test]
 fn json_is_one_document_at_the_end() {
-    let lines = vec![line("node1", StreamName::Out, "hello")];
-    let said = check(&["--json", "-q"], Outcome::Partial, vec![running(), output(lines)]);
+    let moves = vec![Move::Say(running()), Move::Write("node1", StreamName::Out, "hello\n")];
+    let said = check(&["--json", "-q"], Outcome::Partial, moves);
     let document: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(document["run"], "demo-1");
     assert_eq!(document["outcome"], "partial");
@@ -78,7 +88,7 @@ fn events_are_one_object_per_line() {
     let said = check(
         &["--events"],
         Outcome::Complete,
-        vec![event, output(vec![line("node1", StreamName::Out, "a\u{9b}")])],
+        vec![Move::Say(event), Move::Write("node1", StreamName::Out, "a\u{9b}\n")],
     );
     let kinds: Vec<String> = said
         .out
@@ -99,7 +109,7 @@ fn an_escape_sequence_from_a_controller_gone_bad_is_not_obeyed() {
     let said = check(
         &[],
         Outcome::Complete,
-        vec![output(vec![line("n\u{1b}[2J", StreamName::Out, "\u{1b}]0;x\u{7}")])],
+        vec![Move::Write("n\u{1b}[2J", StreamName::Out, "\u{1b}]0;x\u{7}\n")],
     );
     assert!(!said.out.contains('\u{1b}') && !said.out.contains('\u{7}'), "{:?}", said.out);
 }
@@ -273,14 +283,15 @@ fn a_reader_that_goes_does_not_end_the_run() {
     const LINES: usize = 1_000;
     let bench = Bench::new();
     let (go, gone) = std::sync::mpsc::channel::<()>();
-    let played = controller(&bench.run_dir("demo-1"), move |mut front_end| {
+    let run_dir = bench.run_dir("demo-1");
+    let played = controller(&run_dir.clone(), move |mut front_end| {
         front_end.hear();
         front_end.say(&running());
         gone.recv().unwrap();
         // More than a pipe holds: a process that another test begins may have the reading end until it executes.
         for _ in 0..LINES {
-            let words = "nobody reads this".repeat(10);
-            front_end.say(&output(vec![line("node1", StreamName::Out, &words)]));
+            let words = "nobody reads this".repeat(10) + "\n";
+            front_end.say(&write(&run_dir, "node1", StreamName::Out, words.as_bytes()));
         }
         over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
     });
@@ -343,6 +354,80 @@ fn following_reads_the_files_and_loses_nothing() {
     let said = bench.run(&["logs", "demo-1", "-f"]);
     played.join().unwrap();
     assert_eq!(said.out, "node1: one\nnode1: two\nnode1: three\n");
+}
+
+#[test]
+fn following_a_run_whose_controller_dies_shows_what_there_is_and_is_an_error() {
+    let bench = Bench::new();
+    let run_dir = bench.run_dir("demo-1");
+    let played = controller(&run_dir.clone(), move |mut front_end| {
+        front_end.hear();
+        front_end.say(&write(&run_dir, "node1", StreamName::Out, b"one\ntwo\n"));
+    });
+    let said = bench.run(&["logs", "demo-1", "-f"]);
+    played.join().unwrap();
+    assert_eq!((said.code, said.out.as_str()), (Some(70), "node1: one\nnode1: two\n"));
+    assert!(said.err.contains("the controller of run demo-1 has gone"), "{}", said.err);
+    // And of one that had died before.
+    let said = bench.run(&["logs", "demo-1", "-f"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(70), "node1: one\nnode1: two\n"));
+    assert_eq!(bench.run(&["logs", "demo-1"]).code, Some(0));
+}
+
+#[test]
+fn a_slow_pipe_gets_every_line_of_a_flood_and_skips_none() {
+    const LINES: usize = 400_000;
+    let bench = Bench::new();
+    let run_dir = bench.run_dir("demo-1");
+    let played = controller(&run_dir.clone(), move |mut front_end| {
+        front_end.hear();
+        for part in 0..100 {
+            let text: String =
+                (0..LINES / 100).map(|n| format!("{}\n", part * (LINES / 100) + n)).collect();
+            front_end.say(&write(&run_dir, "node1", StreamName::Out, text.as_bytes()));
+        }
+        over(Outcome::Complete).iter().for_each(|reply| front_end.say(reply));
+    });
+    let mut child = bench
+        .plush(&["attach", "demo-1", "-q", "--label", "none"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    // All has been written and said before anything is read.
+    played.join().unwrap();
+    for expected in 0..LINES {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line.trim_end(), expected.to_string());
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn logs_are_in_the_order_of_their_arrival_and_say_when_that_was() {
+    let bench = Bench::new();
+    let run_dir = bench.run_dir("demo-1");
+    write(&run_dir, "node1", StreamName::Out, b"first\nthird\n");
+    write(&run_dir, "node2", StreamName::Err, b"second\n");
+    write(&run_dir, "node3", StreamName::Out, b"of an older run\n");
+    let index = |file: &str, arrivals: &[(u64, u64)]| {
+        let records = arrivals.iter().flat_map(|(from, at_us)| [from, at_us]);
+        let bytes: Vec<u8> = records.flat_map(|number| number.to_le_bytes()).collect();
+        std::fs::write(run_dir.join("output").join(file), bytes).unwrap();
+    };
+    index("node1/demo.1.out.times", &[(0, 1_000_000), (6, 3_000_000)]);
+    index("node2/demo.1.err.times", &[(0, 2_500_000)]);
+    let said = bench.run(&["logs", "demo-1"]);
+    let expected = "node3: of an older run\nnode1: first\nnode2: second\nnode1: third\n";
+    assert_eq!(said.out, expected, "{}", said.err);
+    let said = bench.run(&["logs", "demo-1", "--time", "-w", "node[1-2]"]);
+    let expected = "1970-01-01 00:00:01.000 node1: first\n\
+                    1970-01-01 00:00:02.500 node2: second\n\
+                    1970-01-01 00:00:03.000 node1: third\n";
+    assert_eq!(said.out, expected, "{}", said.err);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Prints bytes as text in which every control, bidirectional or invalid byte stands as `\xNN`, and a
-/// backslash as `\\`, so that the original can be told from the text.
+/// Prints bytes as text in which every control, bidirectional or invalid byte stands as `\xNN`. All else is as it is
+/// written, backslashes too.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a [u8]);
 
@@ -23,7 +23,6 @@ impl fmt::Display for Shown<'_> {
         for part in self.0.utf8_chunks() {
             for letter in part.valid().chars() {
                 match letter {
-                    '\\' => out.write_str("\\\\")?,
                     letter if is_forbidden(letter) => {
                         let mut bytes = [0; 4];
                         escape(letter.encode_utf8(&mut bytes).as_bytes(), out)?;
@@ -61,6 +60,6 @@ mod tests {
     #[test]
     fn nothing_that_moves_a_cursor_is_printed() {
         let shown = Shown(b"a\x1b[2Jb\r\n\xff\\\xe2\x80\xae").to_string();
-        assert_eq!(shown, "a\\x1b[2Jb\\x0d\\x0a\\xff\\\\\\xe2\\x80\\xae");
+        assert_eq!(shown, "a\\x1b[2Jb\\x0d\\x0a\\xff\\\\xe2\\x80\\xae");
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! A program that hangs, dies or prints without end costs nothing but its time limit; its whole group is ended then.
 
+use crate::open_files;
 use plush_protocol::ANSWER_MAX_BYTES;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
@@ -66,7 +67,8 @@ fn spawn(job: &Job, surroundings: &Surroundings) -> io::Result<Child> {
     let [program, arguments @ ..] = job.argv.as_slice() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program is named"));
     };
-    Command::new(located(program, &surroundings.directory))
+    let program = open_files::program(&located(program, &surroundings.directory))?;
+    Command::from(program)
         .args(arguments)
         .current_dir(&surroundings.directory)
         .envs(job.environment.iter().map(|(name, value)| (name, value)))

@@ -3,11 +3,11 @@
 
 use super::{End, HostLink};
 use crate::error::ControllerError;
-use crate::output::{Stored, Sync};
+use crate::output::{Completed, Extent, Stored, Sync};
 use crate::wire::Wire;
 use plush_core::run::Event;
 use plush_protocol::{
-    OutputAck, OutputGap, OutputPart, Report, StreamName, TaskKey, TaskState, ToAgent,
+    OutputAck, OutputGap, OutputPart, Report, StreamName, TaskKey, TaskState, ToAgent, Written,
 };
 use std::collections::BTreeMap;
 
@@ -63,10 +63,7 @@ impl HostLink {
                 return Err(End::Lost("the agent sent output out of order".into()));
             }
             Some(Some(Stored::Nothing)) => {}
-            Some(Some(Stored::From(index))) => {
-                let process = self.processes.get(&part.key).map_or("", String::as_str);
-                self.lines.take(part.key, part.stream, process, &part.bytes[index..]);
-            }
+            Some(Some(Stored::New)) => self.say_written(part.key, part.stream),
         }
         self.acknowledge_output(wire, part.key, part.stream);
         Ok(())
@@ -76,7 +73,10 @@ impl HostLink {
     pub(super) fn note_gap(&mut self, wire: &mut Wire, gap: &OutputGap) -> Result<(), End> {
         let noted = self.output.gap(gap);
         match self.if_room(noted)? {
-            Some(Some(())) => self.acknowledge_output(wire, gap.key, gap.stream),
+            Some(Some(())) => {
+                self.say_written(gap.key, gap.stream);
+                self.acknowledge_output(wire, gap.key, gap.stream);
+            }
             // It begins behind what was dropped.
             Some(None) | None if self.has_dropped => {}
             Some(None) | None => {
@@ -116,6 +116,28 @@ impl HostLink {
         Ok(())
     }
 
+    /// Front ends hear that there is more to read.
+    fn say_written(&self, key: TaskKey, stream: StreamName) {
+        if let Some(extent) = self.output.extent(key, stream) {
+            self.say_extent(key, stream, false, extent);
+        }
+    }
+
+    fn say_extent(&self, key: TaskKey, stream: StreamName, whole: bool, extent: Extent) {
+        self.shared.growth.say((self.id, key, stream), || {
+            let below = extent.path.strip_prefix(self.shared.run_dir.path());
+            Written {
+                host: self.name.clone(),
+                process: self.processes.get(&key).cloned().unwrap_or_default(),
+                stream,
+                file: below.unwrap_or(&extent.path).to_string_lossy().into_owned(),
+                bytes: extent.bytes,
+                gap_bytes: extent.gap_bytes,
+                whole,
+            }
+        });
+    }
+
     fn acknowledge_output(&self, wire: &mut Wire, key: TaskKey, stream: StreamName) {
         if let Some(ack) = self.output.acknowledgement(key, stream) {
             wire.send(&ToAgent::OutputAck(ack));
@@ -125,7 +147,7 @@ impl HostLink {
     pub(super) fn begin_syncs(&mut self, every: bool) {
         for sync in self.output.due(every) {
             self.syncs.spawn_blocking(move || {
-                let result = sync.file.sync_data();
+                let result = sync.perform();
                 (sync, result)
             });
         }
@@ -147,9 +169,9 @@ impl HostLink {
     }
 
     pub(super) async fn say_completed(&mut self) -> Result<(), End> {
-        for (key, stream, gap_bytes) in self.output.completed() {
-            let process = self.processes.get(&key).map_or("", String::as_str);
-            self.lines.end(key, stream, process);
+        for Completed { key, stream, extent } in self.output.completed() {
+            let gap_bytes = extent.gap_bytes;
+            self.say_extent(key, stream, true, extent);
             self.say(Event::OutputStored { key, stream, gap_bytes }).await;
         }
         self.forget_followed();

@@ -14,6 +14,7 @@ use super::bootstrap::{AgentFile, Bootstrap, Nonce};
 use super::child::attach;
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::link::{AgentOrigin, Aside, Reader, Writer};
+use crate::open_files;
 
 /// Variables of the controller that a local agent may see. No sockets, no secrets.
 const PASSED_ON: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "SHELL", "TZ"];
@@ -90,6 +91,7 @@ async fn spawn(path: &Path, dir: &Path, bootstrap: &Bootstrap) -> Result<Child, 
         .args(["bridge", "--run", &bootstrap.run, "--directory", &bootstrap.directory])
         .args(["--host", &bootstrap.host, "--base"])
         .arg(dir)
+        .args(open_files::of_the_user().map(|count| format!("--open-files={count}")))
         .current_dir(dir)
         .env_clear()
         .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))

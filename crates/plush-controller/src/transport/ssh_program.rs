@@ -11,6 +11,7 @@ use super::child::attach;
 use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::link::Aside;
 use super::pipe::{Exec, Pipe, Running};
+use crate::open_files;
 
 /// One host as the program is told of it.
 #[derive(Clone, Debug)]
@@ -107,20 +108,21 @@ fn shell_quoted(word: &str) -> String {
 impl Exec for ProgramTarget {
     fn exec<'a>(&'a self, command: &'a str) -> Running<'a> {
         Box::pin(async move {
-            let child = Command::new(&self.program)
-                .args(self.arguments())
-                .arg(command)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .process_group(0)
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(|e| {
-                    let cause = format!("start {}: {e}", self.program.display());
-                    ConnectFailure::permanent(Stage::Settings, cause)
-                        .hint("install the OpenSSH client")
-                })?;
+            let start = |program| {
+                Command::from(program)
+                    .args(self.arguments())
+                    .arg(command)
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .process_group(0)
+                    .kill_on_drop(true)
+                    .spawn()
+            };
+            let child = open_files::program(&self.program).and_then(start).map_err(|e| {
+                let cause = format!("start {}: {e}", self.program.display());
+                ConnectFailure::permanent(Stage::Settings, cause).hint("install the OpenSSH client")
+            })?;
             let (reader, writer, aside) = attach(child);
             Ok(Pipe { reader, writer, aside, leash: None, failure: Some(explain) })
         })

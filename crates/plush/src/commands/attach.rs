@@ -4,6 +4,7 @@
 use super::run_candidates;
 use crate::ending;
 use crate::exit::ExitCode;
+use crate::feed::Beginning;
 use crate::handle::Handle;
 use crate::interrupts::{Patience, Role};
 use crate::invocation::{Invocation, Results};
@@ -57,13 +58,14 @@ impl Arguments {
 }
 
 impl Watching {
-    /// Watches until the run is over or left.
+    /// Watches until the run is over or left; output is shown from `beginning` on.
     pub async fn watch(
         &self,
         role: Role,
         presses: Presses,
         handle: Handle,
         run: &Run,
+        beginning: Beginning,
         invocation: &Invocation,
     ) -> Result<Ended, Trouble> {
         let show = match invocation.results {
@@ -79,7 +81,7 @@ impl Watching {
         let patience =
             if self.batch || !somebody { Patience::Batch } else { Patience::Interactive };
         let manner = Manner { show, progress: invocation.progress, patience, role };
-        let ended = watch::watch(presses, handle, manner, &run.id).await;
+        let ended = watch::watch(presses, handle, manner, run, beginning).await;
         ended.map_err(|error| cannot_watch(run, &error))
     }
 }
@@ -97,11 +99,13 @@ pub fn cannot_watch(run: &Run, error: &io::Error) -> Trouble {
 /// Watches; the exit code is the run's.
 pub async fn attach(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let run = runs::find(&arguments.run, &invocation.settings.runs_dir)?;
+    let beginning = Beginning::now(&run.directory);
     match Handle::connect(&run.directory).await {
         Ok(handle) => {
             let presses = listen(&run)?;
             let watching = arguments.watching;
-            let ended = watching.watch(Role::Watcher, presses, handle, &run, invocation).await?;
+            let ended =
+                watching.watch(Role::Watcher, presses, handle, &run, beginning, invocation).await?;
             ending::conclude(ended, &run, invocation)
         }
         Err(error) => over_already(&run, &error, invocation),

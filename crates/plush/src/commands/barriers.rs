@@ -3,6 +3,7 @@
 
 use super::attach::cannot_watch;
 use super::{run_candidates, status};
+use crate::ending;
 use crate::exit::ExitCode;
 use crate::front::History;
 use crate::handle::Handle;
@@ -48,7 +49,7 @@ pub async fn barriers(arguments: Arguments, invocation: &Invocation) -> Result<E
         && let Some(handle) = watched(&run).await
     {
         watch::leave_when_terminated().map_err(|error| cannot_watch(&run, &error))?;
-        return follow(handle, history, invocation).await;
+        return follow(handle, history, &run, invocation).await;
     }
     let known = history.read()?;
     let known = match known.is_served {
@@ -88,6 +89,7 @@ async fn watched(run: &Run) -> Option<Handle> {
 async fn follow(
     mut handle: Handle,
     mut history: History,
+    run: &Run,
     invocation: &Invocation,
 ) -> Result<ExitCode, Trouble> {
     let mut page = Page::new(invocation);
@@ -95,13 +97,15 @@ async fn follow(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut known: Option<(RunHistory, Instant)> = None;
     let mut elapsed_ms = None;
-    loop {
+    let end = loop {
         tokio::select! {
             reply = handle.next() => match reply {
                 Some(Ok(OperatorReply::View(view))) => elapsed_ms = Some(view.elapsed_ms),
-                Some(Ok(OperatorReply::Over { .. })) | Some(Err(_)) | None => break,
+                Some(Ok(OperatorReply::Over { .. })) => break Ok(ExitCode::Done),
+                Some(Err(error)) => break ending::gone(Some(error.to_string()), run),
+                None => break ending::gone(None, run),
                 Some(Ok(
-                    OperatorReply::Output { .. }
+                    OperatorReply::Written { .. }
                     | OperatorReply::Event { .. }
                     | OperatorReply::Taken
                     | OperatorReply::Refused { .. },
@@ -118,9 +122,9 @@ async fn follow(
                 }
             }
         }
-    }
+    };
     page.draw(&history.read()?)?;
-    Ok(ExitCode::Done)
+    end
 }
 
 /// Where the table is drawn again and again.

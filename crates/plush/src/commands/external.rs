@@ -5,6 +5,7 @@ use crate::cli::Cli;
 use crate::exit::ExitCode;
 use crate::trouble::Trouble;
 use clap::CommandFactory;
+use plush_controller::open_files;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +18,7 @@ pub fn external(words: &[OsString]) -> Result<ExitCode, Trouble> {
     let (name, arguments) =
         words.split_first().ok_or_else(|| Trouble::usage("there is no command"))?;
     let program = find(name).ok_or_else(|| unknown(&name.to_string_lossy()))?;
-    let error = Command::new(&program).args(arguments).exec();
+    let error = open_files::as_the_user(|| Command::new(&program).args(arguments).exec());
     Err(Trouble::new(ExitCode::Internal, format!("cannot run {}", program.display()))
         .caused_by(&error))
 }

@@ -1,25 +1,27 @@
 //! `plush logs`: the output of a run's tasks, from the files in the run directory.
-//! Not the live lines: with `-f` those only say when to look at the files again.
+//! Not what the controller says: with `-f` that is only when to look at the files again.
 
 use super::attach::cannot_watch;
 use super::run_candidates;
+use crate::ending;
 use crate::exit::ExitCode;
 use crate::handle::Handle;
 use crate::host_arguments;
 use crate::invocation::{Invocation, print, print_bytes};
+use crate::merge::Merge;
 use crate::output_files::{self, OutputFile};
-use crate::render::{fold, text};
+use crate::render::fold;
 use crate::runs::{self, Run};
 use crate::trouble::Trouble;
 use crate::watch;
 use clap::Args;
 use clap_complete::ArgValueCandidates;
-use plush_protocol::operator::{OperatorReply, OperatorRequest};
+use plush_protocol::operator::{OperatorReply, OperatorRequest, Written};
 use plush_protocol::task::StreamName;
+use plush_spec::hostset::HostSet;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read};
 
 /// The arguments of `plush logs`.
 #[derive(Debug, Args)]
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// The bytes as they came, without host names; not for terminals
     #[arg(long, conflicts_with = "follow")]
     raw: bool,
+    /// Show when each line arrived here
+    #[arg(long, conflicts_with_all = ["raw", "fold"])]
+    time: bool,
     /// Go on as output comes, until the run is over
     #[arg(short, long)]
     follow: bool,
@@ -56,16 +61,16 @@ Examples:
   plush logs last --fold                    equal output of many hosts once
   plush logs gossip -w 'node[1-5]' --err
   plush logs gossip -w node3 --process demo --out --raw > exact.bin
-  plush logs last -f";
+  plush logs last --time                    when each line arrived here
+  plush logs last -f
+
+Lines are in the order in which they arrived here.";
 
 /// Bytes read from a file at once.
 const PIECE: usize = 64 << 10;
 
 /// Output of more bytes than this in all is not folded: it is held in memory for that.
 const FOLD_MAX: u64 = 1 << 30;
-
-/// A line longer than this is shown in pieces.
-const LINE_MAX: usize = 1 << 20;
 
 /// Shows it.
 pub async fn logs(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
@@ -79,16 +84,15 @@ pub async fn logs(arguments: Arguments, invocation: &Invocation) -> Result<ExitC
     } else if arguments.raw {
         files.iter().try_for_each(raw)?;
     } else {
-        let mut tails = Tails::default();
-        tails.read(&files, invocation)?;
-        tails.end(invocation)?;
+        let mut merge = merge(&arguments, invocation);
+        merge.read(&files, true)?;
     }
     Ok(ExitCode::Done)
 }
 
 /// The files of the hosts, process and stream that are meant. A host that is not of the run is an error.
 fn chosen(run: &Run, arguments: &Arguments) -> Result<Vec<OutputFile>, Trouble> {
-    let set = arguments.hosts.as_deref().map(host_arguments::set).transpose()?;
+    let set = hosts(arguments)?;
     let files = output_files::list(&run.directory)?;
     if let Some(set) = &set {
         let known = run
@@ -97,17 +101,33 @@ fn chosen(run: &Run, arguments: &Arguments) -> Result<Vec<OutputFile>, Trouble> 
             .unwrap_or_default();
         output_files::refuse_unknown(set, &files, &known)?;
     }
+    Ok(files.into_iter().filter(|file| is_meant(file, set.as_ref(), arguments)).collect())
+}
+
+fn hosts(arguments: &Arguments) -> Result<Option<HostSet>, Trouble> {
+    arguments.hosts.as_deref().map(host_arguments::set).transpose()
+}
+
+fn is_meant(file: &OutputFile, hosts: Option<&HostSet>, arguments: &Arguments) -> bool {
     let stream = match (arguments.out, arguments.err) {
         (true, _) => Some(StreamName::Out),
         (false, true) => Some(StreamName::Err),
         (false, false) => None,
     };
-    let is_meant = |file: &OutputFile| {
-        set.as_ref().is_none_or(|set| output_files::is_in(&file.host, set))
-            && arguments.process.as_ref().is_none_or(|process| *process == file.process)
-            && stream.is_none_or(|stream| stream == file.stream)
-    };
-    Ok(files.into_iter().filter(is_meant).collect())
+    hosts.is_none_or(|hosts| output_files::is_in(&file.host, hosts))
+        && arguments.process.as_ref().is_none_or(|process| *process == file.process)
+        && stream.is_none_or(|stream| stream == file.stream)
+}
+
+/// Those among files that have grown that are meant.
+fn grown(
+    run: &Run,
+    written: &[Written],
+    arguments: &Arguments,
+) -> Result<Vec<OutputFile>, Trouble> {
+    let hosts = hosts(arguments)?;
+    let files = written.iter().filter_map(|w| output_files::read_name(run.directory.join(&w.file)));
+    Ok(files.filter(|file| is_meant(file, hosts.as_ref(), arguments)).collect())
 }
 
 fn folded(files: &[OutputFile], invocation: &Invocation) -> Result<String, Trouble> {
@@ -138,7 +158,8 @@ fn raw(file: &OutputFile) -> Result<(), Trouble> {
     }
 }
 
-/// Reads on whenever the controller says that something has happened: the files are the truth, so no line is lost or doubled.
+/// Reads on whenever the controller says that something has happened: the files are the truth, so no line is lost or
+/// doubled. A run that goes on without a controller is said to.
 async fn follow(
     run: &Run,
     arguments: &Arguments,
@@ -146,102 +167,43 @@ async fn follow(
 ) -> Result<ExitCode, Trouble> {
     watch::leave_when_terminated().map_err(|error| cannot_watch(run, &error))?;
     let handle = watched(run).await;
-    let mut tails = Tails::default();
-    tails.read(&chosen(run, arguments)?, invocation)?;
-    if let Some(mut handle) = handle {
-        while let Some(Ok(reply)) = handle.next().await {
-            tails.read(&chosen(run, arguments)?, invocation)?;
-            if matches!(reply, OperatorReply::Over { .. }) {
-                break;
+    let mut merge = merge(arguments, invocation);
+    merge.read(&chosen(run, arguments)?, false)?;
+    let mut handle = match handle {
+        Ok(handle) => handle,
+        Err(error) => {
+            merge.read(&chosen(run, arguments)?, true)?;
+            return ending::gone(Some(error.to_string()), run);
+        }
+    };
+    let end = loop {
+        match handle.next().await {
+            Some(Ok(OperatorReply::Over { .. })) => break Ok(ExitCode::Done),
+            Some(Ok(OperatorReply::Written { files })) => {
+                merge.read(&grown(run, &files, arguments)?, false)?;
             }
+            Some(Ok(
+                OperatorReply::View(_)
+                | OperatorReply::Event { .. }
+                | OperatorReply::Taken
+                | OperatorReply::Refused { .. },
+            )) => {}
+            Some(Err(error)) => break ending::gone(Some(error.to_string()), run),
+            None => break ending::gone(None, run),
         }
-        tails.read(&chosen(run, arguments)?, invocation)?;
-    }
-    tails.end(invocation)?;
-    Ok(ExitCode::Done)
+    };
+    merge.read(&chosen(run, arguments)?, true)?;
+    end
 }
 
-/// A run without a controller says nothing more.
-async fn watched(run: &Run) -> Option<Handle> {
-    let mut handle = Handle::connect(&run.directory).await.ok()?;
-    handle.ask(&OperatorRequest::Watch { output: true, events: false }).await.ok()?;
-    Some(handle)
+async fn watched(run: &Run) -> io::Result<Handle> {
+    let mut handle = Handle::connect(&run.directory).await?;
+    handle.ask(&OperatorRequest::Watch { output: true, events: false }).await?;
+    Ok(handle)
 }
 
-/// How far each file is shown, and the beginning of its next line.
-#[derive(Default)]
-struct Tails {
-    tails: BTreeMap<PathBuf, Tail>,
-}
-
-struct Tail {
-    file: OutputFile,
-    offset: u64,
-    partial: Vec<u8>,
-}
-
-impl Tails {
-    fn read(&mut self, files: &[OutputFile], invocation: &Invocation) -> Result<(), Trouble> {
-        for file in files {
-            let tail = self.tails.entry(file.path.clone()).or_insert_with(|| Tail {
-                file: file.clone(),
-                offset: 0,
-                partial: Vec::new(),
-            });
-            tail.read_on(invocation)?;
-        }
-        Ok(())
-    }
-
-    /// Shows last lines without a newline.
-    fn end(&mut self, invocation: &Invocation) -> Result<(), Trouble> {
-        for tail in self.tails.values_mut().filter(|tail| !tail.partial.is_empty()) {
-            let line = std::mem::take(&mut tail.partial);
-            print(&tail.shown(&line, invocation))?;
-        }
-        Ok(())
-    }
-}
-
-impl Tail {
-    fn read_on(&mut self, invocation: &Invocation) -> Result<(), Trouble> {
-        let mut open = self.open().map_err(|error| unreadable(&self.file, &error))?;
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = open.read(&mut piece).map_err(|error| unreadable(&self.file, &error))?;
-            if read == 0 {
-                return Ok(());
-            }
-            self.offset += read as u64;
-            self.partial.extend_from_slice(&piece[..read]);
-            self.show_lines(invocation)?;
-        }
-    }
-
-    fn open(&self) -> io::Result<File> {
-        let mut open = File::open(&self.file.path)?;
-        open.seek(SeekFrom::Start(self.offset))?;
-        Ok(open)
-    }
-
-    fn show_lines(&mut self, invocation: &Invocation) -> Result<(), Trouble> {
-        let whole = match self.partial.iter().rposition(|&byte| byte == b'\n') {
-            Some(last) => last + 1,
-            None if self.partial.len() > LINE_MAX => self.partial.len(),
-            None => return Ok(()),
-        };
-        let rest = self.partial.split_off(whole);
-        let lines = std::mem::replace(&mut self.partial, rest);
-        let lines = lines.strip_suffix(b"\n").unwrap_or(&lines);
-        let page: String =
-            lines.split(|&byte| byte == b'\n').map(|line| self.shown(line, invocation)).collect();
-        print(&page)
-    }
-
-    fn shown(&self, line: &[u8], invocation: &Invocation) -> String {
-        let host = invocation.paint_out().host(text::shown(&self.file.host), &self.file.host);
-        format!("{host}: {}\n", text::guarded_line(&plush_protocol::tainted::escape(line)))
-    }
+fn merge(arguments: &Arguments, invocation: &Invocation) -> Merge {
+    Merge::new(invocation.paint_out(), arguments.time)
 }
 
 fn unreadable(file: &OutputFile, error: &io::Error) -> Trouble {

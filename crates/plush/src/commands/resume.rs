@@ -5,6 +5,7 @@ use super::attach::{self, over_already};
 use super::run::detached;
 use crate::ending;
 use crate::exit::ExitCode;
+use crate::feed;
 use crate::front::{self, Beginning, Takeover};
 use crate::handle::Handle;
 use crate::interrupts::Role;
@@ -59,6 +60,7 @@ impl Arguments {
 pub async fn resume(arguments: Arguments, invocation: &Invocation) -> Result<ExitCode, Trouble> {
     let Arguments { attach, take_over, detach } = arguments;
     let run = runs::find(&attach.run, &invocation.settings.runs_dir)?;
+    let shown = feed::Beginning::now(&run.directory);
     let reached = reach(&run).await?;
     let role = if reached.is_ok() { Role::Watcher } else { Role::Starter };
     let presses = if detach { None } else { Some(attach::listen(&run)?) };
@@ -77,7 +79,7 @@ pub async fn resume(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     let Some(presses) = presses else {
         return detached(&run, invocation);
     };
-    let ended = attach.watching.watch(role, presses, handle, &run, invocation).await?;
+    let ended = attach.watching.watch(role, presses, handle, &run, shown, invocation).await?;
     ending::conclude(ended, &run, invocation)
 }
 

@@ -6,6 +6,7 @@ use super::choice::Choice;
 use super::trust;
 use crate::ending;
 use crate::exit::ExitCode;
+use crate::feed;
 use crate::front::{self, Beginning, PlanView, Takeover};
 use crate::interrupts::Role;
 use crate::invocation::{Invocation, Results, print, print_json, tell};
@@ -86,7 +87,8 @@ pub async fn run(arguments: Arguments, invocation: &Invocation) -> Result<ExitCo
         ));
     }
     let watching = &arguments.watching;
-    let ended = watching.watch(Role::Starter, presses, handle, &run, invocation).await?;
+    let shown = feed::Beginning::all();
+    let ended = watching.watch(Role::Starter, presses, handle, &run, shown, invocation).await?;
     let code = ending::conclude(ended, &run, invocation)?;
     if let Some(outdir) = &arguments.outdir {
         copy_files(&run, outdir)?;

@@ -6,6 +6,7 @@ use super::run_candidates;
 use crate::duration;
 use crate::ending;
 use crate::exit::ExitCode;
+use crate::feed::Beginning;
 use crate::handle::Handle;
 use crate::interrupts::{Patience, Role};
 use crate::invocation::{Invocation, tell};
@@ -61,7 +62,7 @@ pub async fn stop(arguments: Arguments, invocation: &Invocation) -> Result<ExitC
         role: Role::Watcher,
     };
     let presses = Presses::listen().map_err(|error| cannot_watch(&run, &error))?;
-    let watched = watch::watch(presses, handle, manner, &run.id);
+    let watched = watch::watch(presses, handle, manner, &run, Beginning::all());
     let limit = Duration::from_millis(arguments.timeout.unwrap_or(u64::MAX));
     let ended = match tokio::time::timeout(limit, watched).await {
         Ok(ended) => ended.map_err(|error| cannot_stop(&run, &error))?,

@@ -17,6 +17,15 @@ pub fn date(unix_ms: u64) -> String {
     )
 }
 
+/// A date and a time of day with its milliseconds, where the operator is, from microseconds since 1970.
+pub fn to_the_millisecond(unix_us: u64) -> String {
+    let timestamp = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    timestamp.map_or_else(
+        || "-".to_owned(),
+        |at| at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S.%3f").to_string(),
+    )
+}
+
 /// A phase.
 pub fn phase(phase: PhaseName) -> &'static str {
     match phase {

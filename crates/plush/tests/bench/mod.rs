@@ -2,10 +2,12 @@
 //! Not a controller: it decides nothing.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use plush_protocol::operator::{OperatorReply, OperatorRequest};
+use plush_protocol::operator::{OperatorReply, OperatorRequest, Written};
+use plush_protocol::task::StreamName;
 use plush_protocol::view::{
     ClusterView, Contact, Counts, HostState, HostView, Outcome, PhaseName, RunView,
 };
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -100,6 +102,20 @@ pub fn controller(run_dir: &Path, talk: impl FnOnce(FrontEnd) + Send + 'static) 
         let (stream, _) = listener.accept().unwrap();
         talk(FrontEnd { requests: BufReader::new(stream) });
     })
+}
+
+/// A host has written more: the file grows, and this says so.
+pub fn write(run_dir: &Path, host: &str, stream: StreamName, text: &[u8]) -> OperatorReply {
+    let ending = if stream == StreamName::Out { "out" } else { "err" };
+    let file = format!("output/{}/demo.1.{ending}", plush_controller::file_name(host));
+    let path = run_dir.join(&file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut open = File::options().create(true).append(true).open(path).unwrap();
+    open.write_all(text).unwrap();
+    let bytes = open.metadata().unwrap().len();
+    let (host, process) = (host.to_owned(), "demo".to_owned());
+    let written = Written { host, process, stream, file, bytes, gap_bytes: 0, whole: false };
+    OperatorReply::Written { files: vec![written] }
 }
 
 pub fn view(phase: PhaseName, state: HostState) -> RunView {

@@ -1,0 +1,248 @@
+//! When output arrived: beside each output file an index of 16-byte records in `FILE.times`, each the offset of a first
+//! byte and the time at which it arrived here, both little-endian. What follows up to the next record came with it.
+//! Not part of the record of a run: without an index, output has no times and nothing else is missing.
+
+use crate::run_dir::write_whole;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Records of one file; when there are so many, every second one goes.
+pub const RECORDS_MAX: usize = 16_384;
+const RECORD_BYTES: usize = 16;
+/// Records that are read at once.
+const PAGE: usize = 256;
+/// What arrives within this time of a record belongs to it, while no record had to go.
+const SPACING_US: u64 = 1_000;
+
+/// From this byte on, output arrived at this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Offset in the output file.
+    pub from: u64,
+    /// Microseconds since 1970.
+    pub at_us: u64,
+}
+
+impl Arrival {
+    fn is_after(self, other: Arrival) -> bool {
+        self.from > other.from && self.at_us >= other.at_us
+    }
+}
+
+/// The time at which something arrives: never the same twice, and never earlier than before, whatever the time of day
+/// is set to.
+#[derive(Debug, Default)]
+pub struct ArrivalClock(AtomicU64);
+
+impl ArrivalClock {
+    /// Microseconds since 1970.
+    pub fn now_us(&self) -> u64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
+        let next = |last: u64| Some(wall.max(last.saturating_add(1)));
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        wall.max(last.unwrap_or_default().saturating_add(1))
+    }
+
+    /// Something has arrived at this time already.
+    pub fn is_after(&self, at_us: u64) {
+        self.0.fetch_max(at_us, Ordering::Relaxed);
+    }
+}
+
+/// The index of one output file as it is written.
+#[derive(Debug)]
+pub struct Index {
+    path: PathBuf,
+    count: usize,
+    last: Option<Arrival>,
+    spacing_us: u64,
+}
+
+impl Index {
+    /// The index of an output file that has so many bytes.
+    pub fn of(output: &Path, bytes: u64) -> Index {
+        let path = path_of(output);
+        let mut index = Index { path, count: 0, last: None, spacing_us: SPACING_US };
+        if bytes > 0 {
+            // An index that cannot be read is begun anew.
+            let mut known = read(&index.path).unwrap_or_default();
+            known.retain(|arrival| arrival.from < bytes);
+            (index.count, index.last) = (known.len(), known.last().copied());
+        }
+        index
+    }
+
+    /// The last time that is noted.
+    pub fn last_us(&self) -> Option<u64> {
+        self.last.map(|last| last.at_us)
+    }
+
+    /// Notes that the bytes from this offset on arrive now. Times are worth no more than that: a disk that does not take
+    /// them leaves them out.
+    pub fn note(&mut self, from: u64, at_us: u64) {
+        if self.last.is_some_and(|last| at_us < last.at_us.saturating_add(self.spacing_us)) {
+            return;
+        }
+        if self.count >= RECORDS_MAX {
+            self.thin();
+        }
+        let arrival = Arrival { from, at_us };
+        if self.append(arrival).is_ok() {
+            self.count += 1;
+            self.last = Some(arrival);
+        }
+    }
+
+    fn append(&self, arrival: Arrival) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.append(true).create(true).mode(0o600).open(&self.path)?;
+        // Half a record, or those of bytes that a crash took, would spoil what follows.
+        let here = (self.count * RECORD_BYTES) as u64;
+        if file.metadata()?.len() != here {
+            file.set_len(here)?;
+        }
+        file.write_all(&bytes_of(arrival))
+    }
+
+    fn thin(&mut self) {
+        let known = read(&self.path).unwrap_or_default();
+        let kept: Vec<Arrival> = known.iter().copied().step_by(2).collect();
+        let bytes: Vec<u8> = kept.iter().flat_map(|arrival| bytes_of(*arrival)).collect();
+        if write_whole(&self.path, &bytes).is_ok() {
+            self.count = kept.len();
+            self.spacing_us = self.spacing_us.saturating_mul(2);
+        }
+    }
+}
+
+/// The arrivals of an output file's bytes, read page by page: also of a file that is still written.
+#[derive(Debug)]
+pub struct Arrivals {
+    path: PathBuf,
+    /// Records that were read.
+    count: u64,
+    page: VecDeque<Arrival>,
+    last: Option<Arrival>,
+}
+
+impl Arrivals {
+    /// Those of an output file.
+    pub fn of(output: &Path) -> Arrivals {
+        Arrivals { path: path_of(output), count: 0, page: VecDeque::new(), last: None }
+    }
+
+    /// The next one, which is taken by [`Arrivals::take`]; none, as long as none is known.
+    pub fn next(&mut self) -> Option<Arrival> {
+        if self.page.is_empty() {
+            let page = read_from(&self.path, self.count, PAGE).unwrap_or_default();
+            self.count += page.len() as u64;
+            // A page that was written anew meanwhile begins before what was read.
+            let last = self.last;
+            self.page.extend(page.into_iter().filter(|next| last.is_none_or(|l| next.is_after(l))));
+        }
+        self.page.front().copied()
+    }
+
+    /// Takes the next one.
+    pub fn take(&mut self) -> Option<Arrival> {
+        let next = self.next()?;
+        self.page.pop_front();
+        self.last = Some(next);
+        Some(next)
+    }
+}
+
+fn path_of(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".times");
+    PathBuf::from(name)
+}
+
+fn bytes_of(arrival: Arrival) -> [u8; RECORD_BYTES] {
+    let mut bytes = [0; RECORD_BYTES];
+    bytes[..8].copy_from_slice(&arrival.from.to_le_bytes());
+    bytes[8..].copy_from_slice(&arrival.at_us.to_le_bytes());
+    bytes
+}
+
+fn read(path: &Path) -> io::Result<Vec<Arrival>> {
+    read_from(path, 0, RECORDS_MAX)
+}
+
+fn read_from(path: &Path, record: u64, count: usize) -> io::Result<Vec<Arrival>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(record * RECORD_BYTES as u64))?;
+    file.take((count * RECORD_BYTES) as u64).read_to_end(&mut bytes)?;
+    let mut arrivals: Vec<Arrival> = Vec::with_capacity(bytes.len() / RECORD_BYTES);
+    for record in bytes.chunks_exact(RECORD_BYTES) {
+        let number = |half: &[u8]| half.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+        let next = Arrival { from: number(&record[..8]), at_us: number(&record[8..]) };
+        // What does not rise was not written by us.
+        if arrivals.last().is_some_and(|last| !next.is_after(*last)) {
+            break;
+        }
+        arrivals.push(next);
+    }
+    Ok(arrivals)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn of(output: &Path) -> Vec<Arrival> {
+        let mut arrivals = Arrivals::of(output);
+        std::iter::from_fn(|| arrivals.take()).collect()
+    }
+
+    #[test]
+    fn bytes_have_the_time_at_which_they_arrived_and_a_crash_spoils_no_more_than_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("p.1.out");
+        let mut index = Index::of(&output, 0);
+        index.note(0, 5_000);
+        index.note(10, 5_500);
+        index.note(20, 9_000);
+        index.note(30, 19_000);
+        let known = [(0, 5_000), (20, 9_000), (30, 19_000)];
+        let pairs = || of(&output).iter().map(|a| (a.from, a.at_us)).collect::<Vec<_>>();
+        assert_eq!(pairs(), known);
+        // The machine stopped: the last bytes and half a record are gone.
+        let file = OpenOptions::new().write(true).open(path_of(&output)).unwrap();
+        file.set_len(3 * 16 - 7).unwrap();
+        let mut index = Index::of(&output, 25);
+        assert_eq!(index.last_us(), Some(9_000));
+        index.note(25, 30_000);
+        assert_eq!(pairs(), [(0, 5_000), (20, 9_000), (25, 30_000)]);
+    }
+
+    #[test]
+    fn an_index_has_a_bound_and_keeps_its_beginning_and_its_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("p.1.out");
+        let mut index = Index::of(&output, 0);
+        for n in 0..3 * RECORDS_MAX as u64 {
+            index.note(n, 1 + n * SPACING_US);
+        }
+        let known = of(&output);
+        assert!(known.len() <= RECORDS_MAX && known.len() >= RECORDS_MAX / 4, "{}", known.len());
+        assert_eq!(known[0], Arrival { from: 0, at_us: 1 });
+        assert!(known.windows(2).all(|pair| pair[1].from - pair[0].from <= 4), "evenly");
+    }
+
+    #[test]
+    fn no_two_arrivals_are_at_one_time_even_when_the_clock_is_set_back() {
+        let clock = ArrivalClock::default();
+        let later = clock.now_us() + 60_000_000;
+        clock.is_after(later);
+        assert_eq!((clock.now_us(), clock.now_us()), (later + 1, later + 2));
+    }
+}
