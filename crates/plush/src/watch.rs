@@ -309,9 +309,12 @@ impl<'a> Watcher<'a> {
                 self.viewed = Instant::now();
                 self.progress_in_lines();
             }
-            OperatorReply::Written { files } => {
-                files.into_iter().for_each(|written| self.feed.take(written));
-            }
+            OperatorReply::Written { files } => match self.manner.show {
+                Show::Lines(_) | Show::Events => {
+                    files.into_iter().for_each(|written| self.feed.take(written));
+                }
+                Show::Nothing => {}
+            },
             OperatorReply::Event { .. } => self.result(line),
             OperatorReply::Taken => {}
             OperatorReply::Refused { why } => {

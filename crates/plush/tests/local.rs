@@ -318,3 +318,55 @@ fn the_record_says_of_each_host_and_each_task_how_surely_it_is_ended() {
     assert!(known.iter().any(|word| host["guarantee"] == *word), "{host}");
     assert_eq!(task["guarantee"], host["guarantee"], "{task}");
 }
+
+#[test]
+fn every_line_of_ten_hosts_reaches_a_file() {
+    const LINES: usize = 50_000;
+    let bench = Bench::new();
+    let text =
+        format!("project: p\nresources: [{{type: local, hosts: 'l[1-10]'}}]\nrun: seq 1 {LINES}\n");
+    bench.file("app.yaml", text);
+    let shown = bench.home.path().join("shown");
+    let file = std::fs::File::create(&shown).unwrap();
+    let status = bench.plush(&["run", "app.yaml", "-q"]).stdout(file).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut next = std::collections::BTreeMap::new();
+    for line in std::fs::read_to_string(&shown).unwrap().lines() {
+        let (host, number) = line.split_once(": ").unwrap();
+        let next: &mut usize = next.entry(host.to_owned()).or_default();
+        *next += 1;
+        assert_eq!(number, next.to_string(), "of {host}");
+    }
+    assert_eq!(next.len(), 10);
+    assert!(next.values().all(|lines| *lines == LINES), "{next:?}");
+}
+
+#[test]
+fn events_hold_every_line_and_a_task_has_the_users_limit_of_open_files() {
+    let bench = Bench::new();
+    let text = "project: p\nresources: [{type: local, hosts: 'l[1-2]'}]\n\
+                run: ulimit -S -n; seq 1 5000; printf 'last\\134\\r\\nend'\n";
+    bench.file("app.yaml", text);
+    let shell = "ulimit -S -n 200; exec \"$0\" run app.yaml --events";
+    let plush = bench.plush(&[]);
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", shell]).arg(plush.get_program()).current_dir(bench.home.path());
+    let environment = plush.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let said = Said::of(command.env_clear().envs(environment).output().unwrap());
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let mut lines = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for event in said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        if event["is"] == "output" {
+            assert_eq!(event["skipped"], 0);
+            for line in event["lines"].as_array().unwrap() {
+                let of_host = lines.entry(line["host"].as_str().unwrap().to_owned()).or_default();
+                of_host.push(line["text"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    let mut expected = vec!["200".to_owned()];
+    expected.extend((1..=5000).map(|n| n.to_string()));
+    expected.extend(["last\\".to_owned(), "end".to_owned()]);
+    assert_eq!(lines.len(), 2);
+    assert!(lines.values().all(|of_host| *of_host == expected), "{:?}", lines.keys());
+}

@@ -2,7 +2,9 @@
 //! Not a comparison of nearly equal output.
 
 use crate::colour::Paint;
-use crate::render::{names, text};
+use crate::render::live::Voice;
+use crate::render::names;
+use crate::tail::Piece;
 use std::collections::HashMap;
 
 /// Folded sets longer than this are cut.
@@ -32,9 +34,9 @@ fn groups(outputs: &[(String, Vec<u8>)]) -> Vec<(&[u8], Vec<&str>)> {
 fn block(output: &[u8], hosts: &[&str], paint: Paint) -> String {
     let title = format!("{} ({})", names::fold_within(hosts, HOSTS_WIDTH), hosts.len());
     let rule = "-".repeat(title.chars().count().min(RULE_MAX));
-    let body = plush_protocol::tainted::escape(output);
-    let end = if body.is_empty() || body.ends_with('\n') { "" } else { "\n" };
-    format!("{rule}\n{}\n{rule}\n{}{end}", paint.bold(title), text::guarded(&body))
+    let mut body = String::new();
+    Voice::text(String::new(), None).say(&Piece::Lines(output), &mut body);
+    format!("{rule}\n{}\n{rule}\n{body}", paint.bold(title))
 }
 
 const RULE_MAX: usize = 60;
