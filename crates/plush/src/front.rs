@@ -191,11 +191,9 @@ pub fn remote_hosts(plan: &PlanView) -> Vec<String> {
 }
 
 /// The user's SSH.
-pub fn ssh(invocation: &Invocation) -> Ssh {
-    Ssh::new(SshOptions {
-        config_file: invocation.settings.ssh_config.clone(),
-        ..SshOptions::from_environment()
-    })
+pub fn ssh(invocation: &Invocation) -> Result<Ssh, Trouble> {
+    let config_file = invocation.settings.ssh_config_file()?;
+    Ok(Ssh::new(SshOptions { config_file, ..SshOptions::from_environment() }))
 }
 
 /// A host as an address.

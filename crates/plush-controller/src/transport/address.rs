@@ -44,6 +44,22 @@ impl HostAddress {
         Ok(Self { user, name, port })
     }
 
+    /// An address of parts that a configuration names. Its user may have characters that are not
+    /// written on a command line.
+    ///
+    /// # Errors
+    /// The name, or the user, cannot be given to a program.
+    pub(crate) fn of(
+        user: Option<String>,
+        name: String,
+        port: Option<u16>,
+    ) -> Result<Self, AddressError> {
+        let text = format!("{}{name}", user.iter().map(|u| format!("{u}@")).collect::<String>());
+        let name = checked(&text, &name, is_name_char)?;
+        let user = user.map(|user| checked(&text, &user, |c| !c.is_control())).transpose()?;
+        Ok(Self { user, name, port })
+    }
+
     /// The user, if the address names one.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
@@ -78,9 +94,10 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_name_char)
 }
 
-/// True for a user name that is safe as an argument.
-pub(crate) fn is_plain_user(user: &str) -> bool {
-    !user.is_empty() && !user.starts_with('-') && user.chars().all(is_user_char)
+/// True for a user name that a server may be asked for: it is never an option, nor is it more than
+/// one line.
+pub(crate) fn is_safe_user(user: &str) -> bool {
+    !user.is_empty() && !user.starts_with('-') && !user.contains(char::is_control)
 }
 
 fn split_port(rest: &str) -> (&str, Option<&str>) {
@@ -124,7 +141,7 @@ fn is_name_char(c: char) -> bool {
 }
 
 fn is_user_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '@' | '$')
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+' | '@' | '$' | '\\')
 }
 
 #[cfg(test)]
@@ -146,6 +163,7 @@ mod tests {
         check("[fe80::1%eth0]:22", None, "fe80::1%eth0", Some(22));
         check("::1", None, "::1", None);
         check("ann@corp.example@web", Some("ann@corp.example"), "web", None);
+        check("CORP\\ann@web", Some("CORP\\ann"), "web", None);
     }
 
     #[test]

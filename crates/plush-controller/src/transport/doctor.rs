@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::address::HostAddress;
 use super::bootstrap::{self, Looked};
 use super::deadline::{Deadlines, Watchdog};
-use super::failure::{ConnectFailure, Stage};
+use super::failure::{ConnectFailure, FailureClass, Stage};
 use super::link::Client;
-use super::plan::{Plan, Ssh};
+use super::plan::{Served, Ssh};
 use super::russh_client;
 use super::ssh_config::HostSettings;
 use plush_core::standing::{self, Way};
@@ -28,6 +28,8 @@ pub struct DoctorReport {
     pub settings: HostSettings,
     /// The way: jump hosts first, the host last, as `user@name:port`.
     pub way: Vec<String>,
+    /// What is decided otherwise than a reader of the configuration expects.
+    pub notes: Vec<String>,
     /// Keys that are known for the host, with the file and line of each.
     pub known_keys: Vec<String>,
     /// Lines of the known-hosts files that could not be read.
@@ -53,66 +55,66 @@ pub async fn examine(
     deadlines: &Deadlines,
 ) -> Result<DoctorReport, ConnectFailure> {
     let mut dog = Watchdog::new(deadlines);
-    let plan = ssh.plan(address)?;
-    let client = if plan.program_because.is_empty() { Client::InProcess } else { Client::Program };
-    let mut host_key = None;
-    let mut noise_bytes = 0;
-    let mut looked = None;
-    let outcome = match visit(&plan, client, deadlines, &mut dog).await {
-        Ok(visited) => {
-            host_key = visited.host_key;
-            noise_bytes = visited.noise_bytes;
-            looked = visited.looked;
-            Ok(())
+    let mut plan = ssh.plan(address).await?;
+    let mut visited = visit(&plan.served, deadlines, &mut dog).await;
+    if let Err(failure) = &visited
+        && failure.class == FailureClass::Beyond
+    {
+        let first = failure.clone();
+        ssh.leave_to_program(address, &first);
+        plan = ssh.plan(address).await.map_err(|second| first.clone().and(&second))?;
+        dog = Watchdog::new(deadlines);
+        visited =
+            visit(&plan.served, deadlines, &mut dog).await.map_err(|second| first.and(&second));
+    }
+    let (outcome, visited) = match visited {
+        Ok(visited) => (Ok(()), visited),
+        Err(failure) => (Err(failure), Visited::default()),
+    };
+    let (client, why) = match plan.served {
+        Served::InProcess(_) => {
+            (Client::InProcess, vec!["it can honour the SSH configuration of this host".to_owned()])
         }
-        Err(failure) => Err(failure),
+        Served::Program { because, .. } => (Client::Program, because),
     };
-    let why = match client {
-        Client::InProcess => vec!["it can honour the SSH configuration of this host".to_owned()],
-        Client::Program | Client::Local => plan.program_because,
-    };
-    let last = plan.hops.last().expect("a way has at least the host itself");
     Ok(DoctorReport {
         address: address.clone(),
         client,
         why,
-        way: plan
-            .hops
-            .iter()
-            .map(|hop| format!("{}@{}:{}", hop.user, hop.host_name, hop.port))
-            .collect(),
-        known_keys: last.known_hosts.known_for(&last.key_name),
-        known_hosts_problems: last.known_hosts.problems().to_vec(),
+        way: plan.way,
+        notes: plan.notes,
+        known_keys: plan.known_hosts.known_for(&plan.key_name),
+        known_hosts_problems: plan.known_hosts.problems().to_vec(),
         settings: plan.settings,
-        host_key,
-        noise_bytes,
-        guarantee: looked.as_ref().map(guarantee),
-        logout: looked.as_ref().map_or(Logout::Stays, logout),
+        host_key: visited.host_key,
+        noise_bytes: visited.noise_bytes,
+        guarantee: visited.looked.as_ref().map(guarantee),
+        logout: visited.looked.as_ref().map_or(Logout::Stays, logout),
         stages: dog.stages(),
         outcome,
     })
 }
 
 async fn visit(
-    plan: &Plan,
-    client: Client,
+    served: &Served,
     deadlines: &Deadlines,
     dog: &mut Watchdog,
 ) -> Result<Visited, ConnectFailure> {
-    match client {
-        Client::InProcess => {
-            let session = russh_client::open(&plan.hops, deadlines, dog).await?;
+    match served {
+        Served::InProcess(hops) => {
+            let session = russh_client::open(hops, deadlines, dog).await?;
             let (noise, looked) = bootstrap::greet(&session, deadlines.shell, dog).await?;
             let host_key = Some(session.host_key.clone());
             Ok(Visited { host_key, noise_bytes: noise.seen_bytes(), looked })
         }
-        Client::Program | Client::Local => {
-            let (noise, looked) = bootstrap::greet(&plan.program, deadlines.total, dog).await?;
+        Served::Program { target, .. } => {
+            let (noise, looked) = bootstrap::greet(target, deadlines.total, dog).await?;
             Ok(Visited { host_key: None, noise_bytes: noise.seen_bytes(), looked })
         }
     }
 }
 
+#[derive(Default)]
 struct Visited {
     host_key: Option<String>,
     noise_bytes: u64,

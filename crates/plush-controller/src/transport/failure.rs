@@ -60,6 +60,8 @@ pub enum FailureClass {
     Retryable,
     /// Trying again changes nothing, and may lock an account.
     Permanent,
+    /// The in-process client lacks an algorithm or cannot read a key: the ssh program may do it.
+    Beyond,
 }
 
 /// A failed attempt to reach the agent of one host. All text is harmless on a terminal.
@@ -95,6 +97,19 @@ impl ConnectFailure {
     pub(crate) fn pushed_back(cause: impl Into<String>) -> Self {
         Self::new(Stage::Banner, FailureClass::PushedBack, cause)
             .hint("the server limits connections that are not logged in yet (MaxStartups); Plush tries again, more slowly")
+    }
+
+    /// This failure of the in-process client, after which the ssh program failed too.
+    pub(crate) fn and(self, second: &Self) -> Self {
+        let cause = format!(
+            "{}; the ssh program fails while {}: {}",
+            self.cause, second.stage, second.cause
+        );
+        let class = match second.class {
+            FailureClass::Beyond => FailureClass::Permanent,
+            class => class,
+        };
+        Self { cause, class, ..self }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -6,13 +6,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hmac::{Hmac, KeyInit, Mac};
 use russh::keys::ssh_key::certificate::CertType;
-use russh::keys::ssh_key::known_hosts::{Entry, HostPatterns, Marker};
 use russh::keys::ssh_key::{Algorithm, Certificate, Fingerprint, HashAlg, PublicKey};
-use sha1::Sha1;
 
-use super::patterns::matches_list;
+use super::known_line::{Index, KnownLine, Mark};
 
 /// All `known_hosts` files of one configuration.
 #[derive(Debug, Default)]
@@ -24,19 +21,12 @@ pub struct KnownHosts {
     problems: Vec<String>,
 }
 
-#[derive(Debug)]
-struct KnownLine {
-    entry: Entry,
-    file: PathBuf,
-    number: usize,
-}
-
 /// The name under which a host's key is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyName {
     /// What is looked up first: `name`, or `[name]:port` for a port other than 22, or the alias.
     pub looked_up: String,
-    /// The plain name, which is also accepted for another port, as OpenSSH does.
+    /// The plain name, looked up where `looked_up` has no line; it can only accept, as in OpenSSH.
     pub plain: Option<String>,
     /// What a certificate must name.
     pub principal: String,
@@ -48,8 +38,7 @@ impl KeyName {
         let host_name = host_name.to_lowercase();
         match (alias, port) {
             (Some(alias), _) => {
-                let alias = alias.to_lowercase();
-                Self { looked_up: alias.clone(), plain: None, principal: alias }
+                Self { looked_up: alias.to_owned(), plain: None, principal: alias.to_owned() }
             }
             (None, 22) => Self { looked_up: host_name.clone(), plain: None, principal: host_name },
             (None, port) => Self {
@@ -58,10 +47,6 @@ impl KeyName {
                 principal: host_name,
             },
         }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.looked_up.as_str()).chain(self.plain.as_deref())
     }
 }
 
@@ -164,15 +149,16 @@ impl KnownHosts {
     /// Adds the text of one file.
     pub fn add(&mut self, file: &Path, text: &str) {
         for (index, line) in text.lines().enumerate() {
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            if words.is_empty() || words[0].starts_with('#') {
-                continue;
-            }
-            match words.join(" ").parse::<Entry>() {
-                Ok(entry) => {
-                    self.index(KnownLine { entry, file: file.to_owned(), number: index + 1 })
+            let place = || format!("{}:{}", file.display(), index + 1);
+            match KnownLine::read(line, file, index + 1) {
+                None => {}
+                Some(Err(why)) => self.problems.push(format!("{}: {why}", place())),
+                Some(Ok(line)) => {
+                    if line.key.is_none() {
+                        self.problems.push(format!("{}: the key cannot be read", place()));
+                    }
+                    self.index(line);
                 }
-                Err(e) => self.problems.push(format!("{}:{}: {e}", file.display(), index + 1)),
             }
         }
     }
@@ -182,31 +168,32 @@ impl KnownHosts {
         &self.problems
     }
 
-    /// Fingerprints known for a host, with the place of each.
+    /// Fingerprints known for a host, with the place of each. The plain name counts for a port
+    /// where the name with the port has no line.
     pub fn known_for(&self, name: &KeyName) -> Vec<String> {
-        self.lines_for(name)
+        self.telling(name)
             .into_iter()
-            .filter(|line| line.entry.marker() != Some(&Marker::Revoked))
-            .map(|line| {
-                let key = line.entry.public_key();
-                let ca = if line.entry.marker().is_some() { "authority " } else { "" };
-                format!(
+            .filter(|line| line.mark != Mark::Revoked)
+            .filter_map(|line| {
+                let key = line.key.as_ref()?;
+                let ca = if line.mark == Mark::Authority { "authority " } else { "" };
+                Some(format!(
                     "{ca}{} {} ({})",
                     key.algorithm(),
                     key.fingerprint(HashAlg::Sha256),
                     line.place()
-                )
+                ))
             })
             .collect()
     }
 
     /// The order in which to ask for key kinds: those that could be accepted first.
     pub fn preferred_kinds(&self, name: &KeyName, all: &[Algorithm]) -> Vec<Algorithm> {
-        let lines = self.lines_for(name);
+        let lines = self.telling(name);
         let known = |algorithm: &Algorithm| {
             lines.iter().any(|line| {
-                line.entry.marker().is_none()
-                    && same_kind(&line.entry.public_key().algorithm(), algorithm)
+                line.mark == Mark::Key
+                    && line.key.as_ref().is_some_and(|key| same_kind(&key.algorithm(), algorithm))
             })
         };
         let (mut first, rest): (Vec<_>, Vec<_>) = all.iter().cloned().partition(known);
@@ -216,93 +203,121 @@ impl KnownHosts {
 
     /// Whether a certificate of this host could be accepted.
     pub fn trusts_an_authority(&self, name: &KeyName) -> bool {
-        self.lines_for(name).iter().any(|line| line.entry.marker() == Some(&Marker::CertAuthority))
+        let trusts = |name: &str| self.lines_for(name).iter().any(|l| l.mark == Mark::Authority);
+        trusts(&name.looked_up) || name.plain.as_deref().is_some_and(trusts)
     }
 
     /// Accepts or refuses what a server offers, at this time (seconds since 1970).
+    ///
+    /// As `ssh` judges: where no line names the host with its port, the plain name is looked up,
+    /// and can only accept. A certificate that is not good for the host counts as its bare key.
     pub fn judge(&self, name: &KeyName, offer: &Offer<'_>, now_s: u64) -> Result<(), Refusal> {
-        let lines = self.lines_for(name);
+        let lines = self.lines_for(&name.looked_up);
         match offer {
-            Offer::Key(key) => judge_key(name, &lines, key),
-            Offer::Certificate(certificate) => judge_certificate(name, &lines, certificate, now_s),
+            Offer::Key(key) => self.judge_key(name, &lines, key),
+            Offer::Certificate(certificate) => {
+                let refusal = match judge_certificate(name, &lines, certificate, now_s) {
+                    Ok(()) => return Ok(()),
+                    Err(revoked @ Refusal::Revoked { .. }) => return Err(revoked),
+                    Err(refusal) => refusal,
+                };
+                let names_no_authority = !lines.iter().any(|l| l.mark == Mark::Authority);
+                if names_no_authority && self.plain_accepts(name, offer, now_s) {
+                    return Ok(());
+                }
+                let key = PublicKey::from(certificate.public_key().clone());
+                match self.judge_key(name, &lines, &key) {
+                    Ok(()) => Ok(()),
+                    Err(
+                        changed @ (Refusal::Changed { .. }
+                        | Refusal::OtherKinds { .. }
+                        | Refusal::Revoked { .. }),
+                    ) => Err(changed),
+                    Err(Refusal::Unknown { .. } | Refusal::Certificate { .. }) => Err(refusal),
+                }
+            }
         }
+    }
+
+    fn judge_key(
+        &self,
+        name: &KeyName,
+        lines: &[&KnownLine],
+        key: &PublicKey,
+    ) -> Result<(), Refusal> {
+        match judge_key(name, lines, key) {
+            Err(Refusal::Unknown { .. }) if self.plain_accepts(name, &Offer::Key(key), 0) => Ok(()),
+            judged => judged,
+        }
+    }
+
+    fn plain_accepts(&self, name: &KeyName, offer: &Offer<'_>, now_s: u64) -> bool {
+        let Some(plain) = &name.plain else { return false };
+        let plain =
+            KeyName { looked_up: plain.clone(), plain: None, principal: name.principal.clone() };
+        self.judge(&plain, offer, now_s).is_ok()
     }
 
     fn index(&mut self, line: KnownLine) {
         let at = self.lines.len();
-        match line.entry.host_patterns() {
-            HostPatterns::HashedName { .. } => self.hashed.push(at),
-            HostPatterns::Patterns(list) if list.iter().any(|p| p.contains(['*', '?', '!'])) => {
-                self.by_pattern.push(at);
-            }
-            HostPatterns::Patterns(list) => {
-                for name in list {
-                    self.by_name.entry(name.to_lowercase()).or_default().push(at);
+        match line.index() {
+            Index::Hash => self.hashed.push(at),
+            Index::Patterns => self.by_pattern.push(at),
+            Index::Names(names) => {
+                for name in names {
+                    self.by_name.entry(name).or_default().push(at);
                 }
             }
         }
         self.lines.push(line);
     }
 
-    fn lines_for(&self, name: &KeyName) -> Vec<&KnownLine> {
-        let mut found: Vec<usize> = Vec::new();
-        for name in name.all() {
-            found.extend(self.by_name.get(name).into_iter().flatten());
-            found
-                .extend(self.by_pattern.iter().filter(|at| self.lines[**at].matches_pattern(name)));
-            found.extend(self.hashed.iter().filter(|at| self.lines[**at].matches_hash(name)));
+    /// Lines of the name with its port, or of the plain name if those hold no key of the host.
+    fn telling(&self, name: &KeyName) -> Vec<&KnownLine> {
+        let lines = self.lines_for(&name.looked_up);
+        match &name.plain {
+            Some(plain) if lines.iter().all(|line| line.mark == Mark::Revoked) => {
+                self.lines_for(plain)
+            }
+            Some(_) | None => lines,
         }
+    }
+
+    fn lines_for(&self, name: &str) -> Vec<&KnownLine> {
+        let lower = name.to_lowercase();
+        let mut found: Vec<usize> = Vec::new();
+        found.extend(self.by_name.get(&lower).into_iter().flatten());
+        found.extend(self.by_pattern.iter().filter(|at| self.lines[**at].matches_pattern(&lower)));
+        found.extend(self.hashed.iter().filter(|at| self.lines[**at].matches_hash(name)));
         found.sort_unstable();
         found.dedup();
         found.into_iter().map(|at| &self.lines[at]).collect()
     }
 }
 
-impl KnownLine {
-    fn place(&self) -> String {
-        format!("{}:{}", self.file.display(), self.number)
-    }
-
-    fn matches_pattern(&self, name: &str) -> bool {
-        match self.entry.host_patterns() {
-            HostPatterns::Patterns(list) => {
-                matches_list(&name.to_lowercase(), list.iter().map(|p| p.to_lowercase()))
-            }
-            HostPatterns::HashedName { .. } => false,
-        }
-    }
-
-    fn matches_hash(&self, name: &str) -> bool {
-        let HostPatterns::HashedName { salt, hash } = self.entry.host_patterns() else {
-            return false;
-        };
-        Hmac::<Sha1>::new_from_slice(salt)
-            .is_ok_and(|mac| mac.chain_update(name.as_bytes()).verify_slice(hash).is_ok())
-    }
-}
-
 fn judge_key(name: &KeyName, lines: &[&KnownLine], key: &PublicKey) -> Result<(), Refusal> {
     refuse_revoked(lines, key)?;
-    let plain: Vec<_> = lines.iter().filter(|line| line.entry.marker().is_none()).collect();
-    if plain.iter().any(|line| line.entry.public_key().key_data() == key.key_data()) {
+    let plain: Vec<_> = lines.iter().filter(|line| line.mark == Mark::Key).collect();
+    let known: Vec<(&PublicKey, String)> =
+        plain.iter().filter_map(|line| line.key.as_ref().map(|key| (key, line.place()))).collect();
+    if known.iter().any(|(known, _)| known.key_data() == key.key_data()) {
         return Ok(());
     }
     let offered = OfferedKey::new(name, key);
-    let same = plain.iter().find(|line| line.entry.public_key().algorithm() == key.algorithm());
-    match same {
-        Some(line) => Err(Refusal::Changed {
+    if let Some((known, place)) = known.iter().find(|(k, _)| k.algorithm() == key.algorithm()) {
+        return Err(Refusal::Changed {
             offered,
-            expected_at: line.place(),
-            expected: line.entry.public_key().fingerprint(HashAlg::Sha256).to_string(),
-        }),
-        None if plain.is_empty() => Err(Refusal::Unknown { offered }),
-        None => Err(Refusal::OtherKinds {
-            offered,
-            known: plain
-                .iter()
-                .map(|line| line.entry.public_key().algorithm().to_string())
-                .collect(),
-        }),
+            expected_at: place.clone(),
+            expected: known.fingerprint(HashAlg::Sha256).to_string(),
+        });
+    }
+    let kind = |line: &&&KnownLine| match &line.key {
+        Some(key) => key.algorithm().to_string(),
+        None => format!("a key that cannot be read ({})", line.place()),
+    };
+    match plain.is_empty() {
+        true => Err(Refusal::Unknown { offered }),
+        false => Err(Refusal::OtherKinds { offered, known: plain.iter().map(kind).collect() }),
     }
 }
 
@@ -317,8 +332,9 @@ fn judge_certificate(
     let refused = |reason: &str| Err(Refusal::Certificate { reason: reason.to_owned() });
     let authorities: Vec<Fingerprint> = lines
         .iter()
-        .filter(|line| line.entry.marker() == Some(&Marker::CertAuthority))
-        .map(|line| line.entry.public_key().fingerprint(HashAlg::Sha256))
+        .filter(|line| line.mark == Mark::Authority)
+        .filter_map(|line| line.key.as_ref())
+        .map(|key| key.fingerprint(HashAlg::Sha256))
         .collect();
     if certificate.cert_type() != CertType::Host {
         return refused("it is not a host certificate");
@@ -336,11 +352,12 @@ fn judge_certificate(
     }
 }
 
+/// A revoked key that cannot be read may be any key: the host is refused.
 fn refuse_revoked(lines: &[&KnownLine], key: &PublicKey) -> Result<(), Refusal> {
-    let revoked = lines.iter().find(|line| {
-        line.entry.marker() == Some(&Marker::Revoked)
-            && line.entry.public_key().key_data() == key.key_data()
-    });
+    let revoked = lines
+        .iter()
+        .filter(|line| line.mark == Mark::Revoked)
+        .find(|line| line.key.as_ref().is_none_or(|revoked| revoked.key_data() == key.key_data()));
     match revoked {
         Some(line) => Err(Refusal::Revoked { at: line.place() }),
         None => Ok(()),
@@ -370,6 +387,9 @@ fn same_kind(known: &Algorithm, asked: &Algorithm) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use hmac::{Hmac, KeyInit, Mac};
+    use russh::keys::ssh_key::known_hosts::HostPatterns;
+    use sha1::Sha1;
 
     const A: &str =
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
@@ -416,6 +436,36 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_name_is_only_a_fallback_for_a_port_and_can_only_accept() {
+        let both = format!("[web]:2222 {B}\nweb {A}");
+        assert!(matches!(judge(&both, "web", 2222, A), Err(Refusal::Changed { .. })));
+        assert_eq!(judge(&both, "web", 2222, B), Ok(()));
+        let other = format!("web {B}");
+        assert!(matches!(judge(&other, "web", 2222, A), Err(Refusal::Unknown { .. })));
+        let revoked = format!("[web]:2222 {A}\n@revoked web {A}");
+        assert_eq!(judge(&revoked, "web", 2222, A), Ok(()), "as ssh judges");
+        let revoked = format!("web {A}\n@revoked [web]:2222 {A}");
+        assert!(matches!(judge(&revoked, "web", 2222, A), Err(Refusal::Revoked { .. })));
+        let authority = format!("@cert-authority [web]:2222 {B}\nweb {A}");
+        assert_eq!(judge(&authority, "web", 2222, A), Ok(()));
+    }
+
+    #[test]
+    fn a_line_whose_key_cannot_be_read_still_names_its_host() {
+        let mut known = KnownHosts::default();
+        known.add(
+            Path::new("kh"),
+            &format!("[web]:2222 ssh-new AAAA\nweb {A}\n@revoked db x y\ndb {A}"),
+        );
+        let judge = |host, port| {
+            known.judge(&KeyName::new(host, port, None), &Offer::Key(&A.parse().unwrap()), 0)
+        };
+        assert!(matches!(judge("web", 2222), Err(Refusal::OtherKinds { .. })));
+        assert_eq!(judge("web", 22), Ok(()));
+        assert!(matches!(judge("db", 22), Err(Refusal::Revoked { .. })));
+    }
+
+    #[test]
     fn a_revoked_key_is_refused_even_if_also_known() {
         let text = format!("web {A}\n@revoked * {A}");
         assert!(matches!(judge(&text, "web", 22, A), Err(Refusal::Revoked { .. })));
@@ -442,7 +492,7 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_is_named_and_the_others_hold() {
         let mut known = KnownHosts::default();
-        known.add(Path::new("kh"), &format!("web nonsense\nweb {A}\n"));
+        known.add(Path::new("kh"), &format!("web nonsense\n \tweb\t{A}\n"));
         assert_eq!(known.problems().len(), 1);
         assert!(known.problems()[0].starts_with("kh:1: "));
         assert_eq!(known.known_for(&KeyName::new("web", 22, None)).len(), 1);

@@ -11,8 +11,10 @@ mod doctor;
 mod failure;
 mod identities;
 mod known_hosts;
+mod known_line;
 mod link;
 mod local;
+mod openssh;
 mod overheard;
 mod pacer;
 
@@ -39,7 +41,9 @@ pub use self::known_hosts::{KeyName, KnownHosts, Offer, OfferedKey, Refusal};
 pub use self::link::{AgentOrigin, Aside, Client, Link, LinkAccount, Reader, Writer};
 pub use self::pacer::{Pacer, Tries};
 pub use self::plan::{Preference, Ssh, SshOptions};
-pub use self::ssh_config::{AddressFamily, HostSettings, LocalUser, SshConfig};
+pub use self::ssh_config::{
+    AddressFamily, ConfigFiles, HostSettings, Jumps, LocalUser, NamedFile, SshConfig,
+};
 pub use self::tainted::escape;
 pub use self::way::Way;
 pub use plush_core::pacing::Limits;
@@ -47,6 +51,7 @@ pub use plush_core::pacing::Limits;
 use self::bootstrap::Started;
 use self::deadline::Watchdog;
 use self::pipe::Exec;
+use self::plan::Served;
 
 /// How a host is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -134,31 +139,49 @@ async fn connect_ssh(
     deadlines: &Deadlines,
     logged_in: Option<LoggedIn>,
 ) -> Result<Link, ConnectFailure> {
+    let mut logged_in = logged_in;
+    let plan = ssh.plan(address).await?;
+    let (target, because) = match plan.served {
+        Served::Program { target, because } => (target, because),
+        Served::InProcess(hops) => {
+            let first = in_process(&hops, bootstrap, deadlines, &mut logged_in).await;
+            let Err(failure) = first else { return first };
+            if failure.class != FailureClass::Beyond {
+                return Err(failure);
+            }
+            ssh.leave_to_program(address, &failure);
+            return match Box::pin(connect_ssh(ssh, address, bootstrap, deadlines, logged_in)).await
+            {
+                Ok(link) => Ok(link),
+                Err(second) => Err(failure.and(&second)),
+            };
+        }
+    };
     let mut dog = Watchdog::new(deadlines);
-    let plan = ssh.plan(address)?;
-    if plan.program_because.is_empty() {
-        let session = russh_client::open(&plan.hops, deadlines, &mut dog).await?;
-        let handshake = dog.elapsed();
-        tell(logged_in);
-        let started = bootstrap::run(&session, bootstrap, deadlines, &mut dog).await?;
-        let why = vec!["it can honour the SSH configuration of this host".to_owned()];
-        let account = account(
-            Client::InProcess,
-            why,
-            handshake,
-            &dog,
-            &started,
-            Some(session.host_key.clone()),
-        );
-        return Ok(linked(started, account));
-    }
     // The program logs in and runs the command in one go: only the script's first word tells that it is in.
     logged_in.iter().for_each(LoggedIn::touch);
     let whole = Deadlines { shell: deadlines.total, ..deadlines.clone() };
-    let telling = Telling { inner: &plan.program, logged_in: std::sync::Mutex::new(logged_in) };
+    let telling = Telling { inner: &target, logged_in: std::sync::Mutex::new(logged_in) };
     let started = bootstrap::run(&telling, bootstrap, &whole, &mut dog).await?;
     let handshake = dog.elapsed();
-    let account = account(Client::Program, plan.program_because, handshake, &dog, &started, None);
+    let account = account(Client::Program, because, handshake, &dog, &started, None);
+    Ok(linked(started, account))
+}
+
+async fn in_process(
+    hops: &[russh_client::Hop],
+    bootstrap: &Bootstrap,
+    deadlines: &Deadlines,
+    logged_in: &mut Option<LoggedIn>,
+) -> Result<Link, ConnectFailure> {
+    let mut dog = Watchdog::new(deadlines);
+    let session = russh_client::open(hops, deadlines, &mut dog).await?;
+    let handshake = dog.elapsed();
+    tell(logged_in.take());
+    let started = bootstrap::run(&session, bootstrap, deadlines, &mut dog).await?;
+    let why = vec!["it can honour the SSH configuration of this host".to_owned()];
+    let host_key = Some(session.host_key.clone());
+    let account = account(Client::InProcess, why, handshake, &dog, &started, host_key);
     Ok(linked(started, account))
 }
 

@@ -191,7 +191,7 @@ fn verdict(class: FailureClass) -> Verdict {
         FailureClass::PushedBack => Verdict::PushedBack,
         FailureClass::Interrupted => Verdict::Interrupted,
         FailureClass::Retryable => Verdict::Retryable,
-        FailureClass::Permanent => Verdict::Permanent,
+        FailureClass::Permanent | FailureClass::Beyond => Verdict::Permanent,
     }
 }
 

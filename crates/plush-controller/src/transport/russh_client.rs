@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::channel::{ChannelReader, ChannelWriter, Leash, pump};
 use super::deadline::{Deadlines, Watchdog};
 use super::failure::{ConnectFailure, FailureClass, Stage};
-use super::identities::{Certified, Identities};
+use super::identities::{Certified, Identities, Unusable};
 use super::known_hosts::{KeyName, KnownHosts, Offer, Refusal};
 use super::link::Aside;
 use super::overheard::{Heard, Overheard, Stream};
@@ -399,7 +399,7 @@ fn explain_exchange(ended: Ended, heard: &Heard, hop: &Hop) -> ConnectFailure {
                 purpose(&kind),
                 ours.join(",")
             );
-            ConnectFailure::permanent(Stage::KeyExchange, cause)
+            ConnectFailure::new(Stage::KeyExchange, FailureClass::Beyond, cause)
         }
         // Servers that shed load after the banner, and networks that break, look alike here.
         russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) => ConnectFailure::new(
@@ -480,19 +480,24 @@ async fn authenticate(handle: &mut Handle<Client>, hop: &Hop) -> Result<(), Conn
             return Ok(());
         }
     }
-    for path in &hop.identities.files {
-        let certified = match Certified::load(path, &hop.identities.certificates).await {
+    for file in &hop.identities.files {
+        let certified = match Certified::load(file, &hop.identities.certificates).await {
             Ok(Some(certified)) => certified,
             Ok(None) => continue,
-            Err(why) => {
-                tried.notes.push(why);
+            Err(Unusable::Missing(why) | Unusable::Refused(why)) => {
+                tried.notes.push(escape(why.as_bytes()));
+                continue;
+            }
+            Err(Unusable::Unread(why)) => {
+                tried.notes.push(escape(why.as_bytes()));
+                tried.unread = true;
                 continue;
             }
         };
         if agent_keys.contains(certified.key.public_key().key_data()) {
             continue;
         }
-        let label = path.display().to_string();
+        let label = file.path.display().to_string();
         if tried.step(label, with_file(handle, hop, certified).await)? {
             return Ok(());
         }
@@ -555,6 +560,8 @@ async fn rsa_hash(handle: &Handle<Client>, algorithm: &Algorithm) -> Option<Hash
 struct Tried {
     offered: Vec<String>,
     notes: Vec<String>,
+    /// A key file could not be read, which the ssh program may do.
+    unread: bool,
 }
 
 impl Tried {
@@ -605,7 +612,8 @@ impl Tried {
         };
         let notes = self.notes.iter().map(|n| format!("; {n}")).collect::<String>();
         let cause = format!("the server does not accept user {} ({offered}{notes})", hop.user);
-        ConnectFailure::permanent(Stage::Auth, cause)
+        let class = if self.unread { FailureClass::Beyond } else { FailureClass::Permanent };
+        ConnectFailure::new(Stage::Auth, class, cause)
             .hint("put your public key into authorized_keys there, or load the key into your SSH agent (ssh-add)")
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Never lets the program ask, learn a host key or forward anything, whatever the configuration says.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -40,24 +42,24 @@ pub(crate) struct ProgramJump {
 
 impl ProgramTarget {
     /// The arguments, without the command to run.
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        let mut arguments = vec!["-T".to_owned()];
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = vec![OsString::from("-T")];
         arguments.extend(self.strict_options());
         if self.own_keepalive {
             arguments.extend(options(&["ServerAliveInterval=15", "ServerAliveCountMax=4"]));
         }
         if let Some(proxy) = self.proxy_command(&self.jumps) {
-            arguments.extend(["-o".to_owned(), format!("ProxyCommand={proxy}")]);
+            arguments.extend(["-o".into(), joined(&["ProxyCommand=".as_ref(), &proxy])]);
         }
         arguments.extend(account(self.user.as_deref(), self.port));
-        arguments.extend(["--".to_owned(), self.name.clone()]);
+        arguments.extend(["--".into(), OsString::from(&self.name)]);
         arguments
     }
 
-    fn strict_options(&self) -> Vec<String> {
+    fn strict_options(&self) -> Vec<OsString> {
         let mut all = Vec::new();
         if let Some(file) = &self.config_file {
-            all.extend(["-F".to_owned(), file.display().to_string()]);
+            all.extend(["-F".into(), file.clone().into_os_string()]);
         }
         all.extend(options(&[
             "BatchMode=yes",
@@ -72,37 +74,47 @@ impl ProgramTarget {
             "EscapeChar=none",
             "LogLevel=ERROR",
         ]));
-        all.extend(["-o".to_owned(), format!("ConnectTimeout={}", self.connect_timeout_s)]);
+        all.extend(options(&[&format!("ConnectTimeout={}", self.connect_timeout_s)]));
         all
     }
 
     /// `ssh -J` would not pass our strictness on to the jump hosts, so the command is written out.
-    fn proxy_command(&self, jumps: &[ProgramJump]) -> Option<String> {
+    fn proxy_command(&self, jumps: &[ProgramJump]) -> Option<OsString> {
         let (last, before) = jumps.split_last()?;
-        let mut words = vec![self.program.display().to_string()];
+        let mut words = vec![self.program.clone().into_os_string()];
         words.extend(self.strict_options());
-        let before = self.proxy_command(before).unwrap_or_else(|| "none".to_owned());
-        words.extend(["-o".to_owned(), format!("ProxyCommand={before}")]);
-        words.extend(["-W".to_owned(), format!("[{}]:{}", last.onward_host, last.onward_port)]);
+        let before = self.proxy_command(before).unwrap_or_else(|| "none".into());
+        words.extend(["-o".into(), joined(&["ProxyCommand=".as_ref(), &before])]);
+        words.push("-W".into());
+        words.push(format!("[{}]:{}", last.onward_host, last.onward_port).into());
         words.extend(account(last.user.as_deref(), last.port));
-        words.extend(["--".to_owned(), last.name.clone()]);
-        let quoted: Vec<String> = words.iter().map(|word| shell_quoted(word)).collect();
-        Some(quoted.join(" ").replace('%', "%%"))
+        words.extend(["--".into(), OsString::from(&last.name)]);
+        let quoted: Vec<Vec<u8>> = words.iter().map(|word| shell_quoted(word.as_bytes())).collect();
+        let command = quoted.join(b" ".as_slice());
+        Some(OsString::from_vec(replaced(&command, b'%', b"%%")))
     }
 }
 
-fn options(list: &[&str]) -> Vec<String> {
-    list.iter().flat_map(|option| ["-o".to_owned(), (*option).to_owned()]).collect()
+fn options(list: &[&str]) -> Vec<OsString> {
+    list.iter().flat_map(|option| ["-o".into(), OsString::from(option)]).collect()
 }
 
-fn account(user: Option<&str>, port: Option<u16>) -> Vec<String> {
-    let user = user.map(|user| ["-l".to_owned(), user.to_owned()]);
-    let port = port.map(|port| ["-p".to_owned(), port.to_string()]);
+fn account(user: Option<&str>, port: Option<u16>) -> Vec<OsString> {
+    let user = user.map(|user| ["-l".into(), OsString::from(user)]);
+    let port = port.map(|port| ["-p".into(), OsString::from(port.to_string())]);
     user.into_iter().chain(port).flatten().collect()
 }
 
-fn shell_quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
+fn joined(parts: &[&OsStr]) -> OsString {
+    parts.iter().copied().collect()
+}
+
+fn shell_quoted(word: &[u8]) -> Vec<u8> {
+    [b"'".as_slice(), &replaced(word, b'\'', b"'\\''"), b"'"].concat()
+}
+
+fn replaced(bytes: &[u8], byte: u8, by: &[u8]) -> Vec<u8> {
+    bytes.iter().flat_map(|b| if *b == byte { by.to_vec() } else { vec![*b] }).collect()
 }
 
 impl Exec for ProgramTarget {
@@ -166,6 +178,7 @@ fn explain(aside: &Aside) -> Option<ConnectFailure> {
     } else if says("Bad configuration option")
         || says("terminating,")
         || says("Bad owner or permissions")
+        || says("_expand: ")
     {
         (Stage::Settings, FailureClass::Permanent, "correct the SSH configuration")
     } else if says("timed out during banner exchange")
@@ -236,7 +249,7 @@ mod tests {
         };
         let arguments =
             target(vec![jump("outer", "inner"), jump("inner", "web.example")]).arguments();
-        let all = arguments.join(" ");
+        let all = arguments.join(OsStr::new(" ")).into_string().unwrap_or_default();
         assert_eq!(all.matches("StrictHostKeyChecking=yes").count(), 3, "{all}");
         assert_eq!(all.matches("BatchMode=yes").count(), 3, "{all}");
         assert!(!all.contains("accept-new") && !all.contains("StrictHostKeyChecking=no"));
@@ -245,6 +258,6 @@ mod tests {
     #[test]
     fn t12_the_host_stands_after_the_end_of_options() {
         let arguments = target(Vec::new()).arguments();
-        assert_eq!(arguments[arguments.len() - 2..], ["--".to_owned(), "web".to_owned()]);
+        assert_eq!(arguments[arguments.len() - 2..], ["--", "web"]);
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use plush_controller::transport::{AddressFamily, HostAddress, HostSettings, LocalUser, SshConfig};
+use plush_controller::transport::{
+    AddressFamily, ConfigFiles, HostAddress, HostSettings, LocalUser, NamedFile, SshConfig,
+};
 
 /// A small generator: the same seed makes the same corpus.
 struct Draw(u64);
@@ -24,7 +26,17 @@ impl Draw {
 const HOSTS: [&str; 7] =
     ["web1", "web2", "db.example", "Gate", "10.0.0.7", "ann@web1", "bob@db.example:2200"];
 
-const BLOCKS: [&str; 19] = [
+const BLOCKS: [&str; 29] = [
+    "Match host=web2,db*",
+    "Match originalhost \"web1,web2\"",
+    "Match final all",
+    "Match canonical",
+    "Match !canonical user root",
+    "Match !all",
+    "Match !final host !web1,* # a comment",
+    "Match user bob,!ann,root",
+    "Match host nowhere exec false",
+    "Host nothing !db.example *",
     "Host web*",
     "Host *",
     "Host web1 db*",
@@ -46,7 +58,32 @@ const BLOCKS: [&str; 19] = [
     "Match !final originalhost db*",
 ];
 
-const SETTINGS: [&str; 32] = [
+const SETTINGS: [&str; 57] = [
+    "HostName = \"%h.quoted\"",
+    "HostName 2001:db8::1",
+    "User CORP\\\\ann",
+    "User CORP\\ann",
+    "User 'o d d'",
+    "User a\\ b",
+    "Port 022",
+    "IdentityFile none",
+    "IdentityFile \"a\"'b'c",
+    "IdentityFile=~/.ssh/four # why",
+    "CertificateFile none",
+    "IdentityAgent SSH_AUTH_SOCK",
+    "IdentityAgent $SOCKET",
+    "UserKnownHostsFile \"~/one two\" ~/three",
+    "UserKnownHostsFile none",
+    "HostKeyAlgorithms +ssh-rsa",
+    "ProxyJump [2001:db8::7]:22,b",
+    "ProxyJump ssh://c%61rl@gate:2200/",
+    "ProxyJump \t gate-%h # why",
+    "ProxyJump CORP+x@gate",
+    "ProxyCommand none",
+    "ServerAliveInterval none",
+    "ServerAliveInterval 1m30",
+    "ConnectTimeout none",
+    "LogLevel Debug3",
     "HostName %h.inner",
     "HostName inner-%h",
     "HostName 192.0.2.1",
@@ -124,7 +161,10 @@ fn openssh(file: &Path, address: &HostAddress) -> BTreeMap<String, Vec<String>> 
 fn ours(settings: &HostSettings) -> BTreeMap<String, Vec<String>> {
     // OpenSSH prints the files of known keys with the home directory in place.
     let home = LocalUser::current().home.display().to_string();
-    let at_home = |files: &[String]| files.join(" ").replace('~', &home);
+    let text = |file: &NamedFile| file.path.to_str().unwrap().to_owned();
+    let none = |texts: Vec<String>| if texts.is_empty() { vec!["none".into()] } else { texts };
+    let at_home =
+        |files: &[NamedFile]| none(files.iter().map(text).collect()).join(" ").replace('~', &home);
     let yes_no = |b: bool| if b { "yes" } else { "no" }.to_owned();
     let mut all = BTreeMap::from([
         ("hostname", vec![settings.host_name.clone()]),
@@ -151,38 +191,52 @@ fn ours(settings: &HostSettings) -> BTreeMap<String, Vec<String>> {
             ],
         ),
     ]);
-    if settings.identities_named {
-        all.insert("identityfile", settings.identity_files.clone());
+    let named = settings.identity_files.iter().filter(|file| file.place.is_some());
+    let named: Vec<String> = named.map(text).collect();
+    if !named.is_empty() {
+        all.insert("identityfile", named);
     }
+    let agent = settings.identity_agent.as_ref();
+    let agent = agent.map(|agent| text(agent).replace("~/", &format!("{home}/")));
     for (keyword, value) in [
-        (
-            "identityagent",
-            &settings.identity_agent.as_ref().map(|socket| socket.replace('~', &home)),
-        ),
+        ("identityagent", &agent),
         ("hostkeyalias", &settings.host_key_alias),
-        ("proxyjump", &settings.proxy_jump),
+        ("proxyjump", &settings.proxy_jump.as_ref().map(ToString::to_string)),
     ] {
         if let Some(value) = value {
             all.insert(keyword, vec![value.clone()]);
         }
     }
     if !settings.certificate_files.is_empty() {
-        all.insert("certificatefile", settings.certificate_files.clone());
+        all.insert("certificatefile", settings.certificate_files.iter().map(text).collect());
     }
     all.into_iter().map(|(keyword, values)| (keyword.to_owned(), values)).collect()
 }
 
 fn compare(file: &Path, host: &str, text: &str) {
     let address = HostAddress::parse(host).unwrap();
-    let settings = SshConfig::load(Some(file), LocalUser::current()).settings(&address);
+    let settings = SshConfig::load(&ConfigFiles::Only(file.to_owned()), LocalUser::current())
+        .settings(&address);
     assert_eq!(settings.program_because, Vec::<String>::new(), "{text}");
     let theirs = openssh(file, &address);
     for (keyword, values) in ours(&settings) {
-        assert_eq!(Some(&values), theirs.get(&keyword), "{keyword} of {host} in:\n{text}");
+        // `none` among others takes nothing away.
+        let theirs = theirs.get(&keyword).map(|theirs| {
+            let real = |value: &&String| {
+                keyword == "userknownhostsfile"
+                    || keyword == "globalknownhostsfile"
+                    || keyword == "connecttimeout"
+                    || keyword == "identityagent"
+                    || *value != "none"
+            };
+            theirs.iter().filter(real).cloned().collect::<Vec<_>>()
+        });
+        assert_eq!(Some(values), theirs, "{keyword} of {host} in:\n{text}");
     }
     for keyword in ["proxyjump", "identityagent", "hostkeyalias", "certificatefile"] {
+        let is_none = |values: &Vec<String>| values.iter().all(|value| value == "none");
         assert!(
-            ours(&settings).contains_key(keyword) || !theirs.contains_key(keyword),
+            ours(&settings).contains_key(keyword) || theirs.get(keyword).is_none_or(is_none),
             "{keyword} of {host} in:\n{text}"
         );
     }
@@ -208,7 +262,7 @@ fn because(config: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config");
     std::fs::write(&file, config).unwrap();
-    let config = SshConfig::load(Some(&file), LocalUser::current());
+    let config = SshConfig::load(&ConfigFiles::Only(file), LocalUser::current());
     config.settings(&HostAddress::parse("web").unwrap()).program_because
 }
 
@@ -223,16 +277,91 @@ fn what_we_cannot_honour_goes_to_the_program_with_the_reason() {
         ("Match exec true\n  User x\n", "Match exec"),
         ("Host web\n  Port abc\n", "port"),
         ("User \"ann\n", "quote"),
+        ("Match host = web\n  User x\n", "Match host"),
+        ("User %u\n", "user"),
+        ("HostName 100%\n", "hostname"),
+        ("HostName web.%n\n", "hostname"),
+        ("ProxyJump \"none\"\n", "proxyjump"),
+        ("ProxyJump none # why\n", "proxyjump"),
+        ("ProxyJump gate $X\n", "proxyjump"),
+        ("ProxyJump ssh://[2001:db8::1]/\n", "proxyjump"),
+        ("ProxyCommand none # why\n", "ProxyCommand"),
+        ("CheckHostIP yes\n", "checkhostip"),
+        ("RequiredRSASize 3072\n", "requiredrsasize"),
+        ("PreferredAuthentications password\n", "preferredauthentications"),
+        ("Include ${HOME}/x\n", "Include"),
+        ("Include ~root/x\n", "Include"),
     ] {
         let because = because(config);
         assert!(because.iter().any(|why| why.contains(words)), "{config}: {because:?}");
     }
 }
 
+/// Lines that `ssh` refuses, wherever they stand. The installed `ssh` is asked too.
+const REFUSED: [&str; 26] = [
+    "Match",
+    "Match all host web",
+    "Match host",
+    "Match nonsense web",
+    "Host",
+    "HostName 192.0.2.1 junk",
+    "HostName",
+    "User",
+    "IdentityFile \"\"",
+    "UserKnownHostsFile ~/a none",
+    "LogLevel CHATTY",
+    "Port abc",
+    "Port 0",
+    "Port 22 23",
+    "Compression 9",
+    "ForwardX11 maybe",
+    "AddressFamily inet7",
+    "StrictHostKeyChecking perhaps",
+    "ServerAliveInterval often",
+    "ServerAliveCountMax -1x",
+    "ProxyJump gate:0",
+    "ProxyJump ssh://gate/path",
+    "HostKeyAlgorithms rot13",
+    "SendEnv A=B",
+    "LocalForward junk",
+    "NewThing yes",
+];
+
+#[test]
+fn a_line_that_ssh_refuses_is_not_passed_over_wherever_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config");
+    for line in REFUSED {
+        for config in [format!("{line}\n"), format!("Host other\n  {line}\n")] {
+            std::fs::write(&file, &config).unwrap();
+            let asked = Command::new("ssh").args(["-G", "-F"]).arg(&file).arg("web").output();
+            assert!(!asked.unwrap().status.success(), "ssh takes {config}");
+            assert_ne!(because(&config), Vec::<String>::new(), "{config}");
+        }
+    }
+}
+
+#[test]
+fn an_included_file_that_others_may_write_is_refused_as_ssh_refuses_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let more = dir.path().join("more");
+    std::fs::write(&more, "User ann\n").unwrap();
+    let config = format!("Include {}\n", more.display());
+    let mode = |mode| std::fs::set_permissions(&more, PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o644);
+    assert_eq!(because(&config), Vec::<String>::new());
+    mode(0o664);
+    assert!(because(&config)[0].contains("another user owns it or may write it"));
+    mode(0o644);
+    std::os::unix::fs::chown(&more, Some(65_534), None).unwrap();
+    assert!(because(&config)[0].contains("owner 65534"), "{:?}", because(&config));
+}
+
 #[test]
 fn what_does_not_concern_a_host_does_not_send_it_to_the_program() {
     for config in [
-        "Host other\n  ProxyCommand nc %h %p\n  NewThing yes\n",
+        "Host other\n  ProxyCommand nc %h %p\n  IgnoreUnknown New*\nHost *\n  IgnoreUnknown New*\n  NewThing yes\n",
         "Host other\n  ControlMaster auto\nMatch host other exec true\n  User x\n",
         "ProxyCommand none\nControlMaster no\nGSSAPIAuthentication yes\nSendEnv LANG LC_*\nHashKnownHosts yes\n",
         "IgnoreUnknown New*\nNewThing yes\n",

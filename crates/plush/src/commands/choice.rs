@@ -69,7 +69,7 @@ impl Choice {
             exclude: host_arguments::texts(&self.exclude)?,
             strict: settings.missing == Missing::Refused,
             keep: settings.keep,
-            ssh_config: settings.ssh_config.as_deref().map(absolute).transpose()?,
+            ssh_config: settings.ssh_config_file()?,
             stop_after_ms: settings.stop_after.map(|stop_after| match stop_after {
                 StopAfter::Ms(ms) => Some(ms),
                 StopAfter::Never => None,

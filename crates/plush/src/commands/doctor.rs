@@ -54,7 +54,7 @@ pub async fn doctor(arguments: Arguments, invocation: &Invocation) -> Result<Exi
         hosts = hosts.union(&host_arguments::set(set)?);
     }
     let hosts: Vec<String> = hosts.iter().collect();
-    let ssh = Rc::new(front::ssh(invocation));
+    let ssh = Rc::new(front::ssh(invocation)?);
     let mut values = Vec::new();
     let mut code = ExitCode::Done;
     for some in hosts.chunks(AT_ONCE) {

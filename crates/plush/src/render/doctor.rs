@@ -31,6 +31,7 @@ pub fn value(host: &str, examined: &Examined) -> Value {
             "client": client(report.client),
             "why": report.why,
             "way": report.way,
+            "notes": report.notes,
             "stages": report.stages.iter().map(|(stage, took)| json!({ "stage": stage.to_string(), "ms": ms(*took) })).collect::<Vec<_>>(),
             "host_key": report.host_key,
             "known_keys": report.known_keys,
@@ -80,6 +81,7 @@ fn details(report: &DoctorReport) -> String {
         ("client", format!("{} ({})", client(report.client), report.why.join("; "))),
         ("stages", stages.join(", ")),
     ];
+    rows.extend(report.notes.iter().map(|note| ("note", note.clone())));
     rows.extend(report.host_key.iter().map(|key| ("host key", key.clone())));
     rows.extend(report.known_keys.iter().map(|key| ("known", key.clone())));
     rows.extend(report.known_hosts_problems.iter().map(|problem| ("warning", problem.clone())));

@@ -14,7 +14,7 @@ use crate::front::Keep;
 use crate::trouble::Trouble;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Every setting, typed, with where it came from.
 #[derive(Debug)]
@@ -90,6 +90,27 @@ impl Settings {
             layers::of_machine()?,
             layers::defaults(),
         ])
+    }
+
+    /// The SSH configuration to use instead of the usual ones, as a whole path.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read; `none` is no file, as for `ssh`.
+    pub fn ssh_config_file(&self) -> Result<Option<PathBuf>, Trouble> {
+        let Some(path) = &self.ssh_config else { return Ok(None) };
+        if path.as_path() == Path::new("none") {
+            return Ok(Some(path.clone()));
+        }
+        let refused = || {
+            Trouble::usage(format!("cannot use the SSH configuration {}", path.display()))
+                .next("name another file with -F")
+        };
+        let file = std::fs::File::open(path).and_then(|file| file.metadata());
+        let meta = file.map_err(|error| refused().caused_by(&error))?;
+        if !meta.is_file() && path.as_path() != Path::new("/dev/null") {
+            return Err(refused().because("it is not a regular file"));
+        }
+        std::path::absolute(path).map(Some).map_err(|error| refused().caused_by(&error))
     }
 
     /// The most important layer comes first.

@@ -1,12 +1,20 @@
 //! The lines of ssh_config files, read once: keyword, arguments, place, included files.
 //!
-//! Not their meaning for a host: evaluation asks these lines again for each host.
+//! Not their meaning for a host: evaluation asks these lines again for each host. The reading is
+//! that of `readconf.c`, on bytes; what could be read in two ways is unreadable.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use super::keywords;
 
 /// Depth of `Include` as in OpenSSH.
 const MAX_INCLUDE_DEPTH: usize = 16;
-/// A configuration longer than this is not one.
+/// A longer file is not taken for a configuration.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// One file, with what it includes in place.
@@ -19,7 +27,7 @@ pub(crate) struct ConfigText {
 pub(crate) enum Item {
     Line(Line),
     Include(Vec<ConfigText>),
-    /// A line or file that could not be read: why.
+    /// A line or file that could not be read: why. It concerns every host, as in OpenSSH.
     Unreadable(String),
 }
 
@@ -27,8 +35,20 @@ pub(crate) enum Item {
 pub(crate) struct Line {
     /// Lower case.
     pub keyword: String,
-    pub args: Vec<String>,
+    /// At least one.
+    pub args: Vec<Vec<u8>>,
+    /// All after the keyword, as written: some keywords are not split into words.
+    pub rest: Vec<u8>,
     pub place: String,
+    /// Splitting with and without shell-like quotes yields the same words.
+    pub is_plain: bool,
+}
+
+impl Line {
+    /// The first argument, if it is text.
+    pub(crate) fn first(&self) -> Option<&str> {
+        self.args.first().and_then(|arg| std::str::from_utf8(arg).ok())
+    }
 }
 
 /// Where relative includes and `~` point.
@@ -36,59 +56,98 @@ pub(crate) struct Line {
 pub(crate) struct Bases {
     pub home: PathBuf,
     pub relative: PathBuf,
+    /// A system configuration may not include below `~`.
+    pub is_system: bool,
+}
+
+/// Whether the owner and the mode of a file matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permissions {
+    /// Refused if another user owns it or may write it, unless that user is root.
+    Checked,
+    /// As for the file of `-F` and the system's own.
+    Any,
 }
 
 /// Reads a file; one that does not exist is empty.
-pub(crate) fn read_file(path: &Path, bases: &Bases, depth: usize) -> ConfigText {
-    match read_text(path) {
+pub(crate) fn read_file(
+    path: &Path,
+    bases: &Bases,
+    permissions: Permissions,
+    depth: usize,
+) -> ConfigText {
+    match read_bytes(path, permissions) {
         Ok(Some(text)) => parse(&text, &path.display().to_string(), bases, depth),
         Ok(None) => ConfigText::default(),
         Err(why) => ConfigText { items: vec![Item::Unreadable(why)] },
     }
 }
 
-fn read_text(path: &Path) -> Result<Option<String>, String> {
+fn read_bytes(path: &Path, permissions: Permissions) -> Result<Option<Vec<u8>>, String> {
     let named = |e: std::io::Error| format!("read {}: {e}", path.display());
+    // A pipe or a device would block here.
     match std::fs::metadata(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(named(e)),
+        Ok(_) if path == Path::new("/dev/null") => return Ok(None),
         Ok(meta) if !meta.is_file() || meta.len() > MAX_FILE_BYTES => {
             return Err(format!("read {}: not a configuration file", path.display()));
         }
         Ok(_) => {}
     }
-    let bytes = std::fs::read(path).map_err(named)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let file = File::open(path).map_err(named)?;
+    let meta = file.metadata().map_err(named)?;
+    let is_ours = meta.uid() == 0 || meta.uid() == rustix::process::getuid().as_raw();
+    if permissions == Permissions::Checked && (!is_ours || meta.mode() & 0o022 != 0) {
+        return Err(format!(
+            "{}: another user owns it or may write it (owner {}, mode {:04o})",
+            path.display(),
+            meta.uid(),
+            meta.mode() & 0o7777
+        ));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(named)?;
+    Ok(Some(bytes))
 }
 
 /// Reads a text; `name` is what messages call it.
-pub(crate) fn parse(text: &str, name: &str, bases: &Bases, depth: usize) -> ConfigText {
+pub(crate) fn parse(text: &[u8], name: &str, bases: &Bases, depth: usize) -> ConfigText {
     let mut items = Vec::new();
-    for (index, raw) in text.lines().enumerate() {
+    for (index, raw) in text.split(|byte| *byte == b'\n').enumerate() {
         let place = format!("{name}:{}", index + 1);
-        match split_line(raw) {
+        match split_line(raw, place.clone()) {
             Ok(None) => {}
-            Ok(Some((keyword, args))) if keyword == "include" => {
-                items.push(include(&args, &place, bases, depth))
-            }
-            Ok(Some((keyword, args))) => items.push(Item::Line(Line { keyword, args, place })),
+            Ok(Some(line)) if line.keyword == "include" => items.push(include(&line, bases, depth)),
+            Ok(Some(line)) => items.push(match keywords::fault(&line) {
+                Some(why) => Item::Unreadable(format!("{place}: {why}")),
+                None => Item::Line(line),
+            }),
             Err(why) => items.push(Item::Unreadable(format!("{place}: {why}"))),
         }
     }
     ConfigText { items }
 }
 
-fn include(args: &[String], place: &str, bases: &Bases, depth: usize) -> Item {
+fn include(line: &Line, bases: &Bases, depth: usize) -> Item {
+    let unreadable = |why: &str| Item::Unreadable(format!("{}: {why}", line.place));
     if depth >= MAX_INCLUDE_DEPTH {
-        return Item::Unreadable(format!("{place}: too many nested includes"));
+        return unreadable("too many nested includes");
     }
     let mut files = Vec::new();
-    for arg in args {
-        let path = match arg.strip_prefix("~/") {
-            Some(rest) => bases.home.join(rest),
-            None => bases.relative.join(arg),
+    for arg in &line.args {
+        // Newer versions of ssh expand tokens and variables here, older ones do not.
+        if arg.is_empty() || arg.iter().any(|byte| matches!(byte, b'%' | b'$' | b'\\')) {
+            return unreadable("Include has a value that Plush does not understand");
+        }
+        let path = match arg.strip_prefix(b"~/") {
+            Some(_) if bases.is_system => return unreadable("a system file may not include ~"),
+            Some(rest) => bases.home.join(OsString::from_vec(rest.to_vec())),
+            None if arg.starts_with(b"~") => return unreadable("Include of another user's home"),
+            None => bases.relative.join(OsString::from_vec(arg.clone())),
         };
-        files.extend(expand_glob(&path).iter().map(|file| read_file(file, bases, depth + 1)));
+        let read = |file: &PathBuf| read_file(file, bases, Permissions::Checked, depth + 1);
+        files.extend(expand_glob(&path).iter().map(read));
     }
     Item::Include(files)
 }
@@ -97,23 +156,24 @@ fn include(args: &[String], place: &str, bases: &Bases, depth: usize) -> Item {
 fn expand_glob(path: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in path.components() {
-        let text = component.as_os_str().to_string_lossy().into_owned();
-        found = found.into_iter().flat_map(|base| expand_component(&base, &text)).collect();
+        let pattern = component.as_os_str().as_bytes();
+        found = found.into_iter().flat_map(|base| expand_component(&base, pattern)).collect();
     }
     found
 }
 
-fn expand_component(base: &Path, pattern: &str) -> Vec<PathBuf> {
-    if !pattern.contains(['*', '?', '[']) {
-        return vec![base.join(pattern)];
+fn expand_component(base: &Path, pattern: &[u8]) -> Vec<PathBuf> {
+    if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
+        return vec![base.join(OsString::from_vec(pattern.to_vec()))];
     }
-    let mut names: Vec<String> = std::fs::read_dir(base)
+    let mut names: Vec<OsString> = std::fs::read_dir(base)
         .into_iter()
         .flatten()
         .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
+        .map(|entry| entry.file_name())
         .filter(|name| {
-            (!name.starts_with('.') || pattern.starts_with('.')) && glob_matches(name, pattern)
+            let name = name.as_bytes();
+            (!name.starts_with(b".") || pattern.starts_with(b".")) && glob_matches(name, pattern)
         })
         .collect();
     names.sort();
@@ -121,35 +181,31 @@ fn expand_component(base: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// A path component's pattern, with `[a-z]` and `[!a]` beside `*` and `?`.
-fn glob_matches(name: &str, pattern: &str) -> bool {
-    let (name, pattern): (Vec<char>, Vec<char>) =
-        (name.chars().collect(), pattern.chars().collect());
-    glob_from(&name, &pattern)
-}
-
-fn glob_from(name: &[char], pattern: &[char]) -> bool {
+fn glob_matches(name: &[u8], pattern: &[u8]) -> bool {
     match (pattern.split_first(), name.split_first()) {
         (None, name) => name.is_none(),
-        (Some(('*', rest)), _) => (0..=name.len()).any(|skip| glob_from(&name[skip..], rest)),
+        (Some((b'*', rest)), _) => (0..=name.len()).any(|skip| glob_matches(&name[skip..], rest)),
         (Some(_), None) => false,
-        (Some(('?', rest)), Some((_, name))) => glob_from(name, rest),
-        (Some(('[', rest)), Some((c, name))) => match rest.iter().skip(1).position(|p| *p == ']') {
-            Some(end) => in_set(*c, &rest[..=end]) && glob_from(name, &rest[end + 2..]),
-            None => *c == '[' && glob_from(name, rest),
-        },
-        (Some((p, rest)), Some((c, name))) => p == c && glob_from(name, rest),
+        (Some((b'?', rest)), Some((_, name))) => glob_matches(name, rest),
+        (Some((b'[', rest)), Some((c, name))) => {
+            match rest.iter().skip(1).position(|p| *p == b']') {
+                Some(end) => in_set(*c, &rest[..=end]) && glob_matches(name, &rest[end + 2..]),
+                None => *c == b'[' && glob_matches(name, rest),
+            }
+        }
+        (Some((p, rest)), Some((c, name))) => p == c && glob_matches(name, rest),
     }
 }
 
-fn in_set(c: char, set: &[char]) -> bool {
+fn in_set(c: u8, set: &[u8]) -> bool {
     let (negated, set) = match set.split_first() {
-        Some(('!' | '^', rest)) => (true, rest),
+        Some((b'!' | b'^', rest)) => (true, rest),
         _ => (false, set),
     };
     let mut at = 0;
     let mut found = false;
     while at < set.len() {
-        if at + 2 < set.len() && set[at + 1] == '-' {
+        if at + 2 < set.len() && set[at + 1] == b'-' {
             found |= (set[at]..=set[at + 2]).contains(&c);
             at += 3;
         } else {
@@ -161,61 +217,89 @@ fn in_set(c: char, set: &[char]) -> bool {
 }
 
 /// Keyword and arguments; `None` for an empty line or a comment.
-fn split_line(raw: &str) -> Result<Option<(String, Vec<String>)>, String> {
-    let line = raw.trim_matches([' ', '\t', '\r', '\x0c']);
-    if line.is_empty() || line.starts_with('#') {
+fn split_line(raw: &[u8], place: String) -> Result<Option<Line>, String> {
+    let is_end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\x0c');
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
+    let line = trim_start(raw, blank);
+    let line = &line[..line.iter().rposition(|byte| !is_end(byte)).map_or(0, |at| at + 1)];
+    if line.is_empty() || line.starts_with(b"#") {
         return Ok(None);
     }
-    let end = line.find([' ', '\t', '=', '"']).unwrap_or(line.len());
-    let (keyword, rest) = line.split_at(end);
-    let rest = rest.trim_start_matches([' ', '\t']);
-    let rest = rest.strip_prefix('=').unwrap_or(rest);
-    let args = split_args(rest)?;
-    Ok(Some((keyword.to_ascii_lowercase(), args)))
+    if line.contains(&0) {
+        return Err("the line has a zero byte".to_owned());
+    }
+    let end = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'=' | b'"');
+    let (keyword, rest) = line.split_at(line.iter().position(end).unwrap_or(line.len()));
+    if keyword.is_empty() || rest.starts_with(b"\"") {
+        return Err("the keyword is quoted or missing".to_owned());
+    }
+    let keyword = String::from_utf8(keyword.to_ascii_lowercase())
+        .map_err(|_| "the keyword is not text".to_owned())?;
+    let rest = trim_start(rest, blank);
+    let rest = trim_start(rest.strip_prefix(b"=").unwrap_or(rest), blank);
+    if rest.is_empty() {
+        return Err(format!("{keyword} has no value"));
+    }
+    let (args, is_plain) = split_args(rest)?;
+    if args.is_empty() {
+        return Err(format!("{keyword} has no value"));
+    }
+    Ok(Some(Line { keyword, args, rest: rest.to_vec(), place, is_plain }))
 }
 
-/// Words with quotes; a `#` that begins a word begins a comment.
-fn split_args(text: &str) -> Result<Vec<String>, String> {
+fn trim_start(bytes: &[u8], blank: impl Fn(&u8) -> bool) -> &[u8] {
+    &bytes[bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len())..]
+}
+
+/// Words with quotes, and whether another reading of the quotes would split them alike. A `#` that
+/// begins a word begins a comment.
+fn split_args(text: &[u8]) -> Result<(Vec<Vec<u8>>, bool), String> {
     let mut args = Vec::new();
-    let mut chars = text.chars().peekable();
+    let mut is_plain = true;
+    let mut rest = text;
     loop {
-        while chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
-        match chars.peek() {
-            None | Some('#') => return Ok(args),
-            Some(_) => args.push(next_word(&mut chars)?),
+        rest = trim_start(rest, |byte| matches!(byte, b' ' | b'\t'));
+        if rest.is_empty() || rest.starts_with(b"#") {
+            return Ok((args, is_plain));
         }
+        let (word, length) = next_word(rest)?;
+        is_plain &= is_plain_word(&rest[..length]);
+        args.push(word);
+        rest = &rest[length..];
     }
 }
 
-fn next_word(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String, String> {
-    let mut word = String::new();
-    let mut quote: Option<char> = None;
-    while let Some(&c) = chars.peek() {
-        match (quote, c) {
-            (None, ' ' | '\t') => return Ok(word),
-            (None, '"' | '\'') => quote = Some(c),
-            (Some(open), c) if c == open => quote = None,
-            (_, '\\') => {
-                chars.next();
-                match chars.peek() {
-                    Some(&next)
-                        if matches!(next, '"' | '\'' | '\\')
-                            || (quote.is_none() && next == ' ') =>
-                    {
-                        word.push(next);
-                    }
-                    Some(_) | None => {
-                        word.push('\\');
-                        continue;
-                    }
-                }
+/// A word without quotes and backslashes, or one in double quotes as a whole.
+fn is_plain_word(raw: &[u8]) -> bool {
+    let inner = match raw {
+        [b'"', inner @ .., b'"'] => inner,
+        raw => raw,
+    };
+    !inner.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\' | b'\r'))
+}
+
+/// One word, and how many bytes it takes.
+fn next_word(text: &[u8]) -> Result<(Vec<u8>, usize), String> {
+    let mut word = Vec::new();
+    let mut quote: Option<u8> = None;
+    let mut at = 0;
+    while let Some(&c) = text.get(at) {
+        match (quote, c, text.get(at + 1)) {
+            (None, b' ' | b'\t', _) => return Ok((word, at)),
+            (None, b'"' | b'\'', _) => quote = Some(c),
+            (Some(open), c, _) if c == open => quote = None,
+            (_, b'\\', Some(&next))
+                if matches!(next, b'"' | b'\'' | b'\\') || (quote.is_none() && next == b' ') =>
+            {
+                word.push(next);
+                at += 1;
             }
-            (_, c) => word.push(c),
+            (_, c, _) => word.push(c),
         }
-        chars.next();
+        at += 1;
     }
     match quote {
-        None => Ok(word),
+        None => Ok((word, at)),
         Some(_) => Err("a quote is not closed".to_owned()),
     }
 }
@@ -225,21 +309,35 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn split(line: &str) -> Option<(String, String)> {
+        let line = split_line(line.as_bytes(), String::new()).unwrap()?;
+        let args: Vec<_> = line.args.iter().map(|arg| String::from_utf8_lossy(arg)).collect();
+        Some((line.keyword.clone(), args.join("|")))
+    }
+
     #[test]
     fn lines_are_split_as_openssh_does() {
-        let split = |line| split_line(line).unwrap().map(|(k, a)| (k, a.join("|")));
         let some = |k: &str, a: &str| Some((k.to_owned(), a.to_owned()));
-        assert_eq!(split("  HostName = a b"), some("hostname", "a|b"));
+        assert_eq!(split("  HostName = a b\r"), some("hostname", "a|b"));
         assert_eq!(split("Port=22"), some("port", "22"));
         assert_eq!(split("IdentityFile \"~/a b\" # why"), some("identityfile", "~/a b"));
+        assert_eq!(split("User LAB\\ann"), some("user", "LAB\\ann"));
         assert_eq!(split("# HostName x"), None);
-        assert!(split_line("User \"ann").is_err());
+        for refused in ["User \"ann", "User", "User =", "User # ann", "Host\"x\" y", "= x"] {
+            assert!(split_line(refused.as_bytes(), String::new()).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_bytes() {
+        let line = split_line(b"IdentityFile /cl\xe9", String::new()).unwrap().unwrap();
+        assert_eq!(line.args, [b"/cl\xe9".to_vec()]);
     }
 
     #[test]
     fn included_files_may_be_named_by_patterns() {
-        assert!(glob_matches("10-a.conf", "*.conf"));
-        assert!(glob_matches("b1", "[a-c][!5]"));
-        assert!(!glob_matches("b5", "[a-c][!5]"));
+        assert!(glob_matches(b"10-a.conf", b"*.conf"));
+        assert!(glob_matches(b"b1", b"[a-c][!5]"));
+        assert!(!glob_matches(b"b5", b"[a-c][!5]"));
     }
 }

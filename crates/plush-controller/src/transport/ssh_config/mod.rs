@@ -3,13 +3,21 @@
 //! Not a complete ssh: what Plush does not know or cannot do sends the host to the ssh program, with the reason.
 //! The reference is `ssh -G`; a test compares the two on a generated corpus.
 
+mod expand;
+mod jump;
 mod keywords;
 mod lines;
+mod local_user;
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::expand::Tokens;
+pub use self::jump::Jumps;
 use self::keywords::{Meaning, meaning};
-use self::lines::{Bases, ConfigText, Item, Line};
+use self::lines::{Bases, ConfigText, Item, Line, Permissions};
+pub use self::local_user::LocalUser;
 use super::address::HostAddress;
 use super::patterns::{matches_list, matches_pattern};
 
@@ -23,30 +31,6 @@ const DEFAULT_IDENTITIES: [&str; 5] = [
 const DEFAULT_USER_KNOWN_HOSTS: [&str; 2] = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2"];
 const DEFAULT_GLOBAL_KNOWN_HOSTS: [&str; 2] =
     ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
-
-/// Who we are: what tokens, `~` and `Match localuser` stand for.
-#[derive(Clone, Debug)]
-pub struct LocalUser {
-    /// Login name.
-    pub name: String,
-    /// Home directory.
-    pub home: PathBuf,
-    /// Numeric id, for `%i`.
-    pub uid: u32,
-}
-
-impl LocalUser {
-    /// The user of this process, from the environment.
-    pub fn current() -> Self {
-        let uid = rustix::process::getuid().as_raw();
-        let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-        let name =
-            name.unwrap_or_else(|_| if uid == 0 { "root".to_owned() } else { uid.to_string() });
-        let home = std::env::var_os("HOME").map(PathBuf::from);
-        let home = home.unwrap_or_else(|| PathBuf::from(if uid == 0 { "/root" } else { "/" }));
-        Self { name, home, uid }
-    }
-}
 
 /// The configuration files, read once.
 #[derive(Debug)]
@@ -64,26 +48,24 @@ pub struct HostSettings {
     pub user: String,
     /// The TCP port.
     pub port: u16,
-    /// As written, tokens and `~` not expanded.
-    pub identity_files: Vec<String>,
-    /// Whether the files were named by the user; otherwise they are OpenSSH's defaults.
-    pub identities_named: bool,
+    /// Files of keys; OpenSSH's defaults if the user named none.
+    pub identity_files: Vec<NamedFile>,
     /// Offer only the named files' keys.
     pub identities_only: bool,
     /// Socket of the agent to ask, `none`, or `SSH_AUTH_SOCK`.
-    pub identity_agent: Option<String>,
+    pub identity_agent: Option<NamedFile>,
     /// Certificates to offer.
-    pub certificate_files: Vec<String>,
+    pub certificate_files: Vec<NamedFile>,
     /// The user's files of known keys.
-    pub user_known_hosts: Vec<String>,
-    /// The system's files of known keys.
-    pub global_known_hosts: Vec<String>,
+    pub user_known_hosts: Vec<NamedFile>,
+    /// The system's files of known keys: only `~` is expanded.
+    pub global_known_hosts: Vec<NamedFile>,
     /// The name under which the key is known.
     pub host_key_alias: Option<String>,
     /// Which kinds of host key to accept, in OpenSSH's notation.
     pub host_key_algorithms: Option<String>,
     /// Hosts to go through.
-    pub proxy_jump: Option<String>,
+    pub proxy_jump: Option<Jumps>,
     /// Seconds for the TCP connection.
     pub connect_timeout_s: Option<u32>,
     /// Seconds between signs of life inside SSH.
@@ -98,6 +80,15 @@ pub struct HostSettings {
     pub notes: Vec<String>,
 }
 
+/// A path in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// As written: tokens, variables and `~` are not expanded.
+    pub path: OsString,
+    /// File and line that name it; `None` for a default.
+    pub place: Option<String>,
+}
+
 /// Which kind of address to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressFamily {
@@ -109,23 +100,48 @@ pub enum AddressFamily {
     Inet6,
 }
 
+/// Which files make the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFiles {
+    /// The user's and the system's.
+    Usual,
+    /// This one alone, as with `ssh -F`; `none` reads nothing.
+    Only(PathBuf),
+    /// This one as the user's, and perhaps the system's.
+    Users {
+        /// The user's file.
+        file: PathBuf,
+        /// Whether the system's file is read after it.
+        and_system: bool,
+    },
+}
+
 impl SshConfig {
-    /// Reads `file` alone if given (as `ssh -F`; `none` reads nothing), else the user's and the system's.
-    pub fn load(file: Option<&Path>, user: LocalUser) -> Self {
-        let ssh = Bases { home: user.home.clone(), relative: user.home.join(".ssh") };
-        let system = Bases { home: user.home.clone(), relative: PathBuf::from("/etc/ssh") };
-        let files = match file {
-            Some(file) if file == Path::new("none") => Vec::new(),
-            Some(file) => vec![lines::read_file(file, &ssh, 0)],
-            None => vec![
-                lines::read_file(&ssh.relative.join("config"), &ssh, 0),
-                lines::read_file(Path::new("/etc/ssh/ssh_config"), &system, 0),
-            ],
+    /// Reads the files.
+    pub fn load(files: &ConfigFiles, user: LocalUser) -> Self {
+        let home = || user.home.clone();
+        let ssh = Bases { home: home(), relative: home().join(".ssh"), is_system: false };
+        let own = |file: &Path| lines::read_file(file, &ssh, Permissions::Checked, 0);
+        let system = || {
+            let etc = PathBuf::from("/etc/ssh");
+            let bases = Bases { home: home(), relative: etc.clone(), is_system: true };
+            lines::read_file(&etc.join("ssh_config"), &bases, Permissions::Any, 0)
+        };
+        let files = match files {
+            ConfigFiles::Only(file) if file == Path::new("none") => Vec::new(),
+            ConfigFiles::Only(file) if !file.exists() => {
+                let why = format!("read {}: no such file", file.display());
+                vec![ConfigText { items: vec![Item::Unreadable(why)] }]
+            }
+            ConfigFiles::Only(file) => vec![lines::read_file(file, &ssh, Permissions::Any, 0)],
+            ConfigFiles::Usual => vec![own(&ssh.relative.join("config")), system()],
+            ConfigFiles::Users { file, and_system: true } => vec![own(file), system()],
+            ConfigFiles::Users { file, and_system: false } => vec![own(file)],
         };
         Self { files, user }
     }
 
-    /// Who we are.
+    /// The user of this process.
     pub fn user(&self) -> &LocalUser {
         &self.user
     }
@@ -152,12 +168,12 @@ struct Found {
     host_name: Option<String>,
     user: Option<String>,
     port: Option<u16>,
-    identity_files: Vec<String>,
+    identity_files: Vec<NamedFile>,
     identities_only: Option<bool>,
-    identity_agent: Option<String>,
-    certificate_files: Vec<String>,
-    user_known_hosts: Option<Vec<String>>,
-    global_known_hosts: Option<Vec<String>>,
+    identity_agent: Option<NamedFile>,
+    certificate_files: Vec<NamedFile>,
+    user_known_hosts: Option<Vec<NamedFile>>,
+    global_known_hosts: Option<Vec<NamedFile>>,
     host_key_alias: Option<String>,
     host_key_algorithms: Option<String>,
     proxy: Option<Proxy>,
@@ -172,8 +188,9 @@ struct Found {
 }
 
 enum Proxy {
-    Jump(String),
-    Command,
+    Jump(Jumps),
+    /// The place of the line.
+    Command(String),
     None,
 }
 
@@ -213,9 +230,12 @@ impl<'a> Pass<'a> {
         self.is_final = true;
     }
 
+    /// The name to connect to. A token that HostName does not take stays: no host has such a name.
     fn resolved_name(&self) -> String {
         let name = match &self.found.host_name {
-            Some(template) => template.replace("%h", &self.host).replace("%%", "%"),
+            // The first pass has expanded it.
+            Some(name) if self.is_final => name.clone(),
+            Some(template) => host_name(template, &self.host),
             None => self.host.clone(),
         };
         if name.parse::<std::net::IpAddr>().is_ok() { name } else { name.to_lowercase() }
@@ -248,34 +268,33 @@ impl<'a> Pass<'a> {
 
     fn line(&mut self, line: &Line, never: bool) {
         match line.keyword.as_str() {
-            "host" => self.active = !never && matches_list(&self.host, line.args.iter().cloned()),
+            "host" => {
+                let patterns = line.args.iter().map(|arg| String::from_utf8_lossy(arg).into());
+                self.active = !never && matches_list(&self.host, patterns);
+            }
             "match" => {
-                let matched = self.matches(line);
+                let matched = self.matches(line, never);
                 self.active = !never && matched;
             }
-            keyword if self.active => self.setting(keyword, line),
-            _ => {}
+            keyword => self.setting(keyword, line),
         }
     }
 
     fn setting(&mut self, keyword: &str, line: &Line) {
-        let Some(first) = line.args.first() else {
-            return self.because(format!("{}: {keyword} has no value", line.place));
-        };
         match meaning(keyword) {
-            Meaning::Honoured => {
-                if self.honour(keyword, first, line).is_none() {
+            Meaning::Honoured if self.active => {
+                if self.honour(keyword, line).is_none() {
                     self.because(format!(
                         "{}: {keyword} has a value that Plush does not understand",
                         line.place
                     ));
                 }
             }
-            Meaning::Without => {}
-            Meaning::Program(harmless) => {
+            Meaning::Program(harmless) if self.active => {
                 if !self.found.decided.iter().any(|k| k == keyword) {
                     self.found.decided.push(keyword.to_owned());
-                    if !harmless.contains(&first.to_ascii_lowercase().as_str()) {
+                    let value = line.first().unwrap_or_default().to_ascii_lowercase();
+                    if !harmless.contains(&value.as_str()) {
                         self.because(format!(
                             "{}: {keyword} is served by the ssh program only",
                             line.place
@@ -283,6 +302,8 @@ impl<'a> Pass<'a> {
                     }
                 }
             }
+            Meaning::Honoured | Meaning::Program(_) | Meaning::Without => {}
+            // ssh refuses the whole file for such a line, wherever it stands.
             Meaning::Unknown => {
                 let ignored = self.found.ignore_unknown.iter().flatten();
                 if !matches_list(keyword, ignored.map(|p| p.to_lowercase())) {
@@ -296,18 +317,38 @@ impl<'a> Pass<'a> {
     }
 
     /// Keeps a value; `None` if it cannot be understood.
-    fn honour(&mut self, keyword: &str, first: &str, line: &Line) -> Option<()> {
+    fn honour(&mut self, keyword: &str, line: &Line) -> Option<()> {
+        let found = &mut self.found;
+        let files = || line.args.iter().map(|arg| named_file(arg, line));
+        match keyword {
+            "identityfile" => add(&mut found.identity_files, files().next()?),
+            "certificatefile" => add(&mut found.certificate_files, files().next()?),
+            "identityagent" => keep(&mut found.identity_agent, files().next()?),
+            "userknownhostsfile" => keep(&mut found.user_known_hosts, files().collect()),
+            "globalknownhostsfile" => keep(&mut found.global_known_hosts, files().collect()),
+            "proxyjump" => {
+                keep(&mut found.proxy, Jumps::written(line)?.map_or(Proxy::None, Proxy::Jump));
+            }
+            "proxycommand" if line.rest.eq_ignore_ascii_case(b"none") => {
+                keep(&mut found.proxy, Proxy::None);
+            }
+            "proxycommand" => keep(&mut found.proxy, Proxy::Command(line.place.clone())),
+            _ => return self.honour_text(keyword, line.first()?, line),
+        }
+        Some(())
+    }
+
+    fn honour_text(&mut self, keyword: &str, first: &str, line: &Line) -> Option<()> {
         let found = &mut self.found;
         match keyword {
+            // ssh ends with an error for any token but these.
+            "hostname" if first.replace("%%", "").replace("%h", "").contains('%') => return None,
             "hostname" => keep(&mut found.host_name, first.to_owned()),
+            // Newer versions of ssh expand tokens in User, older ones do not.
+            "user" if first.contains(['%', '$']) => return None,
             "user" => keep(&mut found.user, first.to_owned()),
             "port" => keep(&mut found.port, first.parse().ok().filter(|p| *p > 0)?),
-            "identityfile" => add(&mut found.identity_files, first),
-            "certificatefile" => add(&mut found.certificate_files, first),
             "identitiesonly" => keep(&mut found.identities_only, yes_no(first)?),
-            "identityagent" => keep(&mut found.identity_agent, first.to_owned()),
-            "userknownhostsfile" => keep(&mut found.user_known_hosts, line.args.clone()),
-            "globalknownhostsfile" => keep(&mut found.global_known_hosts, line.args.clone()),
             "hostkeyalias" => keep(&mut found.host_key_alias, first.to_owned()),
             "hostkeyalgorithms" => keep(&mut found.host_key_algorithms, first.to_owned()),
             "connecttimeout" => keep(&mut found.connect_timeout_s, seconds(first)?),
@@ -317,20 +358,15 @@ impl<'a> Pass<'a> {
             "ignoreunknown" => {
                 keep(&mut found.ignore_unknown, first.split(',').map(str::to_owned).collect());
             }
-            "proxyjump" if first.eq_ignore_ascii_case("none") => {
-                keep(&mut found.proxy, Proxy::None)
-            }
-            "proxyjump" => keep(&mut found.proxy, Proxy::Jump(first.to_owned())),
-            "proxycommand" if first.eq_ignore_ascii_case("none") => {
-                keep(&mut found.proxy, Proxy::None)
-            }
-            "proxycommand" => keep(&mut found.proxy, Proxy::Command),
             "stricthostkeychecking" => {
                 if !matches!(first.to_ascii_lowercase().as_str(), "yes" | "true" | "ask") {
-                    found.notes.push(format!(
+                    let note = format!(
                         "{}: StrictHostKeyChecking {first} is not followed: Plush is always strict",
                         line.place
-                    ));
+                    );
+                    if !found.notes.contains(&note) {
+                        found.notes.push(note);
+                    }
                 }
             }
             _ => return None,
@@ -338,40 +374,55 @@ impl<'a> Pass<'a> {
         Some(())
     }
 
-    fn matches(&mut self, line: &Line) -> bool {
+    /// Whether a `Match` line holds; `never` if it stands where no block applies.
+    fn matches(&mut self, line: &Line, never: bool) -> bool {
+        let refused = |pass: &mut Self, what: &str| {
+            pass.because(format!("{}: {what}", line.place));
+            false
+        };
+        let words: Option<Vec<&str>> =
+            line.args.iter().map(|arg| std::str::from_utf8(arg).ok()).collect();
+        let (Some(words), true) = (words, line.is_plain) else {
+            return refused(self, "Match has quotes that Plush does not understand");
+        };
         let mut result = true;
-        let mut words = line.args.iter();
+        let mut attributes = 0;
+        let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let (word, inline) = match word.split_once('=') {
-                Some((word, value)) => (word, Some(value.to_owned())),
-                None => (word.as_str(), None),
+                Some((word, value)) => (word, Some(value)),
+                None => (word, None),
             };
             let (negated, criterion) = match word.strip_prefix('!') {
                 Some(rest) => (true, rest.to_ascii_lowercase()),
                 None => (false, word.to_ascii_lowercase()),
             };
+            attributes += 1;
             let held = match criterion.as_str() {
+                "all" if attributes > 2 || inline.is_some() || words.len() > 0 => {
+                    return refused(self, "Match all stands beside other criteria");
+                }
                 "all" => true,
+                "final" | "canonical" if inline.is_some() => {
+                    return refused(self, "Match has a value that Plush does not understand");
+                }
                 "final" | "canonical" => {
                     self.wants_final |= criterion == "final";
                     self.is_final
                 }
                 _ => {
-                    let Some(value) = inline.or_else(|| words.next().cloned()) else {
-                        self.because(format!("{}: Match {criterion} has no value", line.place));
-                        return false;
-                    };
-                    match self.criterion(&criterion, &value) {
+                    let value = inline.or_else(|| words.next()).unwrap_or_default();
+                    if value.is_empty() || value.starts_with('=') {
+                        return refused(self, &format!("Match {criterion} has no value"));
+                    }
+                    match self.criterion(&criterion, value) {
                         Some(held) => held,
+                        // A block that other criteria exclude is not this host's affair.
+                        None if criterion == "exec" && (never || !result) => true,
                         None => {
-                            // A block that other criteria exclude is not this host's affair.
-                            if result {
-                                self.because(format!(
-                                    "{}: Match {criterion} is served by the ssh program only",
-                                    line.place
-                                ));
-                            }
-                            return false;
+                            let why =
+                                format!("Match {criterion} is served by the ssh program only");
+                            return refused(self, &why);
                         }
                     }
                 }
@@ -397,9 +448,7 @@ impl<'a> Pass<'a> {
 
     fn current_name(&self) -> String {
         match &self.found.host_name {
-            Some(template) if !self.is_final => {
-                template.replace("%h", self.original).replace("%%", "%")
-            }
+            Some(template) if !self.is_final => host_name(template, self.original),
             Some(name) => name.clone(),
             None => self.original.to_owned(),
         }
@@ -413,40 +462,38 @@ impl<'a> Pass<'a> {
 
     fn finish(mut self) -> HostSettings {
         let host_name = self.resolved_name();
-        if matches!(self.found.proxy, Some(Proxy::Command)) {
-            self.because("ProxyCommand is served by the ssh program only".to_owned());
+        if let Some(Proxy::Command(place)) = &self.found.proxy {
+            self.because(format!("{place}: ProxyCommand is served by the ssh program only"));
         }
         let found = self.found;
-        let identities_named = !found.identity_files.is_empty();
-        let none = |list: &Vec<String>| list.iter().any(|f| f.eq_ignore_ascii_case("none"));
+        let real = |files: Vec<NamedFile>| -> Vec<NamedFile> {
+            files.into_iter().filter(|file| !file.path.eq_ignore_ascii_case("none")).collect()
+        };
+        let defaults = |paths: &[&str]| -> Vec<NamedFile> {
+            paths.iter().map(|path| NamedFile { path: path.into(), place: None }).collect()
+        };
         HostSettings {
             host_name,
             user: found.user.unwrap_or_else(|| self.config.user.name.clone()),
             port: found.port.unwrap_or(22),
-            identities_named,
-            identity_files: match identities_named {
-                true if none(&found.identity_files) => Vec::new(),
-                true => found.identity_files,
-                false => DEFAULT_IDENTITIES.map(str::to_owned).to_vec(),
+            identity_files: match found.identity_files.is_empty() {
+                true => defaults(&DEFAULT_IDENTITIES),
+                false => real(found.identity_files),
             },
             identities_only: found.identities_only.unwrap_or(false),
             identity_agent: found.identity_agent,
-            certificate_files: if none(&found.certificate_files) {
-                Vec::new()
-            } else {
-                found.certificate_files
-            },
-            user_known_hosts: found
-                .user_known_hosts
-                .unwrap_or_else(|| DEFAULT_USER_KNOWN_HOSTS.map(str::to_owned).to_vec()),
-            global_known_hosts: found
-                .global_known_hosts
-                .unwrap_or_else(|| DEFAULT_GLOBAL_KNOWN_HOSTS.map(str::to_owned).to_vec()),
+            certificate_files: real(found.certificate_files),
+            user_known_hosts: real(
+                found.user_known_hosts.unwrap_or_else(|| defaults(&DEFAULT_USER_KNOWN_HOSTS)),
+            ),
+            global_known_hosts: real(
+                found.global_known_hosts.unwrap_or_else(|| defaults(&DEFAULT_GLOBAL_KNOWN_HOSTS)),
+            ),
             host_key_alias: found.host_key_alias,
             host_key_algorithms: found.host_key_algorithms,
             proxy_jump: match found.proxy {
                 Some(Proxy::Jump(jump)) => Some(jump),
-                Some(Proxy::Command | Proxy::None) | None => None,
+                Some(Proxy::Command(_) | Proxy::None) | None => None,
             },
             connect_timeout_s: found.connect_timeout_s,
             server_alive_interval_s: found.alive_interval_s.unwrap_or(0),
@@ -458,50 +505,8 @@ impl<'a> Pass<'a> {
     }
 }
 
-impl HostSettings {
-    /// A path of the settings with `~`, `${VARIABLE}` and tokens expanded; `None` if it uses what Plush does not know.
-    pub fn expand(&self, template: &str, original: &str, user: &LocalUser) -> Option<PathBuf> {
-        let home = user.home.display().to_string();
-        let mut out = String::new();
-        let mut rest = template;
-        if let Some(after) = rest.strip_prefix("~/") {
-            out.push_str(&home);
-            out.push('/');
-            rest = after;
-        } else if rest.starts_with('~') {
-            return None;
-        }
-        while let Some(at) = rest.find(['%', '$']) {
-            out.push_str(&rest[..at]);
-            rest = &rest[at..];
-            if let Some(after) = rest.strip_prefix("${") {
-                let (name, after) = after.split_once('}')?;
-                out.push_str(&std::env::var(name).ok()?);
-                rest = after;
-                continue;
-            }
-            if let Some(after) = rest.strip_prefix('$') {
-                out.push('$');
-                rest = after;
-                continue;
-            }
-            match rest.chars().nth(1)? {
-                '%' => out.push('%'),
-                'd' => out.push_str(&home),
-                'h' => out.push_str(&self.host_name),
-                'i' => out.push_str(&user.uid.to_string()),
-                'k' => out.push_str(self.host_key_alias.as_deref().unwrap_or(original)),
-                'n' => out.push_str(original),
-                'p' => out.push_str(&self.port.to_string()),
-                'r' => out.push_str(&self.user),
-                'u' => out.push_str(&user.name),
-                _ => return None,
-            }
-            rest = &rest[2..];
-        }
-        out.push_str(rest);
-        Some(PathBuf::from(out))
-    }
+fn named_file(arg: &[u8], line: &Line) -> NamedFile {
+    NamedFile { path: OsString::from_vec(arg.to_vec()), place: Some(line.place.clone()) }
 }
 
 /// A list of algorithms in OpenSSH's notation (`a,b`, `+a`, `-a`, `^a`) applied to those we have.
@@ -528,15 +533,33 @@ pub(crate) fn apply_algorithms(list: &str, ours: &[String]) -> Vec<String> {
     }
 }
 
+/// `%h` and `%%` expanded, in one go.
+fn host_name(template: &str, original: &str) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        let (said, length) = match rest.as_bytes().get(at + 1) {
+            Some(b'h') => (original, 2),
+            Some(b'%') => ("%", 2),
+            Some(_) | None => ("%", 1),
+        };
+        out.push_str(said);
+        rest = &rest[at + length..];
+    }
+    out.push_str(rest);
+    out
+}
+
 fn keep<T>(slot: &mut Option<T>, value: T) {
     if slot.is_none() {
         *slot = Some(value);
     }
 }
 
-fn add(list: &mut Vec<String>, value: &str) {
-    if !list.iter().any(|v| v == value) {
-        list.push(value.to_owned());
+fn add(list: &mut Vec<NamedFile>, file: NamedFile) {
+    if !list.iter().any(|known| known.path == file.path) {
+        list.push(file);
     }
 }
 
