@@ -259,6 +259,152 @@ async fn the_doctor_names_client_reason_keys_and_times() {
 }
 
 #[tokio::test]
+async fn a_server_without_an_algorithm_of_the_in_process_client_is_served_by_the_program() {
+    let sshd = Sshd::start("KexAlgorithms ecdh-sha2-nistp256\n");
+    let ssh = sshd.ssh("", Preference::Automatic);
+    let link = sshd.connect(&ssh).await.unwrap();
+    assert_eq!(link.account.client, Client::Program);
+    assert!(
+        link.account.why[0].contains("no common algorithm for the exchange of keys"),
+        "{:?}",
+        link.account.why
+    );
+    prove(link).await;
+    let before = sshd.log().matches("no matching key exchange").count();
+    let web = HostAddress::parse("web").unwrap();
+    let report = examine(&ssh, &web, &Deadlines::default()).await.unwrap();
+    assert_eq!((report.client, report.outcome), (Client::Program, Ok(())));
+    assert!(
+        report.why[0].contains("no common algorithm for the exchange of keys"),
+        "{:?}",
+        report.why
+    );
+    let after = sshd.log().matches("no matching key exchange").count();
+    assert_eq!((before, after), (1, 1), "the in-process client tries once");
+}
+
+#[tokio::test]
+async fn a_key_that_only_ssh_can_read_leads_to_the_program_and_a_file_that_is_no_key_is_named() {
+    let sshd = Sshd::start("");
+    std::fs::write(sshd.path("broken"), "this is no key\n").unwrap();
+    std::fs::set_permissions(
+        sshd.path("broken"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    std::fs::rename(sshd.path("id"), sshd.path("elsewhere")).unwrap();
+    let here = sshd.dir.path().display().to_string();
+    let lines = format!("IdentityFile {here}/broken\nIdentityFile {here}/missing\n");
+    let failure = sshd.connect(&sshd.ssh(&lines, Preference::Automatic)).await.unwrap_err();
+    assert_eq!((failure.stage, failure.class), (Stage::Auth, FailureClass::Permanent), "{failure}");
+    for named in [
+        format!("{here}/broken: "),
+        format!("({here}/config:1)"),
+        format!("{here}/missing: no such file ({here}/config:2)"),
+        "the ssh program fails while authenticating".to_owned(),
+    ] {
+        assert!(failure.cause.contains(&named), "{named} in {failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_private_key_that_others_can_read_is_not_used_and_named() {
+    let sshd = Sshd::start("");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+    std::fs::set_permissions(sshd.path("id"), mode).unwrap();
+    for preference in [Preference::Automatic, Preference::Program] {
+        let failure = sshd.connect(&sshd.ssh("", preference)).await.unwrap_err();
+        assert_eq!(failure.stage, Stage::Auth, "{failure}");
+        if preference == Preference::Automatic {
+            assert!(failure.cause.contains("other users can read it (mode 0640)"), "{failure}");
+        }
+    }
+    assert!(!sshd.log().contains("Accepted publickey"));
+}
+
+#[tokio::test]
+async fn a_path_of_a_key_is_bytes() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let sshd = Sshd::start("");
+    let path = sshd.dir.path().join(std::ffi::OsStr::from_bytes(b"cl\xe9"));
+    std::fs::rename(sshd.path("id"), &path).unwrap();
+    let ssh = sshd.ssh("", Preference::Automatic);
+    let mut config = b"IdentityFile ".to_vec();
+    config.extend(path.as_os_str().as_bytes());
+    config.extend(b"\n".iter().chain(&std::fs::read(sshd.path("config")).unwrap()));
+    std::fs::write(sshd.path("config"), config).unwrap();
+    let link = sshd.connect(&Ssh::new(ssh_options(&sshd))).await.unwrap();
+    assert_eq!(link.account.client, Client::InProcess);
+    prove(link).await;
+    drop(ssh);
+}
+
+fn ssh_options(sshd: &Sshd) -> SshOptions {
+    SshOptions {
+        config_file: Some(sshd.path("config")),
+        agent_socket: None,
+        ..SshOptions::from_environment()
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_ssh_refuses_is_no_configuration_for_any_host() {
+    let sshd = Sshd::start("");
+    for line in ["Host other\n  LogLevel CHATTY\n", "Host other\n  Ciphers rot13\n"] {
+        let ssh = sshd.ssh(line, Preference::Automatic);
+        let failure = sshd.connect(&ssh).await.unwrap_err();
+        assert_eq!(failure.stage, Stage::Settings, "{failure}");
+        let place = format!("{}/config line 2", sshd.dir.path().display());
+        assert!(failure.cause.contains(&place), "{failure}");
+    }
+    assert!(!sshd.log().contains("Connection from"));
+}
+
+#[tokio::test]
+async fn the_doctor_shows_the_way_that_is_gone_where_plush_does_not_understand_a_line() {
+    let sshd = Sshd::start("");
+    let lines = format!(
+        "Match originalhost web exec true\n  User root\n  ProxyJump gate-%h\n\
+         Host gate-127.0.0.1\n  HostName 127.0.0.2\n  HostKeyAlias gate.example\n\
+         Host gate-*\n  HostName 127.0.0.9\n",
+    );
+    let listening = format!("ListenAddress 127.0.0.2:{}\n", sshd.port);
+    let config = std::fs::read_to_string(sshd.path("sshd_config")).unwrap();
+    std::fs::write(sshd.path("sshd_config"), format!("{listening}{config}")).unwrap();
+    let sshd = sshd.again();
+    let key = std::fs::read_to_string(sshd.path("host_key.pub")).unwrap();
+    let known = format!("gate.example {key}[127.0.0.1]:{} {key}", sshd.port);
+    std::fs::write(sshd.path("known_hosts"), known).unwrap();
+    let plain = lines.replace("Match originalhost web exec true", "Host web");
+    for (lines, client) in [(lines, Client::Program), (plain, Client::InProcess)] {
+        let ssh = sshd.ssh(&lines, Preference::Automatic);
+        let web = HostAddress::parse("web").unwrap();
+        let report = examine(&ssh, &web, &Deadlines::default()).await.unwrap();
+        assert_eq!((report.client, report.outcome), (client, Ok(())));
+        let port = sshd.port;
+        assert_eq!(
+            report.way,
+            [format!("root@127.0.0.2:{port}"), format!("root@127.0.0.1:{port}")]
+        );
+    }
+    assert!(sshd.log().matches("direct-tcpip").count() >= 2);
+}
+
+#[tokio::test]
+async fn a_jump_that_is_not_understood_is_never_passed_over() {
+    let sshd = Sshd::start("");
+    for jump in ["$GATE", "gate-%z", "-oProxyCommand=true@gate", "\"none\""] {
+        let ssh = sshd.ssh(&format!("Host web\n  ProxyJump {jump}\n"), Preference::Automatic);
+        match sshd.connect(&ssh).await {
+            // The way leads through the jump host, whose name is looked up as any other.
+            Ok(link) if sshd.log().contains("direct-tcpip") => drop(prove(link).await),
+            Ok(link) => panic!("{jump} was passed over: {:?}", link.account),
+            Err(failure) => assert_eq!(failure.stage, Stage::Settings, "{jump}: {failure}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_program_ends_when_its_link_is_dropped() {
     let sshd = Sshd::start("");
     let link = sshd.connect(&sshd.ssh("", Preference::Program)).await.unwrap();

@@ -348,7 +348,8 @@ fn an_included_file_that_others_may_write_is_refused_as_ssh_refuses_it() {
     let more = dir.path().join("more");
     std::fs::write(&more, "User ann\n").unwrap();
     let config = format!("Include {}\n", more.display());
-    let mode = |mode| std::fs::set_permissions(&more, PermissionsExt::from_mode(mode)).unwrap();
+    let mode =
+        |mode| std::fs::set_permissions(&more, std::fs::Permissions::from_mode(mode)).unwrap();
     mode(0o644);
     assert_eq!(because(&config), Vec::<String>::new());
     mode(0o664);

@@ -348,6 +348,8 @@ impl<'a> Pass<'a> {
             "user" if first.contains(['%', '$']) => return None,
             "user" => keep(&mut found.user, first.to_owned()),
             "port" => keep(&mut found.port, first.parse().ok().filter(|p| *p > 0)?),
+            // As if it were not there: a later line counts.
+            "connecttimeout" | "serveraliveinterval" if first == "none" => {}
             "identitiesonly" => keep(&mut found.identities_only, yes_no(first)?),
             "hostkeyalias" => keep(&mut found.host_key_alias, first.to_owned()),
             "hostkeyalgorithms" => keep(&mut found.host_key_algorithms, first.to_owned()),
@@ -582,7 +584,7 @@ fn family(text: &str) -> Option<AddressFamily> {
 
 /// Seconds as `90`, `1m30s`, `2h`; `none` is zero.
 fn seconds(text: &str) -> Option<u32> {
-    if text.eq_ignore_ascii_case("none") {
+    if text == "none" {
         return Some(0);
     }
     let mut total: u32 = 0;
