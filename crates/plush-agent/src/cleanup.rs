@@ -87,13 +87,16 @@ pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)])
 /// last of them, here. On every machine that sees the base, the removal of `runs` succeeds for one
 /// of them only.
 pub fn remove_last(base: &Base, shared: Shared) {
-    let Ok(Some(_nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
+    let Ok(Some(nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
     for name in LAST_FILES {
         let _absent = fs::remove_file(base.run.join(name));
     }
     // What is not empty is kept on purpose, or belongs to another member.
     let _kept = fs::remove_dir(&base.run);
-    let was_last = fs::remove_dir(base.base.join(RUNS)).is_ok();
+    let was_last = match fs::remove_dir(base.base.join(RUNS)) {
+        Ok(()) => true,
+        Err(e) => e.kind() == io::ErrorKind::NotFound,
+    };
     if was_last && shared == Shared::Goes {
         // The controller has had its last word; what is left here is found by the next run.
         remove_ours(base, &mut Vec::new());
@@ -102,13 +105,15 @@ pub fn remove_last(base: &Base, shared: Shared) {
     if was_last && only_the_lock_is_left(base) {
         let _absent = fs::remove_file(base.base.join(BASE_LOCK));
     }
+    // An agent that enters now makes another lock, and the base stays.
+    drop(nobody_enters);
     let _kept = fs::remove_dir(&base.base);
 }
 
 /// Finishes what [`remove_last`] could not: a network file system keeps removed files that are open,
 /// and this program runs from one. Then this process becomes a copy of the program in memory, which
 /// sweeps; otherwise, or if that is impossible, this returns.
-pub fn leave(base: &Base) {
+pub fn leave(base: &Base, shared: Shared) {
     if !has_remains(base) {
         return;
     }
@@ -118,32 +123,37 @@ pub fn leave(base: &Base) {
         io::copy(&mut File::open(sys::program())?, &mut file)?;
         let mut command = process::Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
         command.args(["sweep", "--run", &base.id]).arg("--directory").arg(member);
+        if shared == Shared::Goes {
+            command.arg("--shared-goes");
+        }
         command.arg("--base").arg(&base.base).current_dir("/").stderr(Stdio::null());
         Ok(command.exec())
     };
     let _directories_stay = copy();
 }
 
-/// Waits until other processes of the member have closed what was removed, and removes the
-/// directories.
-pub fn sweep(base: &Base) {
+/// Removes what is left of the member, and of the base if it was the last one there, once other
+/// processes have closed what was removed.
+pub fn sweep(base: &Base, shared: Shared) {
     let limit = Instant::now() + SWEEP_LIMIT;
     while Instant::now() < limit && has_remains(base) {
-        let _kept = fs::remove_dir(&base.run);
-        let _kept = fs::remove_dir(base.base.join(RUNS));
-        if only_the_lock_is_left(base) {
-            let _absent = fs::remove_file(base.base.join(BASE_LOCK));
+        let _still_open = fs::remove_dir(&base.run);
+        if names(&base.base).is_empty() {
+            let _still_open = fs::remove_dir(&base.base);
+        } else if !base.run.exists() {
+            remove_last(base, shared);
         }
-        let _kept = fs::remove_dir(&base.base);
         std::thread::sleep(SWEEP_GAP);
     }
 }
 
-/// Whether the member's directory or the base has names of removed files that are open.
+/// Whether the member's directory or the base is there only because removed files are open, or were
+/// a moment ago.
 fn has_remains(base: &Base) -> bool {
     let is_open = |name: &String| is_hidden(OsStr::new(name));
     let own = base.run.exists() && names(&base.run).iter().all(is_open);
-    own || names(&base.base).iter().any(is_open)
+    let left = names(&base.base);
+    own || left.iter().any(is_open) || (left.is_empty() && base.base.exists())
 }
 
 fn only_the_lock_is_left(base: &Base) -> bool {

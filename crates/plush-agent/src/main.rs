@@ -4,8 +4,9 @@
 
 use lexopt::prelude::*;
 use plush_agent::base::Base;
+use plush_agent::cleanup::{self, Shared};
 use plush_agent::logins::Came;
-use plush_agent::{barrier_command, bridge, cleanup, driver, facts, keeper, placing, sys};
+use plush_agent::{barrier_command, bridge, driver, facts, keeper, placing, sys};
 use plush_protocol::PROTOCOL_VERSION;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -66,6 +67,7 @@ struct Options {
     scoped: bool,
     /// Files that the agent and its tasks may open, where whoever starts it may open more.
     open_files: Option<u64>,
+    shared_goes: bool,
 }
 
 fn run() -> Result<ExitCode, Failure> {
@@ -86,7 +88,10 @@ fn run() -> Result<ExitCode, Failure> {
             let came = if options.scoped { Came::OutOfLogin } else { Came::ByItself };
             driver::serve(options.base()?, &options.host()?, came, umask).map_err(work)?;
         }
-        "sweep" => cleanup::sweep(&options.base()?),
+        "sweep" => {
+            let shared = if options.shared_goes { Shared::Goes } else { Shared::Stays };
+            cleanup::sweep(&options.base()?, shared);
+        }
         "keep" => keeper::run().map_err(work)?,
         "gate" => return Ok(ExitCode::from(keeper::gate::run().to_le_bytes()[0])),
         "install" => {
@@ -120,6 +125,7 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
             Long("open-files") => options.open_files = Some(arguments.value()?.parse()?),
             Long("json") => {}
             Long("scoped") => options.scoped = true,
+            Long("shared-goes") => options.shared_goes = true,
             Long("version") | Short('V') => command = Some("version".into()),
             Long("help") | Short('h') => command = Some("help".into()),
             Value(value) if command.is_none() => command = Some(value.string()?),

@@ -446,7 +446,7 @@ impl Driver {
                 drop(self.door.take());
                 logger::close();
                 cleanup::remove_last(&self.base, self.shared);
-                cleanup::leave(&self.base);
+                cleanup::leave(&self.base, self.shared);
                 return Flow::Exit;
             }
         }
