@@ -2,6 +2,7 @@
 
 use crate::product::Running;
 use crate::stage::Stage;
+use plush_lab::{Identity, LabOptions};
 use rustix::process::Signal;
 
 /// Goes on when the file `go` is there.
@@ -120,4 +121,31 @@ fn f50_a_killed_controller_is_resumed_and_no_byte_is_lost_or_doubled() {
         assert_eq!(said.output(host, "waits.1.out"), wanted.as_bytes());
     }
     assert_nothing_left(&stage);
+}
+
+/// `two` is another name of h001, which only DNS could tell; the hosts have one boot id and one
+/// machine id, as containers have.
+#[test]
+fn f26_names_of_one_account_and_containers_of_one_machine_keep_their_own_results() {
+    let options = LabOptions { identity: Identity::Containers, ..LabOptions::with_hosts(2) };
+    let Some(stage) = Stage::of(options) else { return };
+    let lab = stage.lab.ssh_config_path();
+    let two = format!(
+        "Host two\n  HostName h001\n  User plush\n  IdentityFile {}\n  UserKnownHostsFile {}\n",
+        stage.lab.identity_path().display(),
+        stage.lab.known_hosts_path().display()
+    );
+    let config = stage.file("config", format!("Include {}\n{two}", lab.display()));
+    stage.file(
+        "own.yaml",
+        "project: own\nhosts: h001,h002,two\n\
+         run: echo \"${host} ${rank}\" > r.txt; sleep 1; cat r.txt\noutputs: [r.txt]\n",
+    );
+    let run = ["run", "own.yaml", "-y", "--json", "-F", config.to_str().unwrap()];
+    let said = stage.call(&run).expect(0);
+    for (rank, host) in ["h001", "h002", "two"].into_iter().enumerate() {
+        let expected = format!("{host} {rank}\n");
+        assert_eq!(String::from_utf8(said.result(host, "r.txt")).unwrap(), expected);
+    }
+    stage.assert_nothing_left();
 }
