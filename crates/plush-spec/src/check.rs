@@ -11,8 +11,8 @@ use crate::tree::node::{Entry, Node, Shape};
 use crate::tree::shape::unknown_hint;
 use crate::value::{self, Fault, Scalar, nearest, shown};
 use crate::vocabulary::{
-    Field, Kind, PROJECT, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, Xml, elsewhere,
-    step_elsewhere, step_head,
+    Field, Kind, PROJECT, RECORDS, Record, STEP_COMMON, STEP_TAGS, StepHead, Variables, Xml,
+    elsewhere, step_elsewhere, step_head,
 };
 
 /// Checks a whole description.
@@ -184,6 +184,9 @@ impl Checker<'_, '_> {
         let near = nearest(&entry.key, words());
         let (meant, hint) = match (elsewhere(record.name, &entry.key), near) {
             (Some((means, hint)), _) => (Some(means), Some(hint.to_string())),
+            (None, None) => {
+                (None, belongs(&entry.key).or_else(|| unknown_hint(&entry.key, words())))
+            }
             (None, near) => (near, unknown_hint(&entry.key, words())),
         };
         self.report.error(
@@ -678,6 +681,15 @@ fn advice(caught: &Caught, expected: Expected) -> Option<(String, String)> {
 /// Whether a shell can only compute with it.
 fn is_expression(value: &str) -> bool {
     value.bytes().all(|b| b.is_ascii_digit() || b" +-*/%()<>=!&|^?:".contains(&b))
+}
+
+/// Where a key belongs that is known in another record.
+fn belongs(key: &str) -> Option<String> {
+    let homes = ["project", "cluster", "process", "resource", "software", "package"];
+    let home = homes
+        .into_iter()
+        .find(|home| RECORDS.iter().any(|r| r.name == *home && r.field(key).is_some()))?;
+    Some(format!("`{}` belongs to {}", shown(key), with_article(home)))
 }
 
 fn depth(node: &Node) -> usize {

@@ -164,23 +164,27 @@ pub fn refused(project: &Project, application: Option<&Application>) -> Vec<Refu
             for entry in &NOT_YET {
                 for place in (entry.find)(project, application, cluster) {
                     let refused = Refused { what: entry.what_at(project, cluster, place), place };
-                    if !found.contains(&refused) {
+                    let is_known = |known: &Refused| {
+                        known.what == refused.what && at(known.place) == at(place)
+                    };
+                    if !found.iter().any(is_known) {
                         found.push(refused);
                     }
                 }
             }
         }
     }
-    found.sort_by_key(|refused| (refused.place.line, refused.place.column));
+    found.sort_by_key(|refused| at(refused.place));
     found
 }
 
 impl NotYet {
     /// What it is, with the type of hosts by name.
     fn what_at(&self, project: &Project, cluster: &Cluster, place: Place) -> String {
-        let mut resources = project.resources_of(cluster).iter();
+        let resources = project.resources_of(cluster).iter();
+        let mut strange = resources.filter(|r| !PROVIDERS.contains(&r.kind.as_str()));
         match self.words {
-            [("resource", "type")] => match resources.find(|r| r.place == place) {
+            [("resource", "type")] => match strange.find(|r| at(r.place) == at(place)) {
                 Some(resource) => format!("hosts of type `{}`", resource.kind),
                 None => self.what.to_owned(),
             },
@@ -199,6 +203,11 @@ impl Refused {
     pub fn hint(&self) -> &'static str {
         "take it out to run the rest; the reference marks what this build does not have"
     }
+}
+
+/// A place as it can be compared: places of models are all equal, so that models of one meaning are.
+fn at(place: Place) -> (u32, u32) {
+    (place.line, place.column)
 }
 
 fn of_steps(cluster: &Cluster, is_meant: fn(&Step) -> bool) -> Vec<Place> {

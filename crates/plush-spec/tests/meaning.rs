@@ -281,3 +281,18 @@ fn problems_have_a_form_for_programs() {
     assert_eq!(json[0]["line"], 3);
     assert_eq!(json[0]["hint"], "did you mean `run`?");
 }
+
+#[test]
+fn what_this_build_cannot_do_is_named_at_each_place_that_asks_for_it() {
+    let text = "project: p\nresources:\n  - {type: ssh, hosts: a}\n  - {type: slurm}\n  - {type: plab}\nclusters:\n  c:\n    num_hosts: 1\n    execution:\n      - {process: x, run: x, secrets: {k: f}}\n      - {process: y, run: y, secrets: {k: f}}\n";
+    let project = plush_spec::parse(text, "d.yaml", None).project.unwrap();
+    let refused = plush_spec::refused(&project, None);
+    let found: Vec<(&str, u32)> = refused.iter().map(|r| (r.what.as_str(), r.place.line)).collect();
+    let wanted = [
+        ("hosts of type `slurm`", 4),
+        ("hosts of type `plab`", 5),
+        ("secrets", 10),
+        ("secrets", 11),
+    ];
+    assert_eq!(found, wanted);
+}

@@ -158,6 +158,8 @@ fn a_word_of_another_tool_gets_one_error_with_the_word_that_is_meant() {
         ("name: p\nhosts: h001\nrun: ls\n".to_string(), "name", "`project: NAME`"),
         ("project: p\nhosts: h001\nservices: {web: {}}\n".to_string(), "services", "`clusters:`"),
         (cluster("command: ls"), "command", "`run`"),
+        (cluster("run: ls, probes: [{tcp: 1}]"), "probes", "`probes` belongs to a process"),
+        (cluster("run: ls, callbacks: []"), "callbacks", "belongs to a project"),
         (cluster("replicas: 3, run: ls"), "replicas", "`num_hosts`"),
         (cluster("tasks: [a]"), "tasks", "`execution`"),
         (process("command: ls"), "command", "`run`"),
