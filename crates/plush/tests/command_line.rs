@@ -40,6 +40,39 @@ fn an_unknown_command_is_answered_with_the_nearest() {
 }
 
 #[test]
+fn an_ssh_configuration_that_is_missing_is_an_error_and_none_is_a_choice() {
+    let bench = Bench::new();
+    bench.file("hello.yaml", HELLO);
+    for arguments in [
+        ["doctor", "-F", "nowhere", "web"],
+        ["plan", "-F", "nowhere", "hello.yaml"],
+        ["run", "-F", "nowhere", "hello.yaml"],
+    ] {
+        let said = bench.run(&arguments);
+        assert_eq!(said.code, Some(64), "{arguments:?}: {}", said.err);
+        assert!(said.err.contains("cannot use the SSH configuration nowhere"), "{}", said.err);
+    }
+    let said = bench.run(&["plan", "-F", "none", "hello.yaml"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+}
+
+#[test]
+fn a_configuration_below_another_home_is_read_by_both_clients_and_the_doctor_says_so() {
+    let bench = Bench::new();
+    let text = "Host here\n HostName 127.0.0.1\n Port 9\n User ann\n ProxyCommand false\n";
+    let file = bench.file("elsewhere/.ssh/config", text);
+    let home = file.parent().unwrap().parent().unwrap();
+    let mut doctor = bench.plush(&["doctor", "here", "--json"]);
+    let said = Said::of(doctor.env("HOME", home).output().unwrap());
+    let told: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let host = &told["hosts"][0];
+    assert_eq!(host["way"], serde_json::json!(["ann@127.0.0.1:9"]), "{}", said.out);
+    assert_eq!(host["client"], "ssh program", "{}", said.out);
+    let note = host["notes"][0].as_str().unwrap();
+    assert!(note.contains("is read as with -F, since $HOME is not"), "{note}");
+}
+
+#[test]
 fn a_program_of_the_name_takes_over() {
     let bench = Bench::new();
     let program = bench.file("bin/plush-greet", "#!/bin/sh\necho \"hello $1 $2\"\nexit 7\n");

@@ -264,7 +264,8 @@ impl Ssh {
         Ok((address.clone(), settings))
     }
 
-    fn jumps(
+    /// The jump hosts of a host, outermost first; the text says what is wrong with them.
+    pub(crate) fn jumps(
         &self,
         address: &HostAddress,
         settings: &HostSettings,

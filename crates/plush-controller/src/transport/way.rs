@@ -11,7 +11,7 @@ pub struct Way {
     user: String,
     host_name: String,
     port: u16,
-    jumps: String,
+    jumps: Vec<HostAddress>,
 }
 
 impl Ssh {
@@ -21,13 +21,14 @@ impl Ssh {
         if !settings.program_because.is_empty() {
             return None;
         }
+        let jumps = self.jumps(address, &settings).ok()?;
         let name = settings.host_name.to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
         Some(Way {
             host_name: name.parse::<IpAddr>().map_or(name.to_owned(), |ip| ip.to_string()),
             user: settings.user,
             port: settings.port,
-            jumps: settings.proxy_jump.map(|jumps| jumps.to_string()).unwrap_or_default(),
+            jumps,
         })
     }
 }
@@ -69,5 +70,7 @@ mod tests {
             assert!(!check(config, "h1", other), "{other}");
         }
         assert!(!check(config, "j1", "j2"));
+        let config = "Host h1 h2\n HostName 10.0.0.1\n ProxyJump gate-%n\n";
+        assert!(!check(config, "h1", "h2"), "tokens are expanded");
     }
 }

@@ -6,6 +6,7 @@ use crate::duration;
 use crate::render::{names, progress, table, tasks, text, together, words};
 use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView};
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 /// A folded host set is cut beyond so many characters.
@@ -161,8 +162,11 @@ pub struct Group<'a> {
     pub operation: &'a str,
     /// As it was told of the first host.
     told: Words,
-    /// The same for all of them: `${host}` stands for a host's own name.
+    /// The same for all of them: `${host}` stands for a host's own name, and `${address}` for
+    /// addresses if they differ.
     common: Words,
+    /// The cause without any address: what failures of one group share.
+    bare: String,
     /// Where; nowhere if it concerns the whole run.
     pub hosts: BTreeSet<&'a str>,
 }
@@ -228,15 +232,22 @@ pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for failure in problems.chain(untold_tasks(view)) {
         let common = failure.words.without_name(failure.host);
-        let same = |group: &&mut Group<'_>| {
-            group.operation == failure.operation && group.common.cause == common.cause
-        };
+        let bare = without_addresses(&common.cause);
+        let same =
+            |group: &&mut Group<'_>| group.operation == failure.operation && group.bare == bare;
         match groups.iter_mut().find(same) {
-            Some(group) => group.hosts.extend(failure.host),
+            Some(group) => {
+                group.hosts.extend(failure.host);
+                if group.common.cause != common.cause {
+                    group.common.cause = bare;
+                    group.common.hint = group.common.hint.as_deref().map(without_addresses);
+                }
+            }
             None => groups.push(Group {
                 operation: failure.operation,
                 told: failure.words,
                 common,
+                bare,
                 hosts: failure.host.into_iter().collect(),
             }),
         }
@@ -256,6 +267,27 @@ fn without_name(text: &str, host: Option<&str>) -> String {
         let is_part = begins_within.is_some_and(goes_on) || after.starts_with(goes_on);
         common.push_str(before);
         common.push_str(if is_part { host } else { "${host}" });
+        rest = after;
+    }
+    common + rest
+}
+
+/// A text with `${address}` for IP addresses; ports stay.
+fn without_addresses(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
+    let (mut common, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(is_part) {
+        let (before, run) = rest.split_at(at);
+        let (run, after) = run.split_at(run.find(|c| !is_part(c)).unwrap_or(run.len()));
+        let word = run.trim_end_matches(['.', ':']);
+        let end = &run[word.len()..];
+        common.push_str(before);
+        match (word.parse::<IpAddr>(), word.parse::<SocketAddr>()) {
+            (Ok(_), _) => common.push_str("${address}"),
+            (Err(_), Ok(both)) => common.push_str(&format!("${{address}}:{}", both.port())),
+            (Err(_), Err(_)) => common.push_str(word),
+        }
+        common.push_str(end);
         rest = after;
     }
     common + rest
@@ -384,6 +416,28 @@ mod tests {
     #[test]
     fn the_first_interrupt_shows_who_is_where() {
         insta::assert_snapshot!(still_going(&samples::preparing()));
+    }
+
+    #[test]
+    fn causes_that_differ_in_the_address_of_the_host_are_one() {
+        let mut view = samples::partial();
+        let problem = |n: u32, cause: String| Problem {
+            at_ms: 0,
+            host: Some(format!("n{n}")),
+            operation: "connect".into(),
+            cause: Tainted::new(cause),
+            hint: None,
+        };
+        let refused = |n: u32| problem(n, format!("connect to 10.0.0.{n}:22: refused"));
+        view.problems = vec![refused(1), refused(2)];
+        assert!(check(&view).contains("connect: connect to ${address}:22: refused\n"));
+        let denied = |n: u32| problem(n, format!("ann@2001:db8::{n}: denied by way of 10.9.9.9"));
+        view.problems = vec![denied(1), denied(2)];
+        let common = "connect: ann@${address}: denied by way of ${address}\n";
+        assert!(check(&view).contains(common), "{}", check(&view));
+        let jump = |n: u32| problem(n, "the jump host 10.9.9.9 is down at 12:30".to_owned());
+        view.problems = vec![jump(1), jump(2)];
+        assert!(check(&view).contains("the jump host 10.9.9.9 is down at 12:30\n"));
     }
 
     #[test]
