@@ -256,12 +256,35 @@ impl Rewriter<'_, '_> {
             .filter(|c| c.is("component_block"))
             .map(|c| (name_of(c), component_of(c)))
             .collect();
+        self.one_configuration(&execution);
         for child in execution.children {
             match child.name.as_str() {
                 "configuration" => self.configuration_reference(&child, now),
                 "component_block" => self.component_block(child, application, &blocks, now),
                 _ => {}
             }
+        }
+    }
+
+    /// The early vocabulary executes the configurations of an application one after the other. Clusters of an application
+    /// run at once, so more than one configuration is refused.
+    fn one_configuration(&mut self, execution: &Element) {
+        let mut configurations = execution.children.iter().filter(|c| c.is("configuration"));
+        let Some(first) = configurations.next() else { return };
+        for second in configurations {
+            let span = second.attribute("name").map_or(&second.span, |a| &a.value_span);
+            let (first, second) = (shown(&name_of(first)), shown(&name_of(second)));
+            self.report.error(
+                "unsupported",
+                span,
+                format!(
+                    "configuration `{second}` is to be executed after `{first}`, and this build would run both at once"
+                ),
+                Some(
+                    "give each configuration an application of its own, and run one application after the other"
+                        .to_string(),
+                ),
+            );
         }
     }
 
