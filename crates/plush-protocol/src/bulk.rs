@@ -120,6 +120,10 @@ pub struct ListPart {
     /// No more parts follow.
     #[n(3)]
     pub last: bool,
+    /// Globs that matched nothing, by their place in the question; all of them in one part.
+    #[n(4)]
+    #[cbor(default)]
+    pub unmatched: Vec<u32>,
 }
 
 /// One file of a [`ListPart`].

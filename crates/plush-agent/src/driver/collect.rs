@@ -4,7 +4,7 @@
 use super::happened::Happened;
 use crate::base::Base;
 use crate::files::glob::Pattern;
-use crate::files::pack::{self, Limits, Listing, Reader};
+use crate::files::pack::{self, Limits, Listing, Reader, Why};
 use crate::files::root::Root;
 use plush_core::agent::LinkId;
 use plush_protocol::bulk::PART_BYTES;
@@ -95,11 +95,11 @@ impl Desk {
     }
 
     fn list(&self, link: LinkId, want: &ListWant) {
-        let (files, skipped) = match self.look(want) {
-            Ok(listing) => listed(listing),
+        let (files, skipped, mut unmatched) = match self.look(want) {
+            Ok(found) => found,
             Err(why) => {
                 let path = want.cluster.clone().into_bytes();
-                (Vec::new(), vec![SkippedFile { path, why: Tainted::new(why) }])
+                (Vec::new(), vec![SkippedFile { path, why: Tainted::new(why) }], Vec::new())
             }
         };
         let mut files = files.into_iter().peekable();
@@ -110,6 +110,7 @@ impl Desk {
                 files: files.by_ref().take(FILES_PER_PART).collect(),
                 skipped: skipped.by_ref().take(FILES_PER_PART).collect(),
                 last: files.peek().is_none() && skipped.peek().is_none(),
+                unmatched: std::mem::take(&mut unmatched),
             };
             let last = part.last;
             self.say(link, ToController::ListPart(part));
@@ -119,13 +120,29 @@ impl Desk {
         }
     }
 
-    fn look(&self, want: &ListWant) -> Result<Listing, String> {
-        let patterns: Result<Vec<Pattern>, _> =
-            want.globs.iter().map(|g| Pattern::parse(g)).collect();
-        let patterns = patterns.map_err(|e| e.to_string())?;
+    /// What the globs name. One that is none is told like a file that cannot be taken.
+    fn look(&self, want: &ListWant) -> Result<Found, String> {
+        let (mut patterns, mut numbers, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, glob) in (0..).zip(&want.globs) {
+            match Pattern::parse(glob) {
+                Ok(pattern) => {
+                    patterns.push(pattern);
+                    numbers.push(number);
+                }
+                Err(why) => wrong.push(SkippedFile {
+                    path: glob.clone().into_bytes(),
+                    why: Tainted::new(why.to_string()),
+                }),
+            }
+        }
         let root = self.cluster(&want.cluster)?;
-        pack::list(&root, &patterns, &Limits::default(), &mut |_, _| ControlFlow::Continue(()))
-            .map_err(|e| format!("{e}: {}", e.source))
+        let limits = Limits::default();
+        let listing = pack::list(&root, &patterns, &limits, &mut |_, _| ControlFlow::Continue(()))
+            .map_err(|e| format!("{e}: {}", e.source))?;
+        let unmatched = listing.unmatched.iter().map(|index| numbers[*index]).collect();
+        let (files, skipped) = listed(listing, &limits);
+        wrong.extend(skipped);
+        Ok((files, wrong, unmatched))
     }
 
     fn read(&mut self, want: FileWant) -> FilePart {
@@ -175,7 +192,10 @@ impl Desk {
     }
 }
 
-fn listed(listing: Listing) -> (Vec<ListedFile>, Vec<SkippedFile>) {
+/// Files, what is left out, and the globs that name nothing, by their place in the question.
+type Found = (Vec<ListedFile>, Vec<SkippedFile>, Vec<u32>);
+
+fn listed(listing: Listing, limits: &Limits) -> (Vec<ListedFile>, Vec<SkippedFile>) {
     let bytes = |path: PathBuf| path.as_os_str().as_bytes().to_vec();
     let files = listing.files.into_iter().map(|found| ListedFile {
         path: bytes(found.path),
@@ -186,11 +206,25 @@ fn listed(listing: Listing) -> (Vec<ListedFile>, Vec<SkippedFile>) {
     let untold = listing.skipped_total.saturating_sub(listing.skipped.len() as u64);
     let skipped = listing.skipped.into_iter().map(|skipped| SkippedFile {
         path: bytes(skipped.path),
-        why: Tainted::new(skipped.why.to_string()),
+        why: Tainted::new(in_words(skipped.why, limits)),
     });
     let more = (untold > 0).then(|| SkippedFile {
         path: Vec::new(),
         why: Tainted::new(format!("{untold} more are not named")),
     });
     (files.collect(), skipped.chain(more).collect())
+}
+
+/// Why a file is not taken, with the number of the limit that it is beyond.
+fn in_words(why: Why, limits: &Limits) -> String {
+    let most = match why {
+        Why::Limit("bytes") => {
+            format!("the results of a host have at most {} GiB", limits.bytes >> 30)
+        }
+        Why::Limit("files") => format!("at most {} files of a host are taken", limits.files),
+        Why::Limit("names") => format!("at most {} names of a host are looked at", limits.names),
+        Why::Limit("depth") => format!("at most {} directories below each other", limits.depth),
+        Why::Limit(_) | Why::Link | Why::Special | Why::System(_) => return why.to_string(),
+    };
+    format!("beyond a limit: {most}")
 }

@@ -1,13 +1,24 @@
-//! A pattern for relative paths: `*`, `?`, `[...]` within a component, `**` for any number of components.
+//! A pattern for relative paths: `*`, `?`, `[...]` within a component, `**` for any number of components, `{a,b}` for
+//! either.
 //!
-//! Not the shell's: no braces, no tilde, no variables, and a name that begins with a dot is an ordinary name
+//! Not the shell's: no tilde, no variables, and a name that begins with a dot is an ordinary name
 //! only where the pattern's component begins with a dot too.
 
 /// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
+    /// What its braces stand for; it names what any of them names.
+    alternatives: Vec<Alternative>,
+}
+
+/// A pattern without braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Alternative {
     parts: Vec<Part>,
 }
+
+/// Braces stand for so many patterns at most.
+const ALTERNATIVES_MAX: usize = 1000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -35,14 +46,86 @@ pub enum PatternError {
     /// A `[` without its `]`.
     #[error("a `[` without its `]`")]
     OpenSet,
+    /// Braces that stand for more than 1000 patterns.
+    #[error("its braces stand for more than {ALTERNATIVES_MAX} patterns")]
+    Braces,
 }
 
 impl Pattern {
     /// Reads a pattern.
+    ///
+    /// # Errors
+    /// It is none, or leads out of its directory.
     pub fn parse(text: &str) -> Result<Pattern, PatternError> {
         if text.is_empty() || text.len() > 4095 {
             return Err(PatternError::Length);
         }
+        let texts = without_braces(text)?;
+        let alternatives: Result<_, _> =
+            texts.iter().map(|text| Alternative::parse(text)).collect();
+        alternatives.map(|alternatives| Pattern { alternatives })
+    }
+
+    /// Whether the whole path, given by its components, is meant.
+    pub fn matches(&self, path: &[&[u8]]) -> bool {
+        self.alternatives.iter().any(|alternative| alternative.matches(path))
+    }
+
+    /// Whether something beneath the directory with these components may be meant.
+    pub fn leads_into(&self, directory: &[&[u8]]) -> bool {
+        self.alternatives.iter().any(|alternative| alternative.leads_into(directory))
+    }
+
+    /// Whether this directory is meant with all that is beneath it: its name is written out, without `*`, `?` and `[...]`.
+    pub fn names_whole(&self, directory: &[&[u8]]) -> bool {
+        let named = |a: &&Alternative| a.ends_in_plain_name() && a.matches(directory);
+        self.alternatives.iter().any(|alternative| named(&alternative))
+    }
+}
+
+/// The patterns that a text with braces stands for. A brace without its other or without a comma is a plain character.
+fn without_braces(text: &str) -> Result<Vec<String>, PatternError> {
+    let (mut waiting, mut found) = (vec![text.to_owned()], Vec::new());
+    while let Some(text) = waiting.pop() {
+        match first_braces(&text) {
+            None => found.push(text),
+            Some((start, end, choices)) => {
+                let whole = |choice: &str| format!("{}{choice}{}", &text[..start], &text[end..]);
+                waiting.extend(choices.into_iter().rev().map(whole));
+            }
+        }
+        if waiting.len() + found.len() > ALTERNATIVES_MAX {
+            return Err(PatternError::Braces);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the first pair of braces with a comma stands, and what is between its commas.
+fn first_braces(text: &str) -> Option<(usize, usize, Vec<&str>)> {
+    let opens = text.match_indices('{').map(|(at, _)| at);
+    opens.into_iter().find_map(|start| {
+        let (mut depth, mut commas) = (0, vec![start]);
+        for (at, character) in text[start..].char_indices().map(|(at, c)| (start + at, c)) {
+            match character {
+                '{' => depth += 1,
+                '}' if depth == 1 && commas.len() > 1 => {
+                    commas.push(at);
+                    let choices = commas.windows(2).map(|two| &text[two[0] + 1..two[1]]);
+                    return Some((start, at + 1, choices.collect()));
+                }
+                '}' if depth == 1 => return None,
+                '}' => depth -= 1,
+                ',' if depth == 1 => commas.push(at),
+                _ => {}
+            }
+        }
+        None
+    })
+}
+
+impl Alternative {
+    fn parse(text: &str) -> Result<Alternative, PatternError> {
         if text.starts_with('/') {
             return Err(PatternError::Outside);
         }
@@ -56,16 +139,19 @@ impl Pattern {
                 component => parts.push(Part::Name(tokens(component.as_bytes())?)),
             }
         }
-        if parts.is_empty() { Err(PatternError::Length) } else { Ok(Pattern { parts }) }
+        if parts.is_empty() { Err(PatternError::Length) } else { Ok(Alternative { parts }) }
     }
 
-    /// Whether the whole path, given by its components, is meant.
-    pub fn matches(&self, path: &[&[u8]]) -> bool {
+    fn ends_in_plain_name(&self) -> bool {
+        let is_plain = |token: &Token| matches!(token, Token::Byte(_));
+        matches!(self.parts.last(), Some(Part::Name(tokens)) if tokens.iter().all(is_plain))
+    }
+
+    fn matches(&self, path: &[&[u8]]) -> bool {
         self.states(path).last() == Some(&true)
     }
 
-    /// Whether something beneath the directory with these components may be meant.
-    pub fn leads_into(&self, directory: &[&[u8]]) -> bool {
+    fn leads_into(&self, directory: &[&[u8]]) -> bool {
         let states = self.states(directory);
         states[..self.parts.len()].contains(&true)
     }
@@ -209,6 +295,12 @@ mod tests {
             ("*a*b*", "xxaxxbxx"),
             ("[a-]", "-"),
             ("**", "a/b"),
+            ("{a,b}.txt", "a.txt"),
+            ("{a,b}.txt", "b.txt"),
+            ("x{,.gz}", "x.gz"),
+            ("{a,{b,c}d}/e", "cd/e"),
+            ("a{b}", "a{b}"),
+            ("{a{b,c}", "{ac"),
         ] {
             assert!(check(pattern, path), "{pattern} {path}");
         }
@@ -247,6 +339,8 @@ mod tests {
             ("", PatternError::Length),
             ("/a", PatternError::Outside),
             ("a/../b", PatternError::Outside),
+            ("{a,/b}", PatternError::Outside),
+            ("{a,..}/b", PatternError::Outside),
             ("[a", PatternError::OpenSet),
             ("[]", PatternError::OpenSet),
         ] {
@@ -255,7 +349,18 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_meant_as_a_whole_only_if_its_name_is_written_out() {
+        let whole = |pattern: &str, directory: &str| {
+            let components: Vec<&[u8]> = directory.split('/').map(str::as_bytes).collect();
+            Pattern::parse(pattern).unwrap().names_whole(&components)
+        };
+        assert!(whole("logs", "logs") && whole("logs/", "logs") && whole("*/{x,y}", "a/y"));
+        assert!(!whole("*", "logs") && !whole("log?", "logs") && !whole("**", "logs"));
+    }
+
+    #[test]
     fn no_pattern_takes_exponential_time() {
+        assert_eq!(Pattern::parse(&"{a,b}".repeat(20)), Err(PatternError::Braces));
         assert!(!check(&"*a".repeat(1000), &"a".repeat(900)));
         assert!(!check(&format!("{}x", "**/a/".repeat(200)), &vec!["a"; 150].join("/")));
     }

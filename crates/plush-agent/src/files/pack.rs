@@ -39,7 +39,7 @@ pub struct Listing {
     pub skipped: Vec<Skipped>,
     /// How many were named but are not taken.
     pub skipped_total: u64,
-    /// Which patterns, by their place in the list, named nothing that is taken.
+    /// Which patterns, by their place in the list, named nothing at all.
     pub unmatched: Vec<usize>,
 }
 
@@ -144,6 +144,9 @@ impl Reader {
     }
 }
 
+/// A directory that is still to be walked, and the patterns that mean all that is beneath it.
+type Waiting = (PathBuf, Vec<usize>);
+
 struct Search<'a> {
     patterns: &'a [Pattern],
     limits: &'a Limits,
@@ -156,9 +159,9 @@ struct Search<'a> {
 impl Search<'_> {
     fn walk(&mut self, root: &Root, progress: &mut Progress<'_>) -> io::Result<()> {
         // Paths wait, not descriptors: a deep tree must not use them up.
-        let mut waiting = vec![PathBuf::new()];
+        let mut waiting = vec![(PathBuf::new(), Vec::new())];
         let mut is_first = true;
-        while let Some(path) = waiting.pop() {
+        while let Some((path, whole)) = waiting.pop() {
             let opened = root
                 .subroot(&path)
                 .map_err(|error| errno(&error))
@@ -188,7 +191,7 @@ impl Search<'_> {
                 }
                 let below = path.join(std::ffi::OsString::from_vec(name.to_vec()));
                 match rustix::fs::statat(&dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => self.meet(below, &stat, &mut waiting),
+                    Ok(stat) => self.meet(below, &stat, &whole, &mut waiting),
                     Err(Errno::NOENT) => {}
                     Err(error) => self.skip(below, Why::System(error)),
                 }
@@ -197,24 +200,30 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn meet(&mut self, path: PathBuf, stat: &Stat, waiting: &mut Vec<PathBuf>) {
+    /// `whole` are the patterns that mean all that is beneath the directory.
+    fn meet(&mut self, path: PathBuf, stat: &Stat, whole: &[usize], waiting: &mut Vec<Waiting>) {
         let components: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
-            if self.patterns.iter().any(|pattern| pattern.leads_into(&components)) {
+            let named = |n: &usize| self.patterns[*n].names_whole(&components);
+            let named = (0..self.patterns.len()).filter(|n| whole.contains(n) || named(n));
+            let named: Vec<usize> = named.collect();
+            let leads = self.patterns.iter().any(|pattern| pattern.leads_into(&components));
+            if leads || !named.is_empty() {
                 match components.len() < self.limits.depth {
-                    true => waiting.push(path),
+                    true => waiting.push((path, named)),
                     false => self.skip(path, Why::Limit("depth")),
                 }
             }
             return;
         }
         let by: Vec<usize> = (0..self.patterns.len())
-            .filter(|index| self.patterns[*index].matches(&components))
+            .filter(|index| whole.contains(index) || self.patterns[*index].matches(&components))
             .collect();
         if by.is_empty() {
             return;
         }
+        by.into_iter().for_each(|index| self.used[index] = true);
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         match kind {
             FileType::RegularFile if self.listing.files.len() >= self.limits.files => {
@@ -225,7 +234,6 @@ impl Search<'_> {
             }
             FileType::RegularFile => {
                 self.bytes += size;
-                by.into_iter().for_each(|index| self.used[index] = true);
                 self.listing.files.push(Found {
                     path,
                     size,

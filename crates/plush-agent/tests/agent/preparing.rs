@@ -212,8 +212,8 @@ fn results_are_listed_by_pattern_and_read_by_piece_and_links_are_not_followed() 
         ),
     );
     client.finished(key(1));
-    let want =
-        ListWant { id: 7, cluster: "c".into(), globs: vec!["**/*.log".into(), "*.log".into()] };
+    let globs = ["**/*.log", "[", "none.txt", "*.log"].map(str::to_owned).to_vec();
+    let want = ListWant { id: 7, cluster: "c".into(), globs };
     client.send(&ToAgent::ListWant(want));
     let part = loop {
         match client.receive() {
@@ -225,7 +225,9 @@ fn results_are_listed_by_pattern_and_read_by_piece_and_links_are_not_followed() 
         part.files.iter().map(|f| String::from_utf8(f.path.clone()).unwrap()).collect();
     assert_eq!(names, ["b.log", "out/deep/a.log"]);
     assert!(part.last && part.id == 7);
-    assert_eq!(part.skipped[0].path, b"c.log");
+    assert_eq!(part.skipped[0].path, b"[", "a glob that is none costs the others nothing");
+    assert_eq!(part.skipped[1].path, b"c.log");
+    assert_eq!(part.unmatched, [2]);
     let mut read = |path: &str, offset| {
         client.send(&ToAgent::FileWant(FileWant {
             cluster: "c".into(),

@@ -71,6 +71,24 @@ fn patterns_name_regular_files_and_the_rest_is_reported() {
 }
 
 #[test]
+fn a_directory_that_is_named_is_taken_whole_and_one_that_a_star_meets_is_not() {
+    let dir = place();
+    let listing = list(&dir, &["out/deep", "*"], Limits::default());
+    let found = ["a.log:1", "b.txt:1", "out/deep/d.log:3", "out/deep/er/e.log:4"];
+    assert_eq!(paths(&listing), found);
+    assert!(listing.unmatched.is_empty() && listing.skipped.is_empty(), "{listing:?}");
+}
+
+#[test]
+fn a_pattern_that_names_only_what_is_not_taken_has_matched() {
+    let dir = place();
+    let limits = Limits { bytes: 2, ..Limits::default() };
+    let listing = list(&dir, &["out/deep/d.log", "{b,x}.txt", "{x,y}"], limits);
+    assert_eq!((paths(&listing), listing.unmatched), (vec!["b.txt:1".to_owned()], vec![2]));
+    assert_eq!(listing.skipped[0].why, Why::Limit("bytes"));
+}
+
+#[test]
 fn no_pattern_reaches_through_a_link() {
     let dir = place();
     for pattern in ["out/way/*", "out/way/secret.log", "out/*/secret.log", "**/secret.log"] {
