@@ -37,8 +37,6 @@ pub struct RunOptions {
     pub hosts: Vec<String>,
     /// Never these.
     pub exclude: Vec<String>,
-    /// Every wanted host must take part.
-    pub strict: bool,
     /// What stays on the hosts.
     pub keep: Keep,
     /// Instead of the user's SSH configuration.
@@ -80,7 +78,7 @@ pub struct PlanView {
     pub other_applications: Vec<String>,
     /// Hosts, with what each does.
     pub hosts: Vec<PlannedHostView>,
-    /// Cluster, wanted, fewest that will do, hosts that serve, spares.
+    /// Cluster, wanted, fewest that the description names as enough, hosts that serve, spares.
     pub clusters: Vec<(String, u32, u32, u32, u32)>,
     /// Software: name, package, where its bytes come from, digest where it is known.
     pub software: Vec<(String, String, String, Option<String>)>,
@@ -167,7 +165,9 @@ pub fn plan(
     }
     let addresses = Addresses::read(options.ssh_config.as_deref());
     for offer in &mut offers {
+        let offered = offer.hosts.len();
         offer.hosts.retain(|host| choice.takes(&host.name));
+        offer.is_narrowed = choice.only.is_some() || offer.hosts.len() < offered;
         offer.hosts.extend(others.iter().cloned());
         addresses.find(&mut offer.hosts);
     }
@@ -175,7 +175,6 @@ pub fn plan(
         run: options.name.clone().unwrap_or_else(|| make_id(project.name.as_str())),
         keep: options.keep,
         stop_after_ms: options.stop_after_ms,
-        strict: options.strict,
     };
     let plan = plan::assign(project, offers, settings)?;
     let mut problems = too_large(&plan);
@@ -242,7 +241,10 @@ impl Planned {
         let count = |ids: &[plan::HostId]| u32::try_from(ids.len()).unwrap_or(u32::MAX);
         let clusters = plan.clusters.iter();
         let clusters = clusters
-            .map(|c| (c.name().to_owned(), c.wanted, c.min, count(&c.members), count(&c.spares)))
+            .map(|c| {
+                let (members, spares) = (count(&c.members), count(&c.spares));
+                (c.name().to_owned(), c.wanted, plan.enough_of(c), members, spares)
+            })
             .collect();
         let mut applications = plan.project.applications.iter().map(|a| a.name.to_string());
         PlanView {
@@ -445,7 +447,8 @@ fn offer(
         templates.into_iter().map(|(template, text)| PlannedTemplate { text, ..template });
     let templates = templates.collect();
     let stdin_files = stdin.into_iter().map(|(name, bytes)| (name, Octets(bytes))).collect();
-    Ok((Offer { hosts, software, templates, stdin_files }, pushed))
+    let is_narrowed = false;
+    Ok((Offer { hosts, software, templates, stdin_files, is_narrowed }, pushed))
 }
 
 /// A file beside the description: its path, its place there, and what it is for.

@@ -192,7 +192,6 @@ mod tests {
             runs_directory: dir.path().to_owned(),
             hosts: Vec::new(),
             exclude: Vec::new(),
-            strict: false,
             keep: Keep::Nothing,
             ssh_config: None,
             stop_after_ms: None,

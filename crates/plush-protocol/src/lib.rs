@@ -43,6 +43,6 @@ pub use task::{
     TaskState, Unhealthy,
 };
 pub use view::{
-    BarrierView, ClusterView, Contact, Counts, HostState, HostView, Incident, Notice, Outcome,
-    PhaseName, Problem, RunView, TaskView, TogetherView, WorstRound,
+    BarrierView, ClusterSum, ClusterView, Contact, Counts, HostState, HostView, Incident, Measure,
+    Notice, Outcome, PhaseName, Problem, RunView, Sums, TaskView, TogetherView, WorstRound,
 };

@@ -30,6 +30,9 @@ pub struct RunView {
     pub phase: PhaseName,
     /// Set once the run is over.
     pub outcome: Option<Outcome>,
+    /// What was wanted and what came of it; set with the outcome.
+    #[serde(default)]
+    pub sums: Option<Sums>,
     /// Set once somebody or something asked the run to stop: why.
     pub stopping: Option<String>,
     /// How many hosts are where.
@@ -94,11 +97,11 @@ pub enum PhaseName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Everything that was asked for was done everywhere.
+    /// Everything that was wanted was done, but for failures that the description accepts.
     Complete,
-    /// Enough hosts were there for the description's policies, but not all.
+    /// Not everything that was wanted was done: [`Sums`] says what is missing, and whether that is enough.
     Partial,
-    /// A process failed somewhere: the largest exit code.
+    /// A process failed and the description does not accept it: the largest exit code.
     TasksFailed {
         /// Largest exit code; 128 + signal for a signal.
         code: i32,
@@ -107,6 +110,86 @@ pub enum Outcome {
     TooFewHosts,
     /// Somebody stopped it.
     Stopped,
+}
+
+/// What was wanted of a run that is over, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// In the order of the description.
+    pub clusters: Vec<ClusterSum>,
+    /// Tasks that failed and whose failure the description does not accept.
+    pub tasks_failed: u32,
+    /// Those of them that were ended by their own time limit.
+    pub tasks_out_of_time: u32,
+    /// Tasks that failed and whose failure the description accepts.
+    pub failures_accepted: u32,
+    /// Hosts that did their part and of which something that was asked for did not come home.
+    pub results_missing: Vec<String>,
+    /// Hosts on which the clean-up failed.
+    pub clean_ups_failed: Vec<String>,
+}
+
+/// What one cluster was asked for: `wanted` = `answered` + `missing` + `without_host`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSum {
+    /// Its name.
+    pub name: String,
+    /// Places that the description wants.
+    pub wanted: u32,
+    /// Places whose host did its part to the end.
+    pub answered: u32,
+    /// Hosts of places that are missing or were lost and not replaced.
+    pub missing: Vec<String>,
+    /// Places for which there was no host from the beginning.
+    pub without_host: u32,
+    /// The fewest that the description names as enough: by `min`, or by the share of a barrier; all that are wanted
+    /// where it names none.
+    pub enough: u32,
+}
+
+/// How severe it is that hosts are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// As the description says.
+    Description,
+    /// As if all that are wanted were needed (`--strict`).
+    Wanted,
+}
+
+impl ClusterSum {
+    /// No place is missing.
+    pub fn is_whole(&self) -> bool {
+        self.answered >= self.wanted
+    }
+
+    /// As many answered as are enough.
+    pub fn is_enough(&self, measure: Measure) -> bool {
+        match measure {
+            Measure::Description => self.answered >= self.enough.min(self.wanted),
+            Measure::Wanted => self.is_whole(),
+        }
+    }
+}
+
+impl Sums {
+    /// Every place answered, all results are here, and nothing is left on a host that answered.
+    pub fn is_whole(&self) -> bool {
+        self.clusters.iter().all(ClusterSum::is_whole) && self.is_tidy()
+    }
+
+    /// All that was wanted was done, or as much as is enough.
+    pub fn is_enough(&self, measure: Measure) -> bool {
+        self.clusters.iter().all(|cluster| cluster.is_enough(measure)) && self.is_tidy()
+    }
+
+    /// Tasks failed, and each that did was ended by its own time limit.
+    pub fn only_out_of_time(&self) -> bool {
+        self.tasks_failed > 0 && self.tasks_out_of_time == self.tasks_failed
+    }
+
+    fn is_tidy(&self) -> bool {
+        self.results_missing.is_empty() && self.clean_ups_failed.is_empty()
+    }
 }
 
 /// How many hosts are where. Their sum is the number of hosts in the plan.
@@ -239,6 +322,10 @@ pub struct BarrierView {
     pub waited_ms: u64,
     /// Who is missing: at most [`BarrierView::MISSING_SHOWN`] names.
     pub missing: Vec<String>,
+    /// Hosts that were expected and without which it opened, those aside whose place another took: at most
+    /// [`BarrierView::MISSING_SHOWN`] names.
+    #[serde(default)]
+    pub without: Vec<String>,
     /// Which round this is, from 1.
     #[serde(default = "first_generation")]
     pub generation: u32,

@@ -7,7 +7,7 @@ use crate::invocation::{Invocation, Results, print_json, tell};
 use crate::render::summary;
 use crate::runs::Run;
 use crate::trouble::Trouble;
-use crate::watch::Ended;
+use crate::watch::{Ended, Progress};
 use plush_protocol::view::{Outcome, RunView};
 use serde::Serialize;
 use std::path::Path;
@@ -40,8 +40,11 @@ pub fn over(
     run: &Run,
     invocation: &Invocation,
 ) -> Result<ExitCode, Trouble> {
-    let code = ExitCode::of_run(outcome, view, invocation.settings.missing);
-    tell(&summary::summary(view, &run.directory, invocation.paint_err()));
+    let code = ExitCode::of_run(outcome, view.sums.as_ref(), invocation.settings.measure);
+    tell(&match invocation.progress {
+        Progress::Shown => summary::summary(view, &run.directory, invocation.paint_err()),
+        Progress::Hidden => summary::line(view, invocation.paint_err()),
+    });
     if invocation.results == Results::Document {
         print_json(&Document {
             version: 1,

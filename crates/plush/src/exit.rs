@@ -1,21 +1,20 @@
 //! The exit codes of `plush`: one table, never changed.
 //! Not the exit codes of tasks: those are in the view and in the summary.
 
-use plush_protocol::task::Exit;
-use plush_protocol::view::{Outcome, RunView, TaskView};
+use plush_protocol::view::{Measure, Outcome, Sums};
 
 /// How `plush` itself ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitCode {
     /// What was asked for was done.
     Done,
-    /// A task failed somewhere.
+    /// A task failed and the description does not accept it.
     TasksFailed,
     /// The command line or the settings cannot be understood.
     Usage,
     /// The description is invalid, or cannot be planned.
     Description,
-    /// Fewer hosts than the description's minimum.
+    /// Fewer hosts than the description needs.
     TooFewHosts,
     /// There is a run of that name already.
     NameTaken,
@@ -23,7 +22,7 @@ pub enum ExitCode {
     Internal,
     /// The controller could not write its run directory.
     Storage,
-    /// Not every host took part, and `--strict` was given.
+    /// Not all that was wanted was done, and what was is not enough.
     Partial,
     /// The description has programs run on this machine and is not trusted.
     Untrusted,
@@ -35,30 +34,27 @@ pub enum ExitCode {
     Transport,
 }
 
-/// How severe it is when some hosts are missing though the description's policies are satisfied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// As the policies say: a success.
-    Allowed,
-    /// An error (`--strict`).
-    Refused,
-}
-
 impl ExitCode {
     /// Every code with its meaning, in the order of the table.
     pub const TABLE: [(ExitCode, &'static str); 13] = [
         (
             ExitCode::Done,
-            "done; of a run: complete, or partial as the description's policies allow",
+            "done; of a run: all that was wanted, or as much as the description names as enough",
         ),
-        (ExitCode::TasksFailed, "a task failed on at least one host"),
+        (ExitCode::TasksFailed, "a task failed and the description does not accept it"),
         (ExitCode::Usage, "the command line or a setting cannot be understood"),
         (ExitCode::Description, "the description is invalid, or cannot be planned as it stands"),
-        (ExitCode::TooFewHosts, "fewer hosts than the description's minimum"),
+        (
+            ExitCode::TooFewHosts,
+            "fewer hosts than `min`, or fewer in the description than it wants without `min`",
+        ),
         (ExitCode::Internal, "Plush itself failed"),
         (ExitCode::NameTaken, "there is a run of that name already (--name)"),
         (ExitCode::Storage, "the run directory could not be written (disk full, journal damaged)"),
-        (ExitCode::Partial, "partial success, with --strict"),
+        (
+            ExitCode::Partial,
+            "partial: a wanted host, a result or a clean-up is missing; with --strict also where `min` allows it",
+        ),
         (
             ExitCode::Untrusted,
             "the description has programs run on this machine and is not trusted",
@@ -93,15 +89,20 @@ impl ExitCode {
         }
     }
 
-    /// The code of a run that is over.
-    pub fn of_run(outcome: &Outcome, view: &RunView, missing: Missing) -> ExitCode {
-        match (outcome, missing) {
-            (Outcome::Complete, _) | (Outcome::Partial, Missing::Allowed) => ExitCode::Done,
-            (Outcome::Partial, Missing::Refused) => ExitCode::Partial,
-            (Outcome::TasksFailed { .. }, _) if only_out_of_time(view) => ExitCode::TimedOut,
-            (Outcome::TasksFailed { .. }, _) => ExitCode::TasksFailed,
-            (Outcome::TooFewHosts, _) => ExitCode::TooFewHosts,
-            (Outcome::Stopped, _) => ExitCode::Stopped,
+    /// The code of a run that is over, by its outcome and its sums; the first in the order of the guide that applies. Without
+    /// sums (a view of an earlier build) what is partial is taken for less than enough.
+    pub fn of_run(outcome: &Outcome, sums: Option<&Sums>, measure: Measure) -> ExitCode {
+        let is_late = sums.is_some_and(Sums::only_out_of_time);
+        match outcome {
+            Outcome::Stopped => ExitCode::Stopped,
+            Outcome::TooFewHosts | Outcome::TasksFailed { .. } if is_late => ExitCode::TimedOut,
+            Outcome::TooFewHosts => ExitCode::TooFewHosts,
+            Outcome::TasksFailed { .. } => ExitCode::TasksFailed,
+            Outcome::Complete => ExitCode::Done,
+            Outcome::Partial => match sums.is_some_and(|sums| sums.is_enough(measure)) {
+                true => ExitCode::Done,
+                false => ExitCode::Partial,
+            },
         }
     }
 
@@ -113,55 +114,60 @@ impl ExitCode {
     }
 }
 
-/// Some task failed, and each that did was ended by its time limit.
-fn only_out_of_time(view: &RunView) -> bool {
-    let mut failed = view.tasks.iter().filter(|task| task.success == Some(false)).peekable();
-    failed.peek().is_some() && failed.all(was_out_of_time)
-}
-
-fn was_out_of_time(task: &TaskView) -> bool {
-    matches!(&task.exit, Some(Exit::Stopped { why }) if why == "time-limit")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plush_protocol::view::ClusterSum;
 
-    fn failed(exit: Exit) -> TaskView {
-        TaskView {
-            task: 1,
-            incarnation: 1,
-            process: "p".into(),
-            host: "h".into(),
-            state: "exited".into(),
-            exit: Some(exit),
-            success: Some(false),
-            started_ms: None,
-            ended_ms: None,
-            ran_ms: None,
-            health: None,
-            guarantee: None,
-        }
+    /// Of a cluster that wants five, with `min` three.
+    fn sums(answered: u32, tasks_failed: u32, tasks_out_of_time: u32) -> Sums {
+        let missing = (answered..5).map(|n| format!("h{n}")).collect();
+        let cluster = ClusterSum { wanted: 5, answered, missing, enough: 3, ..Default::default() };
+        Sums { clusters: vec![cluster], tasks_failed, tasks_out_of_time, ..Sums::default() }
     }
 
-    fn code_of(tasks: Vec<TaskView>) -> ExitCode {
-        let view = RunView { tasks, ..RunView::default() };
-        ExitCode::of_run(&Outcome::TasksFailed { code: 3 }, &view, Missing::Allowed)
+    fn code(outcome: &Outcome, sums: &Sums) -> ExitCode {
+        ExitCode::of_run(outcome, Some(sums), Measure::Description)
     }
 
     #[test]
     fn a_run_in_which_only_time_limits_struck_has_timed_out() {
-        let late = || failed(Exit::Stopped { why: "time-limit".into() });
-        assert_eq!(code_of(vec![late(), late()]), ExitCode::TimedOut);
-        assert_eq!(code_of(vec![late(), failed(Exit::Code(3))]), ExitCode::TasksFailed);
-        assert_eq!(code_of(vec![]), ExitCode::TasksFailed);
+        let failed = Outcome::TasksFailed { code: 3 };
+        assert_eq!(code(&failed, &sums(5, 2, 2)), ExitCode::TimedOut);
+        assert_eq!(code(&failed, &sums(5, 2, 1)), ExitCode::TasksFailed);
+        assert_eq!(code(&failed, &sums(5, 0, 0)), ExitCode::TasksFailed);
     }
 
     #[test]
-    fn missing_hosts_are_an_error_only_when_asked_for() {
-        let view = RunView::default();
-        assert_eq!(ExitCode::of_run(&Outcome::Partial, &view, Missing::Allowed), ExitCode::Done);
-        assert_eq!(ExitCode::of_run(&Outcome::Partial, &view, Missing::Refused), ExitCode::Partial);
+    fn missing_hosts_are_an_error_unless_as_many_are_there_as_are_enough() {
+        let partial = Outcome::Partial;
+        assert_eq!(code(&partial, &sums(3, 0, 0)), ExitCode::Done);
+        assert_eq!(code(&partial, &sums(2, 0, 0)), ExitCode::Partial);
+        let strict = |sums: &Sums| ExitCode::of_run(&partial, Some(sums), Measure::Wanted);
+        assert_eq!(strict(&sums(3, 0, 0)), ExitCode::Partial);
+        assert_eq!(
+            ExitCode::of_run(&partial, None, Measure::Description),
+            ExitCode::Partial,
+            "nobody knows that it was enough"
+        );
+    }
+
+    #[test]
+    fn results_that_did_not_come_and_a_failed_clean_up_are_never_enough() {
+        let short = Sums { results_missing: vec!["h0".into()], ..sums(5, 0, 0) };
+        let left = Sums { clean_ups_failed: vec!["h0".into()], ..sums(5, 0, 0) };
+        assert_eq!(code(&Outcome::Partial, &short), ExitCode::Partial);
+        assert_eq!(code(&Outcome::Partial, &left), ExitCode::Partial);
+    }
+
+    #[test]
+    fn the_first_code_that_applies_is_the_run_s() {
+        let all = Sums { clean_ups_failed: vec!["h0".into()], ..sums(1, 2, 2) };
+        assert_eq!(code(&Outcome::Stopped, &all), ExitCode::Stopped);
+        assert_eq!(code(&Outcome::TooFewHosts, &all), ExitCode::TimedOut);
+        let failed = Sums { tasks_out_of_time: 0, ..all };
+        assert_eq!(code(&Outcome::TooFewHosts, &failed), ExitCode::TooFewHosts);
+        assert_eq!(code(&Outcome::TasksFailed { code: 1 }, &failed), ExitCode::TasksFailed);
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn help_is_a_result_and_lists_the_exit_codes() {
     let said = check(&["run", "--help"]);
     assert_eq!(said.code, Some(0));
     assert!(
-        said.out.contains("Exit codes:") && said.out.contains("  75  partial success"),
+        said.out.contains("Exit codes:") && said.out.contains("  75  partial: "),
         "{}",
         said.out
     );

@@ -93,6 +93,46 @@ fn the_example_of_deciding_tries_again_until_its_program_is_content() {
 }
 
 #[test]
+fn more_hosts_than_there_are_is_an_error_of_the_plan_and_what_w_leaves_is_what_is_wanted() {
+    let bench = Bench::new();
+    let text = |number: &str| {
+        format!(
+            "project: p\nresources: [{{type: local, hosts: \"l[1-3]\"}}]\nnum_hosts: {number}\nrun: echo here\n"
+        )
+    };
+    bench.file("app.yaml", text("5"));
+    let said = bench.run(&["run", "app.yaml"]);
+    assert_eq!(said.code, Some(69), "{}", said.err);
+    assert!(said.err.contains("min: 3"), "the way out is named: {}", said.err);
+    assert!(!bench.home.path().join(".local/state/plush/runs").exists(), "nothing was begun");
+    let narrowed = bench.run(&["run", "app.yaml", "-w", "l1", "-q"]);
+    assert_eq!(narrowed.code, Some(0), "{}", narrowed.err);
+    assert_eq!(narrowed.err.lines().count(), 1, "{}", narrowed.err);
+    bench.file("app.yaml", text("{wanted: 5, min: 3}"));
+    assert_eq!(bench.run(&["run", "app.yaml"]).code, Some(0));
+    let strict = bench.run(&["run", "app.yaml", "--strict"]);
+    assert_eq!(strict.code, Some(75), "{}", strict.err);
+    assert!(strict.err.contains("2 places had no host"), "{}", strict.err);
+}
+
+#[test]
+fn outputs_that_match_nothing_are_named_and_make_the_code_75() {
+    let bench = Bench::new();
+    bench.file(
+        "app.yaml",
+        "project: p\nresources: [{type: local, hosts: l1}]\noutputs: [logs, nosuch.txt, \"{a,b}.txt\"]\n\
+         run: mkdir -p logs/deep; echo data > logs/deep/one; echo b > b.txt\n",
+    );
+    let said = bench.run(&["run", "app.yaml", "--json"]);
+    assert_eq!(said.code, Some(75), "{}", said.err);
+    assert!(said.err.contains("output `nosuch.txt` matched no file"), "{}", said.err);
+    let view: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(view["view"]["sums"]["results_missing"], serde_json::json!(["l1"]));
+    let results = bench.run_dir(view["run"].as_str().unwrap()).join("results/l1");
+    assert!(results.join("logs/deep/one").exists() && results.join("b.txt").exists());
+}
+
+#[test]
 fn a_program_on_a_host_decides_there_and_needs_no_trust() {
     let bench = Bench::new();
     let text = |decision: &str| {
@@ -103,12 +143,12 @@ fn a_program_on_a_host_decides_there_and_needs_no_trust() {
              - process: b\n        run: echo after\n"
         )
     };
-    for (decision, processes) in [("continue", 2), ("skip", 1), ("fail", 1)] {
+    for (decision, processes, code) in [("continue", 2, 0), ("skip", 1, 1), ("fail", 1, 1)] {
         bench.file("app.yaml", text(decision));
         let said = bench.run(&["run", "app.yaml", "--json"]);
         let view: Value = serde_json::from_str(&said.out).unwrap();
         assert_eq!(view["view"]["tasks"].as_array().unwrap().len(), processes, "{decision}");
-        assert_eq!(said.code, Some(1), "{decision}: {}", said.err);
+        assert_eq!(said.code, Some(code), "{decision}: {}", said.err);
     }
 }
 

@@ -63,7 +63,7 @@ fn the_exit_code_is_the_runs() {
     let code = |arguments: &[&str], outcome| check(arguments, outcome, vec![]).code;
     assert_eq!(code(&[], Outcome::TasksFailed { code: 7 }), Some(1));
     assert_eq!(code(&[], Outcome::TooFewHosts), Some(69));
-    assert_eq!(code(&[], Outcome::Partial), Some(0));
+    assert_eq!(code(&[], Outcome::Partial), Some(0), "two of three are enough");
     assert_eq!(code(&["--strict"], Outcome::Partial), Some(75));
     assert_eq!(code(&[], Outcome::Stopped), Some(130));
 }
@@ -76,6 +76,8 @@ fn json_is_one_document_at_the_end() {
     assert_eq!(document["run"], "demo-1");
     assert_eq!(document["outcome"], "partial");
     assert_eq!(document["view"]["counts"]["done"], 3);
+    assert_eq!(said.err.lines().count(), 1, "-q is one line: {}", said.err);
+    assert!(said.err.contains("partial: 2 of 3 hosts"), "{}", said.err);
 }
 
 #[test]

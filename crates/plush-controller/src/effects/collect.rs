@@ -7,6 +7,7 @@
 use crate::host_link::Shared;
 use crate::order::Word;
 use crate::run_dir::{create_private, file_name};
+use crate::space::Space;
 use plush_core::plan::HostId;
 use plush_core::run::Event;
 use plush_protocol::bulk::PART_BYTES;
@@ -51,7 +52,8 @@ pub fn start(
     tokio::spawn(async move {
         let words = shared.words.clone();
         let account = Account::default();
-        let mut collection = Collection { directory, shared, asking, listening, account };
+        let space = &shared.space;
+        let mut collection = Collection { directory, space, asking, listening, account };
         let event = match collection.run(globs).await {
             Ok(()) => collection.account.event(host),
             Err(cause) => Event::CollectFailed { host, cause: Tainted::new(cause) },
@@ -62,9 +64,9 @@ pub fn start(
     CollectTraffic { questions, answers }
 }
 
-struct Collection {
+struct Collection<'a> {
     directory: PathBuf,
-    shared: Arc<Shared>,
+    space: &'a Space,
     asking: mpsc::Sender<ToAgent>,
     listening: mpsc::Receiver<ToController>,
     account: Account,
@@ -76,6 +78,7 @@ struct Account {
     bytes: u64,
     skipped: Vec<Tainted>,
     skipped_more: u64,
+    unmatched: Vec<u32>,
 }
 
 impl Account {
@@ -93,11 +96,17 @@ impl Account {
             self.skipped
                 .push(Tainted::new(format!("{} more files did not come", self.skipped_more)));
         }
-        Event::Collected { host, files: self.files, bytes: self.bytes, skipped: self.skipped }
+        Event::Collected {
+            host,
+            files: self.files,
+            bytes: self.bytes,
+            skipped: self.skipped,
+            unmatched: self.unmatched,
+        }
     }
 }
 
-impl Collection {
+impl Collection<'_> {
     async fn run(&mut self, globs: Vec<(String, Vec<String>)>) -> Result<(), String> {
         for (number, (cluster, globs)) in (0..).zip(globs) {
             for file in self.list(number, &cluster, globs).await? {
@@ -113,7 +122,7 @@ impl Collection {
         cluster: &str,
         globs: Vec<String>,
     ) -> Result<Vec<ListedFile>, String> {
-        let cluster = cluster.to_owned();
+        let (cluster, count) = (cluster.to_owned(), globs.len());
         self.ask(ToAgent::ListWant(ListWant { id, cluster, globs })).await?;
         let mut files = Vec::new();
         loop {
@@ -122,6 +131,9 @@ impl Collection {
                 continue;
             }
             files.extend(part.files);
+            // No more than there are globs.
+            let is_glob = |n: &u32| (*n as usize) < count;
+            self.account.unmatched.extend(part.unmatched.into_iter().filter(is_glob).take(count));
             for skipped in part.skipped {
                 self.account.skip(&skipped.path, skipped.why.raw());
             }
@@ -135,16 +147,19 @@ impl Collection {
     }
 
     async fn fetch(&mut self, cluster: &str, file: &ListedFile) -> Result<(), String> {
-        let Some(names) = harmless_path(&file.path) else {
-            self.account.skip(&file.path, "its path is not one of a file below the directory");
-            return Ok(());
+        let names = match harmless_path(&file.path) {
+            Ok(names) => names,
+            Err(why) => {
+                self.account.skip(&file.path, why);
+                return Ok(());
+            }
         };
-        let space = &self.shared.space;
-        let opened = space.writing(|| create_file(&self.directory, &names, file.mode)).await;
-        let local = opened
-            .map_err(|e| format!("cannot create a file in {}: {e}", self.directory.display()))?;
-        let mut asked = 0;
-        let mut stored = 0;
+        // It is made when its first piece is here: what cannot be read is no empty file.
+        let mut local = None;
+        if file.bytes == 0 {
+            local = self.create(file, &names).await?;
+        }
+        let (mut asked, mut stored, mut short) = (0, 0, None);
         while stored < file.bytes {
             while asked < file.bytes && asked - stored < PIECES_IN_FLIGHT * PART_BYTES as u64 {
                 let length = (file.bytes - asked).min(PART_BYTES as u64);
@@ -153,28 +168,55 @@ impl Collection {
             }
             let part = self.part_of(&file.path).await?;
             if let Some(why) = &part.failed {
-                self.account.skip(&file.path, why.raw());
-                return Ok(());
-            }
-            if part.offset != stored || part.bytes.is_empty() {
-                let why = format!("it ended after {stored} of {} bytes", file.bytes);
-                self.account.skip(&file.path, &why);
+                short = Some(match stored {
+                    0 => why.raw().to_owned(),
+                    _ => format!("only its first {stored} bytes came: {}", why.raw()),
+                });
                 break;
             }
-            let written =
-                self.shared.space.writing(|| local.write_all_at(&part.bytes, stored)).await;
+            if part.offset != stored || part.bytes.is_empty() {
+                short = Some(format!("it ended after {stored} of {} bytes", file.bytes));
+                break;
+            }
+            if local.is_none() {
+                local = self.create(file, &names).await?;
+            }
+            let Some(open) = &local else { return Ok(()) };
+            let written = self.space.writing(|| open.write_all_at(&part.bytes, stored)).await;
             written.map_err(|e| format!("cannot write in {}: {e}", self.directory.display()))?;
             stored += part.bytes.len() as u64;
-            let is_short = stored < file.bytes && !part.bytes.len().is_multiple_of(PART_BYTES);
-            if is_short {
-                self.account
-                    .skip(&file.path, &format!("it ended after {stored} of {} bytes", file.bytes));
+            if stored < file.bytes && !part.bytes.len().is_multiple_of(PART_BYTES) {
+                short = Some(format!("it ended after {stored} of {} bytes", file.bytes));
                 break;
             }
         }
-        self.account.files += 1;
-        self.account.bytes += stored;
+        if let Some(why) = short {
+            self.account.skip(&file.path, &why);
+        }
+        if local.is_some() {
+            self.account.files += 1;
+            self.account.bytes += stored;
+        }
         Ok(())
+    }
+
+    /// Makes the file here; `None` where none can be called so, which is told.
+    async fn create(
+        &mut self,
+        file: &ListedFile,
+        names: &[String],
+    ) -> Result<Option<File>, String> {
+        let space = self.space;
+        match space.writing(|| create_file(&self.directory, names, file.mode)).await {
+            Ok(local) => Ok(Some(local)),
+            Err(error) if is_about_the_name(&error) => {
+                self.account.skip(&file.path, &format!("no file here can be called so: {error}"));
+                Ok(None)
+            }
+            Err(error) => {
+                Err(format!("cannot create a file in {}: {error}", self.directory.display()))
+            }
+        }
     }
 
     async fn want(
@@ -216,14 +258,29 @@ impl Collection {
     }
 }
 
-/// The components of a host's path as harmless names; `None` for what no file below a directory is called.
-fn harmless_path(path: &[u8]) -> Option<Vec<String>> {
+/// The components of a host's path as harmless names, or why no file below a directory here is called so.
+fn harmless_path(path: &[u8]) -> Result<Vec<String>, &'static str> {
     let parts: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
     let is_odd = |p: &&[u8]| p.is_empty() || **p == *b"." || **p == *b"..";
-    if parts.len() > DEPTH_MAX || parts.iter().any(is_odd) {
-        return None;
+    if parts.iter().any(is_odd) {
+        return Err("its path is not one of a file below the directory");
     }
-    Some(parts.iter().map(|p| harmless(p)).collect())
+    if parts.len() > DEPTH_MAX {
+        return Err("it lies deeper than 32 directories");
+    }
+    Ok(parts.iter().map(|p| harmless(p)).collect())
+}
+
+/// Another name would do: it is too long for this file system, or something else has it already.
+fn is_about_the_name(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    let kinds = [
+        ErrorKind::InvalidFilename,
+        ErrorKind::NotADirectory,
+        ErrorKind::IsADirectory,
+        ErrorKind::InvalidInput,
+    ];
+    kinds.contains(&error.kind())
 }
 
 /// One component: UTF-8 without control characters stays as it is, every other byte becomes `%XX`.
@@ -269,7 +326,7 @@ mod tests {
     #[test]
     fn t02_no_path_of_a_host_leaves_its_directory() {
         for hostile in ["../x", "a/../../x", "/etc/passwd", "", "a//b", "./a", "a/.", ".."] {
-            assert_eq!(harmless_path(hostile.as_bytes()), None, "{hostile:?}");
+            assert!(harmless_path(hostile.as_bytes()).is_err(), "{hostile:?}");
         }
         assert_eq!(harmless_path(b"a/b\x1b[2J").unwrap(), ["a", "b%1B[2J"]);
         assert_eq!(harmless_path(b"caf\xc3\xa9/\xff").unwrap(), ["café", "%FF"]);
@@ -284,6 +341,76 @@ mod tests {
         std::os::unix::fs::symlink(&outside, root.join("a")).unwrap();
         assert!(create_file(&root, &["a".into(), "x".into()], 0o644).is_err());
         assert!(!outside.join("x").exists());
+    }
+
+    /// What comes home when the host lists these files of one byte, each with what it says when it is read.
+    async fn collect(files: &[(&str, Result<&str, &str>)]) -> (tempfile::TempDir, Account) {
+        let dir = tempfile::tempdir().unwrap();
+        let space = Space::of(&crate::run_dir::RunDir::at(dir.path().to_owned()));
+        let (asking, mut questions) = mpsc::channel(8);
+        let (answers, listening) = mpsc::channel(8);
+        let told: Vec<(String, Result<Vec<u8>, String>)> = files
+            .iter()
+            .map(|(path, said)| ((*path).to_owned(), said.map(Into::into).map_err(str::to_owned)))
+            .collect();
+        tokio::spawn(async move {
+            while let Some(question) = questions.recv().await {
+                let answer = match question {
+                    ToAgent::ListWant(want) => ToController::ListPart(plush_protocol::ListPart {
+                        id: want.id,
+                        files: told
+                            .iter()
+                            .map(|(path, _)| ListedFile {
+                                path: path.clone().into_bytes(),
+                                bytes: 1,
+                                mode: 0o600,
+                                modified_s: 0,
+                            })
+                            .collect(),
+                        skipped: Vec::new(),
+                        last: true,
+                        unmatched: vec![1, 7],
+                    }),
+                    ToAgent::FileWant(want) => {
+                        let named = told.iter().find(|(path, _)| path.as_bytes() == want.path);
+                        let said = named.unwrap().1.clone();
+                        ToController::FilePart(FilePart {
+                            path: want.path,
+                            offset: want.offset,
+                            bytes: said.clone().unwrap_or_default(),
+                            failed: said.err().map(Tainted::new),
+                        })
+                    }
+                    other => panic!("{other:?}"),
+                };
+                answers.send(answer).await.unwrap();
+            }
+        });
+        let (directory, account) = (dir.path().join("results"), Account::default());
+        let mut collection = Collection { directory, space: &space, asking, listening, account };
+        collection.run(vec![("c".to_owned(), vec!["*".into(), "x".into()])]).await.unwrap();
+        let account = collection.account;
+        (dir, account)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_named_and_is_no_empty_file_here() {
+        let (dir, account) = collect(&[("secret", Err("permission denied")), ("b", Ok("b"))]).await;
+        assert_eq!(account.skipped[0].raw(), "`secret` did not come: permission denied");
+        assert_eq!((account.files, account.bytes), (1, 1));
+        assert!(!dir.path().join("results/secret").exists());
+        assert_eq!(std::fs::read(dir.path().join("results/b")).unwrap(), b"b");
+        assert_eq!(account.unmatched, [1], "there is no eighth glob");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_too_long_here_costs_the_other_files_nothing() {
+        let long = "n".repeat(300);
+        let (dir, account) = collect(&[(&long, Ok("a")), ("b", Ok("b"))]).await;
+        let why = account.skipped[0].raw();
+        assert!(why.contains("no file here can be called so"), "{why}");
+        assert_eq!(account.skipped.len(), 1);
+        assert!(dir.path().join("results/b").exists());
     }
 
     #[test]

@@ -33,8 +33,7 @@ fn plan_of(hosts: usize) -> RunPlan {
     let project = plush_spec::parse(&text, "app.yaml", None).project.unwrap();
     let host = |n| PlannedHost::new(format!("n{n}"), Route::Local);
     let hosts = (1..=hosts).map(host).collect();
-    let settings =
-        Settings { run: "kept-1".into(), keep: Keep::Nothing, stop_after_ms: None, strict: false };
+    let settings = Settings { run: "kept-1".into(), keep: Keep::Nothing, stop_after_ms: None };
     assign(&project, vec![Offer { hosts, ..Offer::default() }], settings).unwrap()
 }
 

@@ -74,7 +74,7 @@ pub(super) fn wake_at(policy: &Entry, census: &Census) -> Option<Millis> {
 }
 
 /// The smallest number that is at least `percent` of `members`.
-pub(super) fn share(percent: f64, members: u32) -> u32 {
+pub(crate) fn share(percent: f64, members: u32) -> u32 {
     let part = (percent.clamp(0.0, 100.0) / 100.0 * f64::from(members)).ceil();
     // The product lies between 0 and a u32, so the conversion is exact.
     part as u32

@@ -14,6 +14,7 @@ mod opening;
 mod release;
 mod rounds;
 
+pub(crate) use entry::share;
 pub use history::{Passage, Stand};
 pub use opening::{Opened, Opening, Pending};
 pub use rounds::{Round, Rounds};
@@ -51,6 +52,9 @@ pub struct Barrier {
     let_in: VecDeque<(Millis, Entrant)>,
     inside: u32,
     released: u32,
+    /// Those who had not come when it opened, they that had failed before among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    without: Vec<Entrant>,
 }
 
 /// How far the callback has been asked.
@@ -91,6 +95,7 @@ impl Barrier {
             let_in: VecDeque::new(),
             inside: 0,
             released: 0,
+            without: Vec::new(),
         }
     }
 
@@ -228,6 +233,12 @@ impl Barrier {
             let Census { entered, expected, first_entry, .. } = self.census;
             let waited_ms = now.saturating_sub(first_entry.unwrap_or(now));
             self.opened = Some(Opened { at: now, why, entered, expected, waited_ms });
+            let absent = |(_, passage): &(Entrant, &Passage)| match passage.stand {
+                Stand::Expected => true,
+                Stand::Failed => passage.entered_at.is_none(),
+                Stand::Waiting | Stand::Released | Stand::Left | Stand::Withdrawn => false,
+            };
+            self.without = self.members.iter().filter(absent).map(|(entrant, _)| entrant).collect();
         }
     }
 
@@ -306,6 +317,11 @@ impl Barrier {
     pub fn missing(&self) -> impl Iterator<Item = Entrant> {
         let expected = |(_, passage): &(Entrant, &Passage)| passage.stand == Stand::Expected;
         self.members.iter().filter(expected).map(|(entrant, _)| entrant)
+    }
+
+    /// Members without which it opened: they had not come, or had failed before they came.
+    pub fn without(&self) -> &[Entrant] {
+        &self.without
     }
 
     /// It was let go.

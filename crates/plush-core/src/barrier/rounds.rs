@@ -21,6 +21,9 @@ pub struct Rounds {
     rounds: VecDeque<Round>,
     /// Those who came to a generation that is not kept any more, and are told at once.
     stragglers: Vec<(u32, Entrant)>,
+    /// What has not opened does not open by itself: something before it is not done yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shut: bool,
 }
 
 /// One generation.
@@ -45,6 +48,7 @@ impl Rounds {
             members: BTreeMap::new(),
             rounds: VecDeque::from([first]),
             stragglers: Vec::new(),
+            shut: false,
         }
     }
 
@@ -126,7 +130,9 @@ impl Rounds {
             false => (generation, Verdict::TooLate(entrant)),
         };
         let mut verdicts: Vec<_> = self.stragglers.drain(..).map(told).collect();
-        for round in &mut self.rounds {
+        let shut = self.shut;
+        let may_decide = |r: &&mut Round| !shut || r.barrier.opening().is_some();
+        for round in self.rounds.iter_mut().filter(may_decide) {
             let decided = round.barrier.decide(now).into_iter();
             verdicts.extend(decided.map(|verdict| (round.generation, verdict)));
         }
@@ -136,7 +142,8 @@ impl Rounds {
 
     /// When time alone may change what [`Rounds::decide`] says.
     pub fn wake_at(&self) -> Option<Millis> {
-        self.rounds.iter().filter_map(|r| r.barrier.wake_at()).min()
+        let may_decide = |r: &&Round| !self.shut || r.barrier.opening().is_some();
+        self.rounds.iter().filter(may_decide).filter_map(|r| r.barrier.wake_at()).min()
     }
 
     /// Opens the generation that waits to open; see [`Barrier::open_now`].
@@ -155,8 +162,21 @@ impl Rounds {
 
     /// What the callback may overrule now, and in which generation; see [`Barrier::pending_opening`].
     pub fn pending_opening(&self, now: Millis) -> Option<(u32, Pending)> {
-        let round = self.rounds.iter().find(|r| r.barrier.opening().is_none())?;
+        let round = self.rounds.iter().find(|r| !self.shut && r.barrier.opening().is_none())?;
         Some((round.generation, round.barrier.pending_opening(now)?))
+    }
+
+    /// While it is shut, no generation opens by its own rules or its callback's leave.
+    pub fn shut(&mut self, shut: bool) {
+        self.shut = shut;
+    }
+
+    /// A generation has opened; those that are not kept any more had.
+    pub fn has_opened(&self, generation: u32) -> bool {
+        match self.round(generation) {
+            Some(barrier) => barrier.opening().is_some(),
+            None => generation < self.newest(),
+        }
     }
 
     /// How it works.

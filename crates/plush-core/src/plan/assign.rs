@@ -19,6 +19,8 @@ pub struct Offer {
     pub templates: Vec<PlannedTemplate>,
     /// Contents for standard input, by process name.
     pub stdin_files: Vec<(String, Octets)>,
+    /// The command line has left hosts out that were on offer: what is left is what is wanted.
+    pub is_narrowed: bool,
 }
 
 /// Why there is no plan.
@@ -43,8 +45,6 @@ pub struct Settings {
     pub keep: Keep,
     /// Life of tasks without a controller, instead of the clusters' own; `Some(None)` is for ever.
     pub stop_after_ms: Option<Option<u64>>,
-    /// Every wanted host must take part.
-    pub strict: bool,
 }
 
 /// Assigns hosts to the clusters of the project's application. Clusters with a number choose before those that take
@@ -67,7 +67,7 @@ pub fn assign(
     let mut desk = Desk::default();
     let mut chosen: Vec<Option<Chosen>> = vec![None; clusters.len()];
     for number in by_greed(&clusters) {
-        match desk.choose(clusters[number], &offers[number].hosts, settings.strict) {
+        match desk.choose(clusters[number], &offers[number]) {
             Ok(choice) => chosen[number] = Some(choice),
             Err(problem) => problems.push(problem),
         }
@@ -88,7 +88,6 @@ pub fn assign(
         hosts: desk.hosts,
         clusters,
         keep: settings.keep,
-        strict: settings.strict,
     })
 }
 
@@ -108,15 +107,10 @@ struct Desk {
 }
 
 impl Desk {
-    fn choose(
-        &mut self,
-        cluster: &Cluster,
-        offered: &[PlannedHost],
-        strict: bool,
-    ) -> Result<Chosen, PlanProblem> {
+    fn choose(&mut self, cluster: &Cluster, offer: &Offer) -> Result<Chosen, PlanProblem> {
         let mut free: Vec<&PlannedHost> = Vec::new();
         let mut seen = BTreeSet::new();
-        for host in offered {
+        for host in &offer.hosts {
             if !self.taken.contains(&host.name) && seen.insert(&host.name) {
                 free.push(host);
             }
@@ -124,14 +118,14 @@ impl Desk {
         let free_count = u32::try_from(free.len()).unwrap_or(u32::MAX);
         let num = &cluster.num_hosts;
         let wanted = match num.wanted {
+            Wanted::Count(n) if offer.is_narrowed => n.min(free_count),
             Wanted::Count(n) => n,
             Wanted::All => num.max.map_or(free_count, |max| max.min(free_count)),
         };
-        let min = num.min.unwrap_or(1);
-        // Strictness refuses a run that cannot become complete; one under way keeps to the description's policies.
-        let needed = if strict { wanted } else { min };
+        // A run goes on with one host where nothing is said; it begins only with as many as it wants.
+        let (min, needed) = (num.min.unwrap_or(1), num.min.unwrap_or(wanted));
         if free_count < needed || free_count == 0 {
-            return Err(too_few(cluster, wanted, needed, free_count));
+            return Err(too_few(cluster, wanted, free_count));
         }
         let members = wanted.min(free_count);
         let spares = num.spare.min(free_count - members);
@@ -169,14 +163,26 @@ fn by_greed(clusters: &[&Cluster]) -> Vec<usize> {
     order
 }
 
-fn too_few(cluster: &Cluster, wanted: u32, min: u32, free: u32) -> PlanProblem {
-    PlanProblem {
-        what: format!(
-            "cluster `{}` wants {wanted} hosts and needs {min}; its resources offer {free}",
-            cluster.name
+fn too_few(cluster: &Cluster, wanted: u32, free: u32) -> PlanProblem {
+    let named = &cluster.name;
+    let (needs, hint) = match cluster.num_hosts.min {
+        Some(min) => (
+            format!(" and needs {min}"),
+            "add hosts to `resources`, or lower `min` in `num_hosts`".to_owned(),
         ),
+        None => (
+            String::new(),
+            format!(
+                "add hosts to `resources`, or say how many are enough: \
+                 `num_hosts: {{wanted: {wanted}, min: {}}}`",
+                free.max(1)
+            ),
+        ),
+    };
+    PlanProblem {
+        what: format!("cluster `{named}` wants {wanted} hosts{needs}; its resources offer {free}"),
         place: cluster.num_hosts.place,
-        hint: Some("add hosts to `resources`, or lower `num_hosts`".into()),
+        hint: Some(hint),
         too_few_hosts: true,
     }
 }

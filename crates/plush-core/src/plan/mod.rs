@@ -2,6 +2,7 @@
 //! Not how the run goes on from there: that is [`crate::run`].
 
 mod assign;
+mod enough;
 mod kept;
 mod unsupported;
 
@@ -38,8 +39,6 @@ pub struct RunPlan {
     pub clusters: Vec<PlannedCluster>,
     /// What stays on the hosts.
     pub keep: Keep,
-    /// A run that misses a wanted host counts as failed, though it goes on as the policies say.
-    pub strict: bool,
 }
 
 /// What stays on the hosts after a run.

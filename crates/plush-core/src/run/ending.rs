@@ -3,11 +3,10 @@
 
 use super::host::{Ending, HostRun, Link};
 use super::member::{ClusterRun, Stage, Vacancy};
-use super::task::{Stand, TaskRun};
-use super::{Effect, Run, Stopping};
+use super::{Effect, Run};
 use crate::Millis;
 use crate::plan::{HostId, Keep};
-use plush_protocol::{Command, Outcome, Tainted};
+use plush_protocol::{Command, Tainted};
 
 /// A host that has not said within this time that it is clean is left to its agent's lease.
 const CLEANING_LIMIT_MS: Millis = 180_000;
@@ -120,6 +119,7 @@ impl Run {
             (Ending::Cleaning { since }, _) if since + CLEANING_LIMIT_MS <= now => {
                 let cause =
                     Tainted::new("did not finish in time; its agent will when its lease is out");
+                host.clean_up_failed = true;
                 let host = host.id;
                 self.give_up(host, "clean up", cause, None);
             }
@@ -166,19 +166,8 @@ impl Run {
         effects.push(Effect::Collect { host: host.id, globs });
     }
 
-    /// What the host brings home: nothing unless it has got as far as its cluster's directory.
-    fn globs_of(&self, number: usize) -> Vec<(String, Vec<String>)> {
-        let Some((cluster, place)) = self.seat_held(number) else { return Vec::new() };
-        let begun = self.tasks.iter().any(|t| t.host.index() == number);
-        let globs = self.seat(cluster, place, &self.peers()).globs();
-        if globs.is_empty() || !begun {
-            return Vec::new();
-        }
-        vec![(self.plan.clusters[cluster].name().to_owned(), globs)]
-    }
-
     /// The place that a host has, or had before another stepped in.
-    fn seat_held(&self, number: usize) -> Option<(usize, usize)> {
+    pub(super) fn seat_held(&self, number: usize) -> Option<(usize, usize)> {
         self.places[number].or(self.hosts[number].former)
     }
 
@@ -214,7 +203,7 @@ impl Run {
         if attempt < COLLECT_ATTEMPTS {
             self.hosts[host.index()].ending = Ending::CollectAgain { attempt: attempt + 1 };
         } else {
-            self.problem(Some(host), "collect", cause, None);
+            self.result_is_missing(host, cause);
             self.set_collected(host);
         }
     }
@@ -237,7 +226,8 @@ impl Run {
     /// Callbacks hear the outcome before it is final for everybody else.
     pub(super) fn tell_when_over(&mut self) {
         if self.is_over() {
-            let outcome = self.judge();
+            self.name_what_no_host_brought();
+            let outcome = self.outcome_by(&self.sums());
             self.tell_of_end(&outcome);
         }
     }
@@ -245,31 +235,9 @@ impl Run {
     /// The run is over when every host is through and no program is waited for.
     pub(super) fn conclude(&mut self, effects: &mut Vec<Effect>) {
         if self.is_over() && self.asking.is_idle() {
-            let outcome = self.judge();
+            let outcome = self.outcome_by(&self.sums());
             self.outcome = Some(outcome.clone());
             effects.push(Effect::Finish { outcome });
-        }
-    }
-
-    fn judge(&self) -> Outcome {
-        // A task that was lost with its host is the host's failure, which the minimum of its cluster judges.
-        let failed =
-            |t: &&TaskRun| t.success() == Some(false) && t.stand != Stand::Lost && !t.is_superseded;
-        let code = self.tasks.iter().filter(failed).map(TaskRun::code).max();
-        match &self.stopping {
-            Some(Stopping::Asked(_)) => return Outcome::Stopped,
-            Some(Stopping::TooFewHosts(_)) => return Outcome::TooFewHosts,
-            Some(Stopping::HostLost(_)) => return Outcome::TooFewHosts,
-            Some(Stopping::ProcessFailed(_)) | None => {}
-        }
-        let whole = |host: HostId| self.hosts[host.index()].trouble.is_none();
-        let full = |(plan, cluster): (&crate::plan::PlannedCluster, &ClusterRun)| {
-            cluster.live() >= plan.wanted && cluster.members.iter().all(|m| whole(m.host))
-        };
-        match code {
-            Some(code) => Outcome::TasksFailed { code },
-            None if self.plan.clusters.iter().zip(&self.clusters).all(full) => Outcome::Complete,
-            None => Outcome::Partial,
         }
     }
 }

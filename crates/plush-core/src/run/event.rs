@@ -114,6 +114,9 @@ pub enum Event {
         bytes: u64,
         /// Files that matched and did not come, and why.
         skipped: Vec<Tainted>,
+        /// Globs that matched nothing, by their place among those that were asked for.
+        #[serde(default)]
+        unmatched: Vec<u32>,
     },
     /// Results could not be fetched.
     CollectFailed {

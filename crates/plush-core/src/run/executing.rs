@@ -94,13 +94,13 @@ impl Run {
         }
     }
 
-    /// The step of a task is done.
+    /// The step of a task is over; it is done only if the task did what it was for.
     pub(super) fn end_step(&mut self, number: usize) {
         let task = &self.tasks[number];
-        let (step, place) = (task.step, self.places[task.host.index()]);
+        let (step, place, end) = (task.step, self.places[task.host.index()], end_of(task));
         let Some((cluster, place)) = place else { return };
         if let Stage::Executing(stands) = &mut self.clusters[cluster].members[place].stage {
-            stands[step] = StepStand::Done;
+            stands[step] = end;
         }
     }
 
@@ -135,6 +135,10 @@ impl Run {
             }
             if self.stopping.is_some() {
                 // Nobody is let go any more: those who wait have been told to skip what is left.
+                return;
+            }
+            self.check_steps_of_few();
+            if self.stopping.is_some() {
                 return;
             }
             self.leave_passed_barriers();
@@ -237,7 +241,7 @@ impl Run {
             Err(cause) => {
                 self.never_started(number, cause);
                 match self.tasks[number].sequel {
-                    Sequel::None => StepStand::Done,
+                    Sequel::None => end_of(&self.tasks[number]),
                     Sequel::Asked | Sequel::Again(_) => StepStand::Task(number),
                 }
             }
@@ -292,5 +296,13 @@ impl Run {
         for task in self.tasks.iter().filter(|t| t.stand == Stand::Running) {
             self.hosts[task.host.index()].command(Command::Signal { key: task.key, signal });
         }
+    }
+}
+
+/// What a step is when its task is over.
+fn end_of(task: &TaskRun) -> StepStand {
+    match task.is_done_with() {
+        true => StepStand::Done,
+        false => StepStand::Skipped,
     }
 }

@@ -128,6 +128,11 @@ impl Gathering {
         self.rounds.open_now(why, now);
     }
 
+    /// While it is shut, no generation opens by itself.
+    pub fn shut(&mut self, shut: bool) {
+        self.rounds.shut(shut);
+    }
+
     /// Holds the generation that waits to open.
     pub fn hold(&mut self, until: Millis) {
         self.rounds.hold(until);

@@ -65,6 +65,15 @@ pub(super) struct HostRun {
     pub doubt: Option<Tainted>,
     /// What its files were made from.
     pub rendered: Rendered,
+    /// Something that was asked for did not come home from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub results_missing: bool,
+    /// Once its results are here, until the end: the globs of its cluster that matched nothing there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmatched: Option<Vec<u32>>,
+    /// It could not be cleaned up, or not in full.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clean_up_failed: bool,
 }
 
 /// A link that is up and silent. Nothing follows from it but attempts at a second link (L5).
@@ -191,6 +200,9 @@ impl HostRun {
             limit_ms: LEAST_LIMIT_MS,
             doubt: None,
             rendered: Rendered::default(),
+            results_missing: false,
+            unmatched: None,
+            clean_up_failed: false,
         }
     }
 

@@ -92,7 +92,7 @@ pub(super) enum StepStand {
     Task(usize),
     /// Done; those after it may begin.
     Done,
-    /// Never to be begun.
+    /// Never to be begun, or it failed: those after it are not begun.
     Skipped,
 }
 
@@ -200,7 +200,7 @@ impl Member {
     }
 
     /// It is out, and another host will take its place or may.
-    fn is_awaited(&self) -> bool {
+    pub fn is_awaited(&self) -> bool {
         match self.vacancy {
             Vacancy::Asked { .. } | Vacancy::From(_) => true,
             Vacancy::None | Vacancy::Kept => false,

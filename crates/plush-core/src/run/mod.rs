@@ -24,7 +24,10 @@ mod recovery;
 mod refreshing;
 mod render;
 mod requests;
+mod results;
 mod room;
+mod steps_of_few;
+mod sums;
 mod task;
 mod together;
 mod view;
@@ -252,10 +255,8 @@ impl Run {
                     task.stored(key.incarnation, stream);
                 }
             }
-            Event::Collected { host, skipped, .. } => {
-                for what in skipped {
-                    self.problem(Some(host), "collect", what, None);
-                }
+            Event::Collected { host, skipped, unmatched, .. } => {
+                self.results_came(host, skipped, unmatched);
                 self.set_collected(host);
             }
             Event::CollectFailed { host, cause } => self.collect_failed(host, cause),

@@ -6,7 +6,7 @@
 
 use super::asking::{Decision, Happening, Subject};
 use super::member::{Shortage, Stage, StepStand};
-use super::task::Sequel;
+use super::task::{Sequel, Verdict};
 use super::{Run, Stopping};
 use crate::Millis;
 use crate::plan::{HostId, Replace};
@@ -67,6 +67,11 @@ impl Run {
     }
 
     fn settle_process(&mut self, number: usize, reaction: Option<Reaction>) {
+        self.tasks[number].verdict = match reaction {
+            Some(Reaction::Continue) => Verdict::Accepted,
+            Some(Reaction::Drop | Reaction::Replace) => Verdict::HostLeaves,
+            None | Some(Reaction::Fail | Reaction::Restart | Reaction::Call(_)) => Verdict::Counts,
+        };
         self.end_step(number);
         let task = &self.tasks[number];
         let (host, text) = (task.host, task.failure());
@@ -185,7 +190,7 @@ impl Run {
         let kept = self.plan.cluster_of(host).map(|cluster| &cluster.kept);
         let default = match kept.is_some_and(|kept| kept.replace != Replace::Never) {
             true => "replace",
-            false => "drop",
+            false => "keep",
         };
         let happening = self.about_lost_host(host, "connect", &cause).with("default", default);
         self.ask_if_there(Subject::Host(host), hook, happening)
@@ -211,6 +216,17 @@ impl Run {
             }
             Some(Reaction::Fail | Reaction::Replace | Reaction::Restart | Reaction::Call(_))
             | None => self.application_fails(cluster, live),
+        }
+    }
+
+    /// What a cluster was for cannot be done, however many hosts it has.
+    pub(super) fn cluster_fails(&mut self, cluster: usize, stopping: Stopping) {
+        let kept = &self.plan.clusters[cluster].kept.on_failure;
+        match (&kept.cluster, &kept.application) {
+            (Some(Reaction::Continue), _) => {}
+            (Some(Reaction::Drop), _) => self.drop_cluster(cluster),
+            (_, Some(Reaction::Continue | Reaction::Drop)) => {}
+            _ => self.stopping = Some(stopping),
         }
     }
 

@@ -30,6 +30,8 @@ impl Run {
             }
             Report::Task(record) => self.task_reported(host, &record),
             Report::Cleaned { remainder, failed_lines } => {
+                let is_clean = remainder.is_empty() && failed_lines.is_empty();
+                self.hosts[host.index()].clean_up_failed |= !is_clean;
                 for line in failed_lines {
                     self.problem(Some(host), "clean up", line, None);
                 }

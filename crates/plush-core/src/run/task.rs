@@ -46,6 +46,9 @@ pub(super) struct TaskRun {
     pub watched: Option<TaskKey>,
     /// Its place was given to another host, or this one was taken out of it: it does not count any more.
     pub is_superseded: bool,
+    /// What the description has made of its failure.
+    #[serde(default, skip_serializing_if = "Verdict::counts")]
+    pub verdict: Verdict,
     /// Since when its newest incarnation runs.
     pub running_since: Option<Millis>,
     /// It failed, and its step is not over.
@@ -65,6 +68,25 @@ pub(super) struct TaskRun {
     /// How it stood when its host was lost.
     before_loss: Option<Stand>,
     success_codes: Vec<i32>,
+}
+
+/// What the description makes of a task's failure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Verdict {
+    /// It counts: the description does not accept it.
+    #[default]
+    Counts,
+    /// It is accepted: what follows goes on.
+    Accepted,
+    /// It is accepted as the loss of its host, which leaves the run.
+    HostLeaves,
+}
+
+impl Verdict {
+    /// It counts, or nothing has failed.
+    pub fn counts(&self) -> bool {
+        *self == Verdict::Counts
+    }
 }
 
 /// What is still to come of a task that has failed.
@@ -143,6 +165,7 @@ impl TaskRun {
             restart_noted: 0,
             watched: None,
             is_superseded: false,
+            verdict: Verdict::Counts,
             running_since: None,
             sequel: Sequel::None,
             again_in_row: 0,
@@ -394,6 +417,16 @@ impl TaskRun {
             Stand::Ended { exit: Exit::Stopped { .. }, .. } if self.stop_sent => Some(true),
             Stand::Ended { .. } => Some(false),
         }
+    }
+
+    /// It did what it was for, or the description goes on as if it had.
+    pub fn is_done_with(&self) -> bool {
+        self.success() == Some(true) || self.verdict == Verdict::Accepted
+    }
+
+    /// Its own time limit ended it.
+    pub fn was_out_of_time(&self) -> bool {
+        matches!(self.exit(), Some(Exit::Stopped { why }) if why == "time-limit")
     }
 
     /// The exit code that a shell would give it; 255 where there is none.

@@ -20,6 +20,7 @@ mod probing;
 mod reacting;
 mod recovery;
 mod refreshing;
+mod sums;
 mod values;
 
 const SESSION: u64 = 100;
@@ -125,8 +126,7 @@ impl Tale {
     fn with_barrier(cluster: Cluster, offered: usize, barrier: BarrierPolicy) -> Tale {
         let hosts = (0..offered).map(|n| PlannedHost::new(format!("h{n}"), Route::Ssh));
         let offer = Offer { hosts: hosts.collect(), ..Offer::default() };
-        let settings =
-            Settings { run: "r".into(), keep: Keep::Nothing, stop_after_ms: None, strict: false };
+        let settings = Settings { run: "r".into(), keep: Keep::Nothing, stop_after_ms: None };
         let plan = assign(&project(cluster, barrier), vec![offer], settings).unwrap();
         let agents = vec![(0, 0); plan.hosts.len()];
         let mut tale = Tale { run: Run::new(plan), now: 0, agents, said: Vec::new() };
@@ -572,7 +572,8 @@ fn a_host_that_comes_back_after_it_was_given_up_does_not_keep_the_run() {
     let mut tale = Tale::prepared(wanted, 2);
     tale.end(0, 0, 0);
     tale.end(1, 1, 0);
-    let collected = |host| Event::Collected { host, files: 0, bytes: 0, skipped: vec![] };
+    let collected =
+        |host| Event::Collected { host, files: 0, bytes: 0, skipped: vec![], unmatched: vec![] };
     assert_eq!(cleaning(&tale.tell(collected(HostId(0)))), [0]);
     tale.now += 179_000;
     assert_eq!(connecting(&tale.lose_link(0)), [0]);

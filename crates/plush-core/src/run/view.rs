@@ -13,6 +13,7 @@ use plush_protocol::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, Incident, Notice, PhaseName,
     Problem, RunView, Tainted, TaskView,
 };
+use std::collections::BTreeSet;
 
 const VERSION: u32 = 1;
 
@@ -31,6 +32,7 @@ pub(super) fn of(run: &Run, now: Millis) -> RunView {
         absent_by_wall_ms: run.elapsed.by_wall(),
         phase: phase(run, &hosts, &clusters),
         outcome: run.outcome.clone(),
+        sums: run.outcome.as_ref().map(|_| run.sums()),
         stopping: run.stopping.as_ref().map(|s| match s {
             Stopping::Asked(why)
             | Stopping::TooFewHosts(why)
@@ -320,6 +322,8 @@ fn barrier(
     }
     let until = machine.opening().map_or(now, |(at, _)| at);
     let missing = machine.missing().filter_map(&host).take(BarrierView::MISSING_SHOWN);
+    let without = machine.without().iter().filter_map(|entrant| host(*entrant));
+    let without: Vec<HostId> = without.filter(|host| run.replaced_by(*host).is_none()).collect();
     BarrierView {
         name,
         entered: machine.entered().saturating_sub(came),
@@ -330,6 +334,7 @@ fn barrier(
         opened_at_ms: machine.opening().map(|(at, _)| run.elapsed.shown(at)),
         waited_ms: machine.first_entry().map_or(0, |first| run.elapsed.between(first, until)),
         missing: missing.map(|host| run.plan.host_name(host).to_owned()).collect(),
+        without: names(run, without),
         generation: 1,
         together: None,
         worst: None,
@@ -342,6 +347,13 @@ fn incident(run: &Run, incident: &Incident) -> Incident {
 
 fn problem(run: &Run, problem: &Problem) -> Problem {
     Problem { at_ms: run.elapsed.shown(problem.at_ms), ..problem.clone() }
+}
+
+/// The names of the first of them, each once.
+fn names(run: &Run, hosts: Vec<HostId>) -> Vec<String> {
+    let hosts: BTreeSet<HostId> = hosts.into_iter().collect();
+    let shown = hosts.into_iter().take(BarrierView::MISSING_SHOWN);
+    shown.map(|host| run.plan.host_name(host).to_owned()).collect()
 }
 
 fn task(run: &Run, task: &TaskRun) -> TaskView {

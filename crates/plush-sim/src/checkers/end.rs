@@ -3,7 +3,7 @@
 use super::Breach;
 use crate::faults::FaultKind;
 use crate::world::World;
-use plush_protocol::{HostState, StreamName, TaskKey};
+use plush_protocol::{HostState, Outcome, StreamName, TaskKey};
 use plush_spec::model::Action;
 
 impl World {
@@ -54,6 +54,7 @@ impl World {
         }
         self.check_hosts_at_end();
         self.check_tasks_at_end();
+        self.check_sums_at_end();
         self.check_served_at_end();
         self.check_output_at_end();
         self.check_replay_at_end();
@@ -101,6 +102,29 @@ impl World {
         self.checks.demand(stranger.is_none(), "P3", self.now, || {
             format!("{stranger:?} ran and the run does not know of it")
         });
+    }
+
+    /// Sums are kept: what was wanted answered or is named as missing, and a run that calls itself complete is whole.
+    fn check_sums_at_end(&mut self) {
+        let (view, now) = (self.controller.run.view(), self.now);
+        let Some(sums) = view.sums else {
+            return self.checks.demand(false, "sums", now, || "a run is over without sums".into());
+        };
+        for cluster in &sums.clusters {
+            let named = cluster.missing.len() + cluster.without_host as usize;
+            let is_kept = cluster.wanted as usize == cluster.answered as usize + named;
+            let is_done = |name: &String| {
+                let named = view.hosts.iter().find(|host| host.name == *name);
+                named.is_none_or(|host| host.state == HostState::Done)
+            };
+            let wrong = cluster.missing.iter().find(|name| is_done(name));
+            self.checks.demand(is_kept && wrong.is_none(), "sums", now, || {
+                format!("{cluster:?}, {wrong:?}")
+            });
+        }
+        let is_whole = sums.is_whole() && sums.tasks_failed == 0;
+        let is_complete = view.outcome == Some(Outcome::Complete);
+        self.checks.demand(is_whole || !is_complete, "sums", now, || format!("complete: {sums:?}"));
     }
 
     /// O1, O2: every byte of a task that ended on a host that was not harmed is here.

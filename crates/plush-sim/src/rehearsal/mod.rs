@@ -48,8 +48,6 @@ pub struct Request {
     pub durations: Durations,
     /// A run that is not over by then is stopped, as an operator would.
     pub until_ms: Millis,
-    /// Every wanted host must take part.
-    pub strict: bool,
 }
 
 /// How one rehearsal went.
@@ -108,14 +106,12 @@ impl Rehearsal {
             stdin_files: plan::processes(cluster)
                 .map(|p| (p.name.to_string(), Octets::default()))
                 .collect(),
+            // So many are imagined, and so many are wanted.
+            is_narrowed: true,
             ..Offer::default()
         });
-        let settings = Settings {
-            run: "rehearsal".into(),
-            keep: Keep::Nothing,
-            stop_after_ms: None,
-            strict: request.strict,
-        };
+        let settings =
+            Settings { run: "rehearsal".into(), keep: Keep::Nothing, stop_after_ms: None };
         Ok(Rehearsal {
             plan: plan::assign(project, offers.collect(), settings)?,
             on_offer: request.hosts,

@@ -502,7 +502,13 @@ impl World {
         }
         let here = self.controller.open_link(host, &self.links) == Some(link);
         let event = match here && !(self.with(FaultKind::Collect) && self.chance.percent(30)) {
-            true => Event::Collected { host, files: 1, bytes: 9, skipped: Vec::new() },
+            true => Event::Collected {
+                host,
+                files: 1,
+                bytes: 9,
+                skipped: Vec::new(),
+                unmatched: Vec::new(),
+            },
             false => Event::CollectFailed { host, cause: Tainted::new("interrupted") },
         };
         self.event(event);

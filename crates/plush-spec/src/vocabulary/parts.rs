@@ -332,10 +332,10 @@ pub(crate) static ON_FAILURE: Record = Record {
     short: None,
     fields: &[
         Field::record("process", &REACTION, "When a process fails.")
-            .default("drop its host")
+            .default("skip: what follows it on its host is not begun")
             .example("restart"),
         Field::record("host", &REACTION, "When a host is lost.")
-            .default("replace where a spare is wanted, else drop")
+            .default("replace where a spare is wanted or by class, else its place is kept")
             .example("replace"),
         Field::record("cluster", &REACTION, "When a cluster has fewer hosts than it needs.")
             .default("fail")

@@ -215,7 +215,7 @@ pub(crate) static CLUSTER: Record = Record {
             "outputs",
             Xml::Items("output"),
             &Kind::Scalar(Scalar::Within),
-            "Files to bring home from each host: globs below the run's directory.",
+            "Files to bring home from each host: globs below the run's directory, `{a,b}` for either; a directory that is named without a glob is brought with all that is beneath it.",
         )
         .task()
         .example("[logs/*.csv]"),
@@ -243,8 +243,8 @@ pub(crate) static NUM_HOSTS: Record = Record {
         )
         .default("max, else min")
         .example("50"),
-        Field::attr("min", Scalar::CountOrShare(1), "Fewer than these are not enough.")
-            .default("1; with `--strict` wanted")
+        Field::attr("min", Scalar::CountOrShare(1), "So many are enough; with fewer the run ends.")
+            .default("wanted for the exit code, 1 to go on")
             .example("45"),
         Field::attr("max", COUNT, "Never more than these.").example("60"),
         Field::attr(

@@ -26,7 +26,7 @@ pub struct Arguments {
     pub run: String,
     #[command(flatten)]
     pub watching: Watching,
-    /// Missing hosts are an error even where the description's policies allow them
+    /// Judge the exit code as if all hosts that are wanted were needed
     #[arg(long)]
     strict: bool,
 }

@@ -1,7 +1,6 @@
 //! What `run` and `plan` are both told: the description, the hosts, the variables.
 //! Not how the run is watched.
 
-use crate::exit::Missing;
 use crate::front::RunOptions;
 use crate::host_arguments;
 use crate::invocation::Invocation;
@@ -35,7 +34,7 @@ pub struct Choice {
     /// The SSH configuration to use instead of ~/.ssh/config
     #[arg(short = 'F', long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub ssh_config: Option<PathBuf>,
-    /// Missing hosts are an error even where the description's policies allow them
+    /// Judge the exit code as if all hosts that are wanted were needed
     #[arg(long)]
     pub strict: bool,
     /// What stays on the hosts afterwards: nothing, cache (packages and the agent), all
@@ -67,7 +66,6 @@ impl Choice {
             runs_directory: absolute(&settings.runs_dir)?,
             hosts: host_arguments::texts(&self.hosts)?,
             exclude: host_arguments::texts(&self.exclude)?,
-            strict: settings.missing == Missing::Refused,
             keep: settings.keep,
             ssh_config: settings.ssh_config_file()?,
             stop_after_ms: settings.stop_after.map(|stop_after| match stop_after {

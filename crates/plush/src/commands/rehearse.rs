@@ -41,9 +41,6 @@ pub struct Arguments {
     /// The application to play, where the description has several [default: the first]
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
-    /// Missing hosts are an error even where the description's policies allow them
-    #[arg(long)]
-    strict: bool,
     /// Give a variable of the description a value
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     variables: Vec<(String, String)>,
@@ -69,7 +66,6 @@ pub fn rehearse(arguments: &Arguments, invocation: &Invocation) -> Result<ExitCo
         profile: arguments.profile,
         durations: durations(&arguments.durations),
         until_ms: arguments.until,
-        strict: arguments.strict,
     };
     let rehearsal = front::rehearsal(
         &description,

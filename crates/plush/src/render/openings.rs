@@ -39,7 +39,7 @@ pub struct Opening {
     pub entered: u32,
     /// How many were expected.
     pub expected: u32,
-    /// Who was missing, as a host set; of very many only the first.
+    /// Hosts without which it opened, as a host set; of very many only the first.
     pub missing: String,
 }
 
@@ -56,7 +56,9 @@ impl Openings {
 
 impl Opening {
     fn of(barrier: &BarrierView) -> Option<Opening> {
-        let missing: Vec<&str> = barrier.missing.iter().map(String::as_str).collect();
+        // Those that had failed before are not expected any more, and it opened without them all the same.
+        let missing = barrier.missing.iter().chain(&barrier.without).map(String::as_str);
+        let missing: Vec<&str> = missing.collect::<BTreeSet<&str>>().into_iter().collect();
         let policy = barrier.opened.clone()?;
         Some(Opening {
             at_ms: barrier.opened_at_ms.unwrap_or_default(),
@@ -93,7 +95,7 @@ impl Opening {
         );
         match self.missing.is_empty() {
             true => line,
-            false => format!("{line}, missing {}", text::cut(&self.missing, HOSTS_WIDTH)),
+            false => format!("{line}, without {}", text::cut(&self.missing, HOSTS_WIDTH)),
         }
     }
 }
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(
             news[0].line(),
             "plush: barrier meet opened after 23 s by policy `percent`: 8 have come, the share asked for; \
-             8 of 10 entered, missing n[1-2]"
+             8 of 10 entered, without n[1-2]"
         );
         assert_eq!(openings.news(&view), []);
     }

@@ -33,7 +33,7 @@ pub fn page(plan: &PlanView, paint: Paint) -> String {
 
 /// For programs.
 pub fn value(plan: &PlanView) -> Value {
-    let cluster = |(name, wanted, min, members, spares): &(String, u32, u32, u32, u32)| json!({ "name": name, "wanted": wanted, "min": min, "members": members, "spares": spares });
+    let cluster = |(name, wanted, enough, members, spares): &(String, u32, u32, u32, u32)| json!({ "name": name, "wanted": wanted, "enough": enough, "members": members, "spares": spares });
     let software = |(name, package, from, digest): &(String, String, String, Option<String>)| json!({ "software": name, "package": package, "from": from, "digest": digest });
     let command = |(cluster, process, command): &(String, String, String)| json!({ "cluster": cluster, "process": process, "command": command });
     json!({
@@ -59,8 +59,8 @@ pub fn hosts_in_brief(hosts: &[String]) -> String {
 
 fn clusters(plan: &PlanView) -> String {
     let mut rows = Vec::new();
-    for (name, wanted, min, members, spares) in &plan.clusters {
-        let least = if min < wanted { format!(", at least {min}") } else { String::new() };
+    for (name, wanted, enough, members, spares) in &plan.clusters {
+        let least = if enough < wanted { format!(", {enough} are enough") } else { String::new() };
         rows.push(vec![
             indented(name),
             format!("{members} of {wanted} hosts{least}"),

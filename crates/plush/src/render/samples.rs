@@ -100,7 +100,20 @@ pub fn complete() -> RunView {
         live: 10,
     }];
     view.barriers = vec![barrier(10, &[])];
+    view.sums = Some(sums(&[], 10));
     view
+}
+
+fn sums(missing: &[&str], enough: u32) -> Sums {
+    let cluster = ClusterSum {
+        name: "peers".into(),
+        wanted: 10,
+        answered: 10 - missing.len() as u32,
+        missing: missing.iter().map(|name| (*name).to_owned()).collect(),
+        without_host: 0,
+        enough,
+    };
+    Sums { clusters: vec![cluster], ..Sums::default() }
 }
 
 /// Two hosts refused, one was slow.
@@ -111,6 +124,7 @@ pub fn partial() -> RunView {
     view.clusters[0].min = 6;
     view.clusters[0].live = 7;
     view.barriers = vec![barrier(7, &["node08"])];
+    view.sums = Some(sums(&["node08", "node09", "node10"], 6));
     view.problems = vec![
         problem(
             "node08",
@@ -157,6 +171,8 @@ pub fn hostile(text: &str) -> RunView {
     view.project = text.into();
     view.stopping = Some(text.into());
     view.clusters[0].name = text.into();
+    view.sums.as_mut().expect("it is over").clusters[0].missing = vec![text.into()];
+    view.barriers[0].without = vec![text.into()];
     view.hosts[0].name = text.into();
     view.hosts[0].detail = Tainted::new(text);
     view.barriers[0].name = text.into();
@@ -179,6 +195,7 @@ fn barrier(entered: u32, missing: &[&str]) -> BarrierView {
         opened_at_ms: None,
         waited_ms: 2_450,
         missing: missing.iter().map(|name| (*name).to_owned()).collect(),
+        without: Vec::new(),
         generation: 1,
         together: None,
         worst: None,

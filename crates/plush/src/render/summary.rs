@@ -4,7 +4,7 @@
 use crate::colour::Paint;
 use crate::duration;
 use crate::render::{names, progress, table, tasks, text, together, words};
-use plush_protocol::view::{BarrierView, ClusterView, Outcome, RunView, TaskView};
+use plush_protocol::view::{BarrierView, ClusterSum, ClusterView, Outcome, RunView, TaskView};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -18,12 +18,17 @@ const CAUSES_SHOWN: usize = 20;
 /// The whole summary, each line with its newline.
 pub fn summary(view: &RunView, run_dir: &Path, paint: Paint) -> String {
     let mut page = headline(view, paint);
-    page.push_str(&clusters(&view.clusters));
+    page.push_str(&clusters(view));
     page.push_str(&barriers(view));
     page.push_str(&section("tasks", tasks::rows(view)));
     page.push_str(&failures(view, paint));
     page.push_str(&files(run_dir));
     page
+}
+
+/// How a run ended, in one line.
+pub fn line(view: &RunView, paint: Paint) -> String {
+    headline(view, paint).lines().next().map_or(String::new(), |line| format!("plush: {line}\n"))
 }
 
 /// Who is still going: what the first Ctrl-C shows.
@@ -53,7 +58,7 @@ fn headline(view: &RunView, paint: Paint) -> String {
     let ended = match &view.outcome {
         None => format!("is in phase {}", words::phase(view.phase)),
         Some(outcome) => {
-            let explained = words::outcome_explained(outcome);
+            let explained = words::outcome_explained(outcome, view.sums.as_ref());
             match outcome {
                 Outcome::Complete => paint.good(explained),
                 Outcome::Partial => paint.odd(explained),
@@ -96,20 +101,37 @@ fn time(view: &RunView) -> String {
     }
 }
 
-fn clusters(clusters: &[ClusterView]) -> String {
-    let row = |cluster: &ClusterView| {
-        let least = if cluster.min < cluster.wanted {
-            format!(", at least {}", cluster.min)
-        } else {
-            String::new()
+fn clusters(view: &RunView) -> String {
+    let sums = view.sums.as_ref();
+    let row = |(number, cluster): (usize, &ClusterView)| {
+        let hosts = match sums.and_then(|sums| sums.clusters.get(number)) {
+            Some(sum) => answered(sum),
+            None => format!("{} of {} hosts", cluster.live, cluster.wanted),
         };
         vec![
             format!("  {}", text::shown(&cluster.name)),
-            format!("{} of {} hosts{least}", cluster.live, cluster.wanted),
+            hosts,
             words::phase(cluster.phase).to_owned(),
         ]
     };
-    section("clusters", clusters.iter().map(row).collect())
+    section("clusters", view.clusters.iter().enumerate().map(row).collect())
+}
+
+/// How many did their part, how many are enough, and which are missing.
+fn answered(sum: &ClusterSum) -> String {
+    let mut said = format!("{} of {} hosts", sum.answered, sum.wanted);
+    if sum.enough < sum.wanted {
+        said.push_str(&format!(", {} are enough", sum.enough));
+    }
+    let missing: Vec<&str> = sum.missing.iter().map(String::as_str).collect();
+    if !missing.is_empty() {
+        said.push_str(&format!(", missing {}", names::fold_within(&missing, HOSTS_WIDTH)));
+    }
+    match sum.without_host {
+        0 => said,
+        1 => said + ", 1 place had no host",
+        count => said + &format!(", {count} places had no host"),
+    }
 }
 
 fn barriers(view: &RunView) -> String {
@@ -142,11 +164,14 @@ fn opening(barrier: &BarrierView, is_over: bool) -> String {
         }
         None => start,
     };
-    let missing: Vec<&str> = barrier.missing.iter().map(String::as_str).collect();
-    match missing.is_empty() {
-        true => start,
-        false => format!("{start}, missing {}", names::fold_within(&missing, HOSTS_WIDTH)),
-    }
+    let named = |word: &str, names: &[&str]| match names.is_empty() {
+        true => String::new(),
+        false => format!(", {word} {}", names::fold_within(names, HOSTS_WIDTH)),
+    };
+    let without: Vec<&str> = barrier.without.iter().map(String::as_str).collect();
+    let missing = barrier.missing.iter().map(String::as_str);
+    let missing: Vec<&str> = missing.filter(|name| !without.contains(name)).collect();
+    format!("{start}{}{}", named("without", &without), named("missing", &missing))
 }
 
 fn section(title: &str, rows: Vec<Vec<String>>) -> String {
@@ -364,6 +389,38 @@ mod tests {
     #[test]
     fn failed_tasks_are_grouped_by_how_they_ended() {
         insta::assert_snapshot!(check(&samples::tasks_failed()));
+    }
+
+    #[test]
+    fn quiet_is_one_line_with_the_outcome() {
+        let said = line(&samples::partial(), Paint::Plain);
+        assert_eq!(
+            said,
+            "plush: run gossip-20261122-1 of gossip: partial: 7 of 10 hosts were there to the end, enough for the description \
+             (12 s; 7 done, 3 failed of 10 hosts)\n"
+        );
+    }
+
+    #[test]
+    fn a_cluster_says_which_hosts_are_missing_and_how_many_had_none() {
+        let mut view = samples::partial();
+        let sums = view.sums.as_mut().unwrap();
+        (sums.clusters[0].answered, sums.clusters[0].without_host) = (5, 2);
+        let page = check(&view);
+        assert!(
+            page.contains("5 of 10 hosts were there to the end, fewer than are enough"),
+            "{page}"
+        );
+        let row = "5 of 10 hosts, 6 are enough, missing node[08-10], 2 places had no host";
+        assert!(page.contains(row), "{page}");
+    }
+
+    #[test]
+    fn a_barrier_that_opened_without_a_host_says_without_which() {
+        let mut view = samples::partial();
+        view.barriers[0].without = vec!["node08".into(), "node09".into()];
+        let page = check(&view);
+        assert!(page.contains("7 of 8 entered, without node[08-09]\n"), "{page}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use plush_protocol::Guarantee;
 use plush_protocol::task::Exit;
-use plush_protocol::view::{HostState, Outcome, PhaseName};
+use plush_protocol::view::{ClusterSum, HostState, Measure, Outcome, PhaseName, Sums};
 
 /// A date and a time of day, where the operator is.
 pub fn date(unix_ms: u64) -> String {
@@ -67,14 +67,46 @@ pub fn outcome(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// An outcome, for somebody who sees it for the first time.
-pub fn outcome_explained(outcome: &Outcome) -> String {
-    match outcome {
+/// An outcome with its sums, for a reader that sees it for the first time.
+pub fn outcome_explained(outcome: &Outcome, sums: Option<&Sums>) -> String {
+    let start = match outcome {
         Outcome::Complete => "complete".into(),
-        Outcome::Partial => "partial: enough hosts for the description, but not all".into(),
+        Outcome::Partial => "partial".into(),
         Outcome::TasksFailed { code } => format!("tasks failed (largest exit code {code})"),
         Outcome::TooFewHosts => "too few hosts for the description".into(),
         Outcome::Stopped => "stopped".into(),
+    };
+    let Some(sums) = sums else { return start };
+    let mut said = vec![start];
+    let short: Vec<&ClusterSum> = sums.clusters.iter().filter(|c| !c.is_whole()).collect();
+    if !short.is_empty() {
+        let sum = |of: fn(&ClusterSum) -> u32| sums.clusters.iter().map(of).sum::<u32>();
+        let enough = match short.iter().all(|c| c.is_enough(Measure::Description)) {
+            true => "enough for the description",
+            false => "fewer than are enough",
+        };
+        let (answered, wanted) = (sum(|c| c.answered), sum(|c| c.wanted));
+        said.push(format!("{answered} of {wanted} hosts were there to the end, {enough}"));
+    }
+    let of_hosts = |hosts: &[String]| match hosts.len() {
+        1 => "1 host".to_owned(),
+        count => format!("{count} hosts"),
+    };
+    if !sums.results_missing.is_empty() {
+        said.push(format!("results of {} are missing", of_hosts(&sums.results_missing)));
+    }
+    if !sums.clean_ups_failed.is_empty() {
+        said.push(format!("the clean-up of {} failed", of_hosts(&sums.clean_ups_failed)));
+    }
+    match sums.failures_accepted {
+        0 => {}
+        1 => said.push("1 failure that the description accepts".to_owned()),
+        count => said.push(format!("{count} failures that the description accepts")),
+    }
+    let details = said.split_off(1);
+    match details.is_empty() {
+        true => said.remove(0),
+        false => format!("{}: {}", said[0], details.join("; ")),
     }
 }
 

@@ -9,9 +9,9 @@ pub use layers::user_directory;
 
 use crate::colour::Choice;
 use crate::duration;
-use crate::exit::Missing;
 use crate::front::Keep;
 use crate::trouble::Trouble;
+use plush_protocol::view::Measure;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub struct Settings {
     /// What stays on the hosts after a run.
     pub keep: Keep,
     /// What missing hosts mean for the exit code.
-    pub missing: Missing,
+    pub measure: Measure,
     /// When tasks stop that have lost their controller; absent: as the description says.
     pub stop_after: Option<StopAfter>,
     /// Whether a run on remote hosts is confirmed on a terminal.
@@ -133,9 +133,9 @@ impl Settings {
                 "all" => Keep::All,
                 _ => return Err(parsed(Key::Keep, "one of nothing, cache, all")),
             },
-            missing: match of(Key::Strict) {
-                "true" | "1" | "yes" => Missing::Refused,
-                "false" | "0" | "no" => Missing::Allowed,
+            measure: match of(Key::Strict) {
+                "true" | "1" | "yes" => Measure::Wanted,
+                "false" | "0" | "no" => Measure::Description,
                 _ => return Err(parsed(Key::Strict, "true or false")),
             },
             stop_after: match of(Key::StopAfter) {
@@ -199,7 +199,7 @@ mod tests {
         ])
         .expect("the layers are valid");
         assert_eq!(settings.keep, Keep::All);
-        assert_eq!(settings.missing, Missing::Refused);
+        assert_eq!(settings.measure, Measure::Wanted);
         assert_eq!(settings.values[&Key::Keep].origin, Origin::CommandLine);
         assert_eq!(settings.values[&Key::Color].origin, Origin::Default);
     }

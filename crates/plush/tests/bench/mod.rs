@@ -5,7 +5,8 @@
 use plush_protocol::operator::{OperatorReply, OperatorRequest, Written};
 use plush_protocol::task::StreamName;
 use plush_protocol::view::{
-    ClusterView, Contact, Counts, HostState, HostView, Outcome, PhaseName, RunView,
+    ClusterSum, ClusterView, Contact, Counts, HostState, HostView, Outcome, PhaseName, RunView,
+    Sums,
 };
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -152,5 +153,10 @@ pub fn over(outcome: Outcome) -> [OperatorReply; 2] {
     let mut end = view(PhaseName::Done, HostState::Done);
     end.counts = Counts { done: 3, ..Counts::default() };
     end.outcome = Some(outcome.clone());
+    let answered = if outcome == Outcome::Partial { 2 } else { 3 };
+    let missing = (answered..3).map(|n| format!("node{}", n + 1)).collect();
+    let name = "all".to_owned();
+    let all = ClusterSum { name, wanted: 3, answered, missing, without_host: 0, enough: 2 };
+    end.sums = Some(Sums { clusters: vec![all], ..Sums::default() });
     [OperatorReply::View(Box::new(end)), OperatorReply::Over { outcome }]
 }

@@ -96,7 +96,7 @@ fn f16_f18_f27_to_f32_each_bad_host_is_named_with_its_cause_and_the_others_do_th
 }
 
 #[test]
-fn with_strict_a_partial_success_is_code_75() {
+fn a_missing_host_is_code_75_unless_min_allows_it_and_with_strict_also_then() {
     let Some(stage) = Stage::with_hosts(3) else { return };
     stage.lab.misbehave("h002", Kind::AuthRefused).unwrap();
     let two = "project: two\nresources: [{type: ssh, hosts: \"h[001-003]\"}]\n\
@@ -105,6 +105,9 @@ fn with_strict_a_partial_success_is_code_75() {
     let strict = stage.run("two.yaml", &["--strict"]).expect(75);
     assert_eq!(strict.document()["exit_code"], 75);
     stage.run("two.yaml", &[]).expect(0);
+    stage.file("any.yaml", two.replace(", min: 2", ""));
+    let any = stage.run("any.yaml", &[]).expect(75);
+    assert_eq!(any.document()["view"]["sums"]["clusters"][0]["missing"][0], "h002");
     stage.file("three.yaml", two.replace(", min: 2", ", min: 3"));
     let few = stage.run("three.yaml", &[]).expect(69);
     assert_eq!(few.document()["outcome"], "too_few_hosts");
