@@ -17,7 +17,7 @@ use plush_core::plan::{
 use plush_core::run::too_large;
 use plush_protocol::{Fetch, Octets, Outcome, RunView};
 use plush_spec::hostset::{HostSet, NoGroups};
-use plush_spec::model::{Cluster, LocalProgram, Place, Project, Stdin};
+use plush_spec::model::{Cluster, LocalProgram, Place, Project, Resource, Stdin};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -159,7 +159,8 @@ pub fn plan(
             }
         }
     }
-    let others = choice.others(&offers, &mut problems);
+    let resources = project.clusters_of(application).flat_map(|c| project.resources_of(c));
+    let others = choice.others(&Named::of(&offers, resources), &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -362,8 +363,7 @@ impl Choice {
 
     /// Hosts of `-w` that the description does not name: they are reached by SSH, and on offer to every cluster.
     /// What has been said of them before is what is left out, and what is no host.
-    fn others(&self, offers: &[Offer], problems: &mut Vec<PlanProblem>) -> Vec<PlannedHost> {
-        let known = Named::of(offers);
+    fn others(&self, known: &Named, problems: &mut Vec<PlanProblem>) -> Vec<PlannedHost> {
         let only = self.only.iter().flat_map(HostSet::iter);
         let others: Vec<String> = only.filter(|name| !known.has(name)).collect();
         let unknown = self.never.iter().filter(|name| {
@@ -395,15 +395,21 @@ impl Choice {
     }
 }
 
-/// The hosts that resources offer, as they are written and without user and port.
+/// The hosts that resources offer or leave out, as they are written and without user and port.
 struct Named(BTreeSet<String>);
 
 impl Named {
-    fn of(offers: &[Offer]) -> Named {
+    /// What a resource leaves out is known, so that no `-w` brings it back.
+    fn of<'r>(offers: &[Offer], resources: impl Iterator<Item = &'r Resource>) -> Named {
+        let offered = offers.iter().flat_map(|offer| &offer.hosts).map(|host| host.name.clone());
+        let excluded = resources.filter_map(|resource| resource.exclude.as_ref());
+        let excluded = excluded.filter_map(|set| HostSet::parse(&set.text, &NoGroups).ok());
+        let excluded: Vec<String> =
+            excluded.flat_map(|set| set.iter().collect::<Vec<_>>()).collect();
         let mut names = BTreeSet::new();
-        for host in offers.iter().flat_map(|offer| &offer.hosts) {
-            names.extend(HostAddress::parse(&host.name).map(|a| a.name().to_owned()));
-            names.insert(host.name.clone());
+        for name in offered.chain(excluded) {
+            names.extend(HostAddress::parse(&name).map(|a| a.name().to_owned()));
+            names.insert(name);
         }
         Named(names)
     }

@@ -68,6 +68,15 @@ fn a_host_that_is_left_out_must_be_there() {
 }
 
 #[test]
+fn a_host_that_the_description_leaves_out_stays_out_whatever_the_command_line_names() {
+    let bench = bench(
+        "project: p\nresources: [{hosts: \"h[1-3]\", exclude: h2}]\nclusters: {c: {num_hosts: all, run: a}}\n",
+    );
+    assert_eq!(hosts(&planned(&bench, &["-w", "h[1-2]"])), [("h1", true)]);
+    assert_eq!(hosts(&planned(&bench, &["-x", "h2,h3"])), [("h1", true)]);
+}
+
+#[test]
 fn an_application_is_chosen_by_its_name_on_every_command_that_plans() {
     let bench = bench(TWO);
     let clusters = |plan: &Value| plan["clusters"][0]["name"].as_str().unwrap().to_owned();
