@@ -139,6 +139,11 @@ impl Ssh {
         }
     }
 
+    /// The user of this process.
+    pub(crate) fn user(&self) -> &LocalUser {
+        self.config.user()
+    }
+
     /// What the configuration says about a host, as far as Plush understands it.
     pub fn settings(&self, address: &HostAddress) -> HostSettings {
         self.config.settings(address)

@@ -3,6 +3,7 @@
 
 use super::address::HostAddress;
 use super::plan::Ssh;
+use super::ssh_config::{BY_COMMAND, Tokens};
 use std::net::IpAddr;
 
 /// Two names with the same way are one account on one machine.
@@ -12,19 +13,25 @@ pub struct Way {
     host_name: String,
     port: u16,
     jumps: Vec<HostAddress>,
+    command: Option<String>,
 }
 
 impl Ssh {
     /// The way to a host; `None` where only the ssh program knows it.
     pub fn way(&self, address: &HostAddress) -> Option<Way> {
         let settings = self.settings(address);
-        if !settings.program_because.is_empty() {
+        let is_known = |why: &String| why.ends_with(BY_COMMAND);
+        if !settings.program_because.iter().all(is_known) {
             return None;
         }
         let jumps = self.jumps(address, &settings).ok()?;
+        let tokens = Tokens { user: self.user(), original: address.name(), settings: &settings };
+        let command = settings.proxy_command.as_deref().map(|command| tokens.in_command(command));
+        let command = command.transpose().ok()?;
         let name = settings.host_name.to_ascii_lowercase();
         let name = name.strip_suffix('.').unwrap_or(&name);
         Some(Way {
+            command,
             host_name: name.parse::<IpAddr>().map_or(name.to_owned(), |ip| ip.to_string()),
             user: settings.user,
             port: settings.port,
@@ -66,6 +73,14 @@ mod tests {
     fn another_account_port_address_or_jump_host_is_another_way() {
         let config = "Host h1 j1 j2\n HostName 10.0.0.1\nHost j1\n ProxyJump gate-a\n\
                       Host j2\n ProxyJump gate-b\nHost *\n User ann\n";
+        let config = format!(
+            "Host c1 c2 c3\n HostName 10.0.0.9\nHost c1 c2\n ProxyCommand nc -x gate %h %p\n\
+             Host c3\n ProxyCommand kubectl exec %n\n{config}"
+        );
+        assert!(check(&config, "c1", "c2"), "one command leads both to one place");
+        assert!(!check(&config, "c1", "c3"));
+        assert!(!check(&config, "c1", "10.0.0.9"));
+        let config = config.as_str();
         for other in ["bob@h1", "h1:2222", "10.0.0.2", "j1"] {
             assert!(!check(config, "h1", other), "{other}");
         }

@@ -66,6 +66,8 @@ pub struct HostSettings {
     pub host_key_algorithms: Option<String>,
     /// Hosts to go through.
     pub proxy_jump: Option<Jumps>,
+    /// The command to go through, as written: tokens are not expanded.
+    pub proxy_command: Option<String>,
     /// Seconds for the TCP connection.
     pub connect_timeout_s: Option<u32>,
     /// Seconds between signs of life inside SSH.
@@ -187,10 +189,16 @@ struct Found {
     notes: Vec<String>,
 }
 
+/// How the reason ends for which ssh serves a host that has a ProxyCommand.
+pub(crate) const BY_COMMAND: &str = "ProxyCommand is served by the ssh program only";
+
 enum Proxy {
     Jump(Jumps),
-    /// The place of the line.
-    Command(String),
+    Command {
+        place: String,
+        /// As written: tokens are not expanded.
+        template: String,
+    },
     None,
 }
 
@@ -332,7 +340,10 @@ impl<'a> Pass<'a> {
             "proxycommand" if line.rest.eq_ignore_ascii_case(b"none") => {
                 keep(&mut found.proxy, Proxy::None);
             }
-            "proxycommand" => keep(&mut found.proxy, Proxy::Command(line.place.clone())),
+            "proxycommand" => {
+                let template = String::from_utf8_lossy(&line.rest).into_owned();
+                keep(&mut found.proxy, Proxy::Command { place: line.place.clone(), template });
+            }
             _ => return self.honour_text(keyword, line.first()?, line),
         }
         Some(())
@@ -464,8 +475,8 @@ impl<'a> Pass<'a> {
 
     fn finish(mut self) -> HostSettings {
         let host_name = self.resolved_name();
-        if let Some(Proxy::Command(place)) = &self.found.proxy {
-            self.because(format!("{place}: ProxyCommand is served by the ssh program only"));
+        if let Some(Proxy::Command { place, .. }) = &self.found.proxy {
+            self.because(format!("{place}: {BY_COMMAND}"));
         }
         let found = self.found;
         let real = |files: Vec<NamedFile>| -> Vec<NamedFile> {
@@ -493,9 +504,13 @@ impl<'a> Pass<'a> {
             ),
             host_key_alias: found.host_key_alias,
             host_key_algorithms: found.host_key_algorithms,
+            proxy_command: match &found.proxy {
+                Some(Proxy::Command { template, .. }) => Some(template.clone()),
+                Some(Proxy::Jump(_) | Proxy::None) | None => None,
+            },
             proxy_jump: match found.proxy {
                 Some(Proxy::Jump(jump)) => Some(jump),
-                Some(Proxy::Command(_) | Proxy::None) | None => None,
+                Some(Proxy::Command { .. } | Proxy::None) | None => None,
             },
             connect_timeout_s: found.connect_timeout_s,
             server_alive_interval_s: found.alive_interval_s.unwrap_or(0),
