@@ -138,7 +138,7 @@ impl Arrivals {
     }
 
     /// The next one, which is taken by [`Arrivals::take`]; none, as long as none is known.
-    pub fn next(&mut self) -> Option<Arrival> {
+    pub fn peek(&mut self) -> Option<Arrival> {
         if self.page.is_empty() {
             let page = read_from(&self.path, self.count, PAGE).unwrap_or_default();
             self.count += page.len() as u64;
@@ -151,7 +151,7 @@ impl Arrivals {
 
     /// Takes the next one.
     pub fn take(&mut self) -> Option<Arrival> {
-        let next = self.next()?;
+        let next = self.peek()?;
         self.page.pop_front();
         self.last = Some(next);
         Some(next)

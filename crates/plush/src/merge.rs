@@ -144,7 +144,7 @@ impl Merge {
 impl Source {
     /// When the next byte arrived.
     fn next_us(&mut self) -> u64 {
-        while let Some(arrival) = self.arrivals.next().filter(|next| next.from <= self.fed) {
+        while let Some(arrival) = self.arrivals.peek().filter(|next| next.from <= self.fed) {
             self.at_us = arrival.at_us;
             self.arrivals.take();
         }
@@ -154,7 +154,7 @@ impl Source {
     /// Goes on to the end of what arrived with the next byte.
     fn feed(&mut self) -> u64 {
         let _known = self.next_us();
-        let end = self.arrivals.next().map_or(self.bytes, |next| next.from.min(self.bytes));
+        let end = self.arrivals.peek().map_or(self.bytes, |next| next.from.min(self.bytes));
         self.fed = end.max(self.fed);
         self.fed
     }
