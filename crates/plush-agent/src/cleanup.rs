@@ -1,7 +1,7 @@
 //! Leaves a host as it was: clean-up lines run, files of the run removed, and those of the base if no other run
 //! needs them. Not the ending of tasks: they have ended before.
 
-use crate::base::{BASE_LOCK, Base, CACHE, LOG, RUNS, SOCKET};
+use crate::base::{BASE_LOCK, Base, CACHE, LOG, RUNS, SOCKET, is_component};
 use crate::cgroup;
 use crate::doorway;
 use crate::files::removal::{Removal, is_hidden};
@@ -18,7 +18,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
@@ -55,15 +55,42 @@ pub struct Cleaned {
     pub failed_lines: Vec<Tainted>,
 }
 
+/// Where the clean-up lines of a cluster run.
+enum Place {
+    /// Its directory, which is whole.
+    Whole(PathBuf),
+    /// What it is built in: its preparation was begun and did not come to an end. What that did outside is for the lines
+    /// to undo, and a line that finds nothing is no failure.
+    Begun(PathBuf),
+}
+
+impl Place {
+    /// Nowhere where no preparation was begun: there is nothing to be undone.
+    fn of(base: &Base, cluster: &str) -> Option<Place> {
+        let clusters = base.clusters();
+        let whole = clusters.join(cluster);
+        if whole.is_dir() {
+            return Some(Place::Whole(whole));
+        }
+        let part = clusters.join(format!("{cluster}.part"));
+        let is_begun = clusters.is_dir() && is_component(cluster);
+        (is_begun && fs::create_dir_all(&part).is_ok()).then_some(Place::Begun(part))
+    }
+}
+
 /// Runs the lines and removes the files; the agent's socket, log and directory stay for its last words. Blocks.
 pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)]) -> Cleaned {
     let mut cleaned = Cleaned::default();
     for (cluster, program) in &spec.commands {
-        let directory = base.clusters().join(cluster);
+        let Some(place) = Place::of(base, cluster) else { continue };
+        let (Place::Whole(directory) | Place::Begun(directory)) = &place;
         let limit = Duration::from_millis(spec.line_limit_ms);
-        let command = Command { program, directory: &directory, environment, limit };
-        if let Err(e) = programs::run_command(&command) {
-            cleaned.failed_lines.push(Tainted::new(format!("{}: {e}", program.text())));
+        let command = Command { program, directory, environment, limit };
+        match (programs::run_command(&command), &place) {
+            (Err(e), Place::Whole(_)) => {
+                cleaned.failed_lines.push(Tainted::new(format!("{}: {e}", program.text())));
+            }
+            (Ok(()), _) | (Err(_), Place::Begun(_)) => {}
         }
     }
     if let Some((directory, e)) = doorway::remove(base) {

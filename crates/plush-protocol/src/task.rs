@@ -455,6 +455,22 @@ impl Exit {
     pub const PROBE: &str = "probe";
     /// No controller was heard for as long as the lease lasts.
     pub const LEASE: &str = "lease";
+
+    /// The exit code that a shell gives it: 128 and the number where a signal ended it; none where Plush did, or nobody
+    /// knows.
+    pub fn shell_code(&self) -> Option<i32> {
+        match self {
+            Exit::Code(code) => Some(*code),
+            Exit::Signal { signal, .. } => Some(128 + signal),
+            Exit::Stopped { .. } | Exit::Lost => None,
+        }
+    }
+
+    /// It is one of these success codes. An end for want of memory never is, whatever its signal.
+    pub fn is_among(&self, success_codes: &[i32]) -> bool {
+        let ran_out = matches!(self, Exit::Signal { oom: true, .. });
+        !ran_out && self.shell_code().is_some_and(|code| success_codes.contains(&code))
+    }
 }
 
 /// What an agent knows of a task.

@@ -396,6 +396,9 @@ pub struct TaskView {
     /// When it ended, in ms since the run began.
     #[serde(default)]
     pub ended_ms: Option<u64>,
+    /// Another host does its work: how it ended does not count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
     /// Time from exec to the end.
     pub ran_ms: Option<u64>,
     /// How surely its processes are ended; known once it runs.
@@ -419,6 +422,13 @@ pub struct Incident {
     pub text: Tainted,
 }
 
+impl TaskView {
+    /// It has failed, and that counts.
+    pub fn has_failed(&self) -> bool {
+        self.success == Some(false) && !self.superseded
+    }
+}
+
 /// One thing that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -432,4 +442,7 @@ pub struct Problem {
     pub cause: Tainted,
     /// What to do next, where something can be said.
     pub hint: Option<String>,
+    /// How it was made good later, in words: it is no failure then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mended: Option<String>,
 }

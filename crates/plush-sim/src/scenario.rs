@@ -15,7 +15,7 @@ use plush_core::plan::{self, Keep, Offer, PlannedHost, Route, RunPlan, Settings}
 use plush_spec::model::{
     Action, Application, Barrier, BarrierPolicy, Cluster, Command, Entry, FailurePolicy, Late,
     Name, NumHosts, On, Output, Percent, Place, Process, Project, Reaction, Reference, Release,
-    Requirement, Restart, RestartWhen, Step, Stop, Wanted,
+    Requirement, Restart, RestartWhen, Signal, Step, Stop, Wanted,
 };
 
 /// The barrier that every description of the simulator has.
@@ -277,7 +277,7 @@ fn process(chance: &mut Chance, text: &str, on: On) -> Action {
     };
     let mut process = Process::new(name(text), command);
     process.on = on;
-    process.stop = Stop { signal: "TERM".into(), grace_ms: chance.between(100, 3_000) };
+    process.stop = Stop { signal: Signal::TERM, grace_ms: chance.between(100, 3_000) };
     process.time_limit_ms = chance.percent(10).then_some(5_000);
     process.restart = chance.percent(25).then(|| Restart {
         when: RestartWhen::Failure,

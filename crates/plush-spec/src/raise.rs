@@ -207,7 +207,7 @@ fn template(template: &Template) -> Node {
         match &template.on_change {
             OnChange::Nothing => None,
             OnChange::Replace => Some("replace"),
-            OnChange::Signal(signal) => Some(signal.as_str()),
+            OnChange::Signal(signal) => Some(signal.name()),
         },
     );
     map.node()
@@ -632,7 +632,7 @@ fn stdin(stdin: &Stdin) -> Map {
 fn stop(stop: &Stop) -> Map {
     let mut map = Map::new();
     let default = Stop::default();
-    map.some("signal", Some(stop.signal.clone()).filter(|s| *s != default.signal));
+    map.some("signal", Some(stop.signal).filter(|s| *s != default.signal).map(Signal::name));
     map.duration("grace", Some(stop.grace_ms).filter(|ms| *ms != default.grace_ms));
     map
 }

@@ -1,7 +1,7 @@
 //! The little languages of single values: durations, sizes, ranges and the like, read and written.
 //! It knows nothing of where a value stands; it says what is wrong with it, not where.
 
-use crate::model::{Name, Range, Test};
+use crate::model::{Name, OnChange, Range, Signal, Test};
 
 /// What is wrong with a value, and perhaps what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub(crate) enum Scalar {
     Sha256,
     /// A signal's name or number.
     Signal,
+    /// `nothing`, `replace` or a signal.
+    OnChange,
     /// Permissions in octal.
     Mode,
     /// A name of an environment variable.
@@ -111,6 +113,7 @@ pub(crate) fn check(scalar: Scalar, text: &str) -> Result<(), Fault> {
         Scalar::CountOrShare(min) => count_or_share(text, min).map(drop),
         Scalar::Sha256 => sha256(text).map(drop),
         Scalar::Signal => signal(text).map(drop),
+        Scalar::OnChange => on_change(text).map(drop),
         Scalar::Mode => mode(text).map(drop),
         Scalar::EnvName => env_name(text),
         Scalar::Url => url(text),
@@ -350,52 +353,45 @@ pub(crate) fn sha256(text: &str) -> Result<String, Fault> {
     Ok(digits.to_ascii_lowercase())
 }
 
-const SIGNALS: [(&str, u8); 31] = [
-    ("HUP", 1),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("ILL", 4),
-    ("TRAP", 5),
-    ("ABRT", 6),
-    ("BUS", 7),
-    ("FPE", 8),
-    ("KILL", 9),
-    ("USR1", 10),
-    ("SEGV", 11),
-    ("USR2", 12),
-    ("PIPE", 13),
-    ("ALRM", 14),
-    ("TERM", 15),
-    ("STKFLT", 16),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("STOP", 19),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    ("VTALRM", 26),
-    ("PROF", 27),
-    ("WINCH", 28),
-    ("IO", 29),
-    ("PWR", 30),
-    ("SYS", 31),
-];
+/// A signal by its name, with or without `SIG`, or by its number.
+pub(crate) fn signal(text: &str) -> Result<Signal, Fault> {
+    let number = text.parse::<i32>().ok();
+    let found = Signal::named(text).or_else(|| number.and_then(Signal::numbered));
+    found.ok_or_else(|| no_signal(text, number))
+}
 
-/// A signal's name without `SIG`.
-pub(crate) fn signal(text: &str) -> Result<String, Fault> {
-    let bare = text.strip_prefix("SIG").unwrap_or(text);
-    let by_number = bare.parse::<u8>().ok();
-    let found = SIGNALS.iter().find(|(name, number)| *name == bare || Some(*number) == by_number);
-    found.map(|(name, _)| name.to_string()).ok_or_else(|| {
-        let fault = Fault::new(format!("`{}` is no signal", shown(text)));
-        match nearest(&bare.to_ascii_uppercase(), SIGNALS.iter().map(|(name, _)| *name)) {
-            Some(name) => fault.hint(format!("did you mean `{name}`?")),
-            None => fault.hint("write a name such as `TERM`"),
-        }
-    })
+fn no_signal(text: &str, number: Option<i32>) -> Fault {
+    let bare = text.strip_prefix("SIG").unwrap_or(text).to_ascii_uppercase();
+    if bare.starts_with("RT") || number.is_some_and(|n| (32..=64).contains(&n)) {
+        return Fault::new(format!("`{}` is a real-time signal, which Plush does not send", shown(text)))
+            .hint("its number depends on the C library of the program; choose another signal, such as `USR1`");
+    }
+    let fault = Fault::new(format!("`{}` is no signal", shown(text)));
+    match nearest(&bare, Signal::names()) {
+        Some(name) => fault.hint(format!("did you mean `{name}`?")),
+        None => fault.hint("write a name such as `TERM`"),
+    }
+}
+
+/// Words that stand beside the signals of a template's `on_change`.
+pub(crate) const ON_CHANGE_WORDS: [&str; 2] = ["nothing", "replace"];
+
+/// What follows when a template's text would be another.
+pub(crate) fn on_change(text: &str) -> Result<OnChange, Fault> {
+    match text {
+        "nothing" => Ok(OnChange::Nothing),
+        "replace" => Ok(OnChange::Replace),
+        _ => signal(text).map(OnChange::Signal).map_err(|fault| {
+            let message = match fault.message.strip_suffix("is no signal") {
+                Some(start) => format!("{start}is neither `nothing` nor `replace` nor a signal"),
+                None => fault.message,
+            };
+            match nearest(text, ON_CHANGE_WORDS.iter().copied()) {
+                Some(word) => Fault::new(message).hint(format!("did you mean `{word}`?")),
+                None => Fault { message, hint: fault.hint },
+            }
+        }),
+    }
 }
 
 pub(crate) fn mode(text: &str) -> Result<u32, Fault> {

@@ -296,3 +296,22 @@ fn what_this_build_cannot_do_is_named_at_each_place_that_asks_for_it() {
     ];
     assert_eq!(found, wanted);
 }
+
+#[test]
+fn every_signal_of_the_platform_means_itself_as_a_stop_and_on_change() {
+    for (number, name) in (1..).zip(Signal::names()) {
+        for text in [name.to_owned(), format!("SIG{name}"), number.to_string()] {
+            let project = check(&format!(
+                "project: p\nhosts: n1\nsoftware: {{s: {{package: a.tar, templates: \
+                 [{{path: t, dest_path: t, on_change: {text}}}]}}}}\n\
+                 clusters: {{c: {{software: [s], execution: [{{process: w, run: x, stop: {text}}}]}}}}\n"
+            ));
+            let Action::Process(process) = &project.clusters[0].execution[0].action else {
+                panic!("no process")
+            };
+            assert_eq!(process.stop.signal.number(), number, "{text}");
+            let template = &project.software[0].templates[0];
+            assert_eq!(template.on_change, OnChange::Signal(process.stop.signal), "{text}");
+        }
+    }
+}

@@ -10,11 +10,16 @@ use crate::files::http::watch::Watch;
 use crate::programs::{self, Job, ProgramError};
 use plush_protocol::{ProbeCheck, Program, Tainted};
 use std::ffi::OsString;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+/// As much of an answer is read before its connection is closed, though it may go on.
+const ANSWER_MAX_BYTES: u64 = 256 << 10;
+/// A server whose port was asked and that does not close the connection is left after so long.
+const PARTING_MAX: Duration = Duration::from_millis(500);
 
 /// What is asked, and where commands find themselves.
 pub struct Question {
@@ -53,7 +58,10 @@ impl Question {
                 break;
             }
             match TcpStream::connect_timeout(address, left) {
-                Ok(_) => return Ok(()),
+                Ok(stream) => {
+                    part(stream, left);
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
                 Err(error) => said = error.to_string(),
             }
@@ -80,7 +88,10 @@ impl Question {
     fn exchange<'a>(&self, url: &Url, watch: &'a Watch<'a>) -> Result<u16, Trouble> {
         watch.begin_phase();
         let stream = Network::default().dial(url, NamedBy::Caller, watch, self.limit)?;
-        let (head, _body) = get(stream, &Get { url, proxy: None, resume: None })?;
+        let (head, body) = get(stream, &Get { url, proxy: None, resume: None })?;
+        // A connection that is closed with bytes unread is reset: the server would take that for a client's failure. The
+        // status is the answer, whatever becomes of the rest.
+        let _rest = io::copy(&mut body.take(ANSWER_MAX_BYTES), &mut io::sink());
         Ok(head.status)
     }
 
@@ -100,6 +111,21 @@ impl Question {
                 Err(ProgramError::Failed { status, tail }.to_string())
             }
             Err(error) => Err(in_full(&error)),
+        }
+    }
+}
+
+/// Closes a connection without a reset: what the server says first is read, and its own end waited for, within `left`.
+fn part(stream: TcpStream, left: Duration) {
+    let patience = left.clamp(Duration::from_millis(1), PARTING_MAX);
+    let deadline = Instant::now() + patience;
+    let is_parting =
+        stream.shutdown(Shutdown::Write).is_ok() && stream.set_read_timeout(Some(patience)).is_ok();
+    let (mut stream, mut piece, mut read) = (stream, [0; 4096], 0);
+    while is_parting && read < ANSWER_MAX_BYTES && Instant::now() < deadline {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => read += count as u64,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::shown::Shown;
+use plush_spec::model::Signal;
 
 /// A program to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +78,7 @@ pub enum ExternalError {
     Failed {
         /// Its name.
         program: String,
-        /// `with status 23`, `by signal 9`.
+        /// `with status 23`, `by signal 9 (KILL)`.
         how: String,
         /// The last lines of its error output, escaped.
         says: String,
@@ -296,7 +297,7 @@ impl Invocation {
             Ended::Status(0) => return Ok(()),
             Ended::Status(127) => return Err(ExternalError::Missing { program }),
             Ended::Status(status) => format!("with status {status}"),
-            Ended::Signal(signal) => format!("by signal {signal}"),
+            Ended::Signal(signal) => format!("by {}", Signal::words(signal)),
         };
         let tail = &errors[errors.len().saturating_sub(1024)..];
         let lines: Vec<String> = tail

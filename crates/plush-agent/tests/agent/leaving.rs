@@ -1,6 +1,7 @@
 //! Leaving a host: no process, no file.
 
 use crate::client::*;
+use crate::preparing::{prepare, push, software};
 use plush_protocol::*;
 use std::path::Path;
 
@@ -90,6 +91,53 @@ fn clean_up_lines_run_in_their_clusters_directory_and_a_failed_one_is_told() {
     let said = std::fs::read_to_string(&outside).unwrap();
     assert_eq!(said, format!("{}\nrun1 a; $(touch b)\n", host.cluster_dir().display()));
     assert!(host.dir.path().join("beside").exists(), "a program is run without a shell");
+    client.leave();
+}
+
+/// A clean-up line of the cluster.
+fn in_c(line: &str) -> (String, Program) {
+    ("c".into(), Program::line(line))
+}
+
+#[test]
+fn clean_up_lines_do_not_run_where_nothing_was_prepared() {
+    let host = Host::new();
+    let mut client = host.connect();
+    let outside = host.dir.path().join("outside");
+    client.command(Command::CleanUp {
+        commands: vec![in_c(&format!("echo here > {}; exit 5", outside.display()))],
+        keep_work: false,
+        keep_cache: false,
+        line_limit_ms: 10_000,
+    });
+    let report = client.cleaned();
+    assert!(is_clean(&report), "{report:?}");
+    assert!(!outside.exists());
+    client.leave();
+}
+
+#[test]
+fn clean_up_lines_after_half_a_preparation_have_a_directory_and_never_fail() {
+    let host = Host::new();
+    let mut client = host.connect();
+    let (outside, made) = (host.dir.path().join("outside"), host.dir.path().join("made"));
+    let script = format!("echo x > {}; exit 3", made.display());
+    let package = push(&mut client, "setup.sh", script.as_bytes(), false);
+    let report = prepare(&mut client, vec![software(Installer::Script(vec![]), package)]);
+    assert!(matches!(report, Report::PrepareFailed { .. }), "{report:?}");
+    client.command(Command::CleanUp {
+        commands: vec![
+            in_c(&format!("pwd > {}; rm {}", outside.display(), made.display())),
+            in_c("rm what-was-never-there"),
+        ],
+        keep_work: false,
+        keep_cache: false,
+        line_limit_ms: 10_000,
+    });
+    let report = client.cleaned();
+    assert!(is_clean(&report), "{report:?}");
+    assert!(std::fs::read_to_string(&outside).unwrap().contains("/clusters/c"));
+    assert!(!made.exists());
     client.leave();
 }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command as Program;
 
-fn push(client: &mut Client, name: &str, bytes: &[u8], directory: bool) -> PackageSpec {
+pub fn push(client: &mut Client, name: &str, bytes: &[u8], directory: bool) -> PackageSpec {
     let blake3 = blake3::hash(bytes).to_hex().to_string();
     client.memory.blobs.insert(blake3.clone(), bytes.to_vec());
     let fetch =
@@ -14,7 +14,7 @@ fn push(client: &mut Client, name: &str, bytes: &[u8], directory: bool) -> Packa
     PackageSpec { name: name.into(), fetch, dest_path: String::new(), strip: 0, executable: true }
 }
 
-fn software(installer: Installer, package: PackageSpec) -> SoftwareSpec {
+pub fn software(installer: Installer, package: PackageSpec) -> SoftwareSpec {
     SoftwareSpec { name: "s".into(), installer, packages: vec![package], time_limit_ms: 20_000 }
 }
 

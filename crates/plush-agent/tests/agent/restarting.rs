@@ -209,9 +209,12 @@ fn ports_and_urls_are_asked_on_the_host() {
             let mut question = [0; 1024];
             let length = stream.read(&mut question).unwrap_or(0);
             let fine = question[..length].windows(5).any(|w| w == b"/fine");
-            let status = if fine { "204 Fine" } else { "500 Ill" };
+            let status = if fine { "200 Fine" } else { "500 Ill" };
             // A probe of the port alone asks nothing.
-            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 100000\r\n\r\n");
+            let body = stream.write_all(&[b'x'; 100_000]);
+            let end = body.and_then(|()| stream.read(&mut question));
+            assert!(matches!(end, Ok(0)), "a connection was reset: {end:?}");
         }
     });
     let host = Host::new();

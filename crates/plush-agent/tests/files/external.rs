@@ -267,5 +267,5 @@ fn a_missing_program_is_named() {
     assert_eq!(error, ExternalError::Missing { program: "scp".into() });
     assert_eq!(invocation.judge(Ended::Status(127), b"").unwrap_err(), error);
     let failed = invocation.judge(Ended::Signal(9), b"a\nb\x1b[2J\nc\r\nd\ne\n").unwrap_err();
-    assert_eq!(failed.to_string(), "`scp` failed by signal 9: b\\x1b[2J / c / d / e");
+    assert_eq!(failed.to_string(), "`scp` failed by signal 9 (KILL): b\\x1b[2J / c / d / e");
 }

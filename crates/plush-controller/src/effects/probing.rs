@@ -21,8 +21,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// So many questions are under way at the same time, of all hosts. Further ones wait for their turn; their time limit
 /// begins with it.
 const IN_FLIGHT: usize = 64;
-/// As much of an answer is read for its status line.
-const STATUS_MAX_BYTES: u64 = 256;
+/// As much of an answer is read before its connection is closed, though it may go on. A connection that is closed with
+/// bytes unread is reset, which servers take for a client's failure.
+const ANSWER_MAX_BYTES: u64 = 256 << 10;
+/// A server whose port was asked and that does not close the connection is left after so long.
+const PARTING_MAX: Duration = Duration::from_millis(500);
 
 /// What all that is asked from here shares.
 pub struct Asking {
@@ -100,23 +103,44 @@ async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> Result<
     match &question.check {
         ProbeCheck::Tcp(port) => {
             let open = TcpStream::connect((subject.address.as_str(), *port));
-            let opened = timeout(limit, open).await;
-            opened.map_or_else(late, |opened| opened.map(drop).map_err(|e| e.to_string()))
+            match timeout(limit, open).await {
+                Ok(Ok(stream)) => {
+                    part(stream).await;
+                    Ok(())
+                }
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(elapsed) => late(elapsed),
+            }
         }
         ProbeCheck::Http(url) => {
-            let status = timeout(limit, status(url, subject)).await;
-            status.map_or_else(late, |status| match status {
-                Some(status) if status < 400 => Ok(()),
-                Some(status) => Err(format!("status {status}")),
-                None => Err("no HTTP server answers".to_owned()),
-            })
+            let mut status = None;
+            let whole = timeout(limit, exchange(url, subject, &mut status)).await;
+            // The status is the answer, whatever becomes of the rest.
+            match (status, whole) {
+                (Some(status), _) if status < 400 => Ok(()),
+                (Some(status), _) => Err(format!("status {status}")),
+                (None, Ok(_)) => Err("no HTTP server answers".to_owned()),
+                (None, Err(elapsed)) => late(elapsed),
+            }
         }
         ProbeCheck::Command(command) => succeeds(command, limit, subject, asking).await,
     }
 }
 
-/// What the server of a URL says of it. No proxy and no redirect: what is asked is this server.
-async fn status(url: &str, subject: &Subject) -> Option<u16> {
+/// Closes a connection without a reset: what the server says first is read, and its own end waited for a little.
+async fn part(mut stream: TcpStream) {
+    let parting = async {
+        stream.shutdown().await?;
+        let mut said = stream.take(ANSWER_MAX_BYTES);
+        tokio::io::copy(&mut said, &mut tokio::io::sink()).await
+    };
+    // The port is open, whatever becomes of the connection.
+    let _parted = timeout(PARTING_MAX, parting).await;
+}
+
+/// Asks the server of a URL; `status` is set as soon as it has said it, and the rest of the answer is read. No proxy and no
+/// redirect: what is asked is this server.
+async fn exchange(url: &str, subject: &Subject, status: &mut Option<u16>) -> Option<()> {
     let place = Place::read(url)?;
     let is_host = place.name == "localhost" || place.name == subject.watch.name;
     let name = if is_host { subject.address.as_str() } else { place.name };
@@ -126,14 +150,37 @@ async fn status(url: &str, subject: &Subject) -> Option<u16> {
         "GET {path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: plush\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.ok()?;
-    let mut head = Vec::new();
-    let mut bounded = stream.take(STATUS_MAX_BYTES);
-    while !head.contains(&b'\n') {
-        if bounded.read_buf(&mut head).await.ok()? == 0 {
+    let mut answer = Vec::new();
+    let mut bounded = stream.take(ANSWER_MAX_BYTES);
+    while !is_whole(&answer) {
+        if bounded.read_buf(&mut answer).await.ok()? == 0 {
+            break;
+        }
+        *status = status_of(&answer);
+        if status.is_none() && answer.contains(&b'\n') {
             break;
         }
     }
-    status_of(&head)
+    Some(())
+}
+
+/// Nothing more of this answer is to come. One that names no length goes on until the server closes.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let (head, body) = answer.split_at(end + 4);
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let field = |name: &str| {
+        let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim().to_owned())
+    };
+    if matches!(status_of(answer), Some(204 | 304)) {
+        return true;
+    }
+    if field("transfer-encoding").is_some_and(|coding| coding.ends_with("chunked")) {
+        return body.ends_with(b"0\r\n\r\n");
+    }
+    let length = field("content-length").and_then(|length| length.parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
 }
 
 /// The code in the first line of an answer: `HTTP/1.1 204 No Content`.
@@ -311,6 +358,50 @@ mod tests {
                 () = serve => unreachable!("it serves for ever"),
             }
         }
+    }
+
+    #[test]
+    fn an_answer_is_whole_when_what_it_announces_is_here() {
+        for whole in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ] {
+            assert!(is_whole(whole.as_bytes()), "{whole}");
+            for end in 0..whole.len() {
+                assert!(!is_whole(&whole.as_bytes()[..end]), "{}", &whole[..end]);
+            }
+        }
+        assert!(!is_whole(b"HTTP/1.0 200 OK\r\n\r\nuntil it closes"));
+    }
+
+    /// What the server finds at the end of a connection over which it has said `answer`, and not yet closed.
+    async fn farewell(
+        check: impl Fn(u16) -> ProbeCheck,
+        answer: Vec<u8>,
+    ) -> std::io::Result<usize> {
+        let (open, port) = port().await;
+        let (_heard, _said, _asked) = begin(check(port));
+        let (mut stream, _) = open.accept().await.unwrap();
+        let mut piece = [0; 4096];
+        if !answer.is_empty() && answer.starts_with(b"HTTP") {
+            let _request = stream.read(&mut piece).await.unwrap();
+        }
+        for part in answer.chunks(10_000) {
+            stream.write_all(part).await?;
+            tokio::task::yield_now().await;
+        }
+        stream.read(&mut piece).await
+    }
+
+    #[tokio::test]
+    async fn no_connection_of_a_probe_is_reset() {
+        let mut answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".to_vec();
+        answer.extend([b'x'; 100_000]);
+        let url = |port| ProbeCheck::Http(format!("http://h1:{port}/"));
+        assert_eq!(farewell(url, answer).await.unwrap(), 0);
+        let banner = b"SSH-2.0-server that speaks first\r\n".to_vec();
+        assert_eq!(farewell(ProbeCheck::Tcp, banner).await.unwrap(), 0);
     }
 
     #[tokio::test]

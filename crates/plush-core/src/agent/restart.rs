@@ -105,7 +105,7 @@ fn judge(rule: &RestartRule, success_codes: &[i32], end: &TaskState) -> End {
 
 fn judge_exit(rule: &RestartRule, success_codes: &[i32], exit: &Exit) -> End {
     match exit {
-        Exit::Code(code) if success_codes.contains(code) => End::Success,
+        _ if exit.is_among(success_codes) => End::Success,
         Exit::Code(_) | Exit::Signal { .. } => End::Failure,
         Exit::Stopped { why } if why == "time-limit" || why == Exit::PROBE => End::Failure,
         Exit::Stopped { .. } => End::Final,
@@ -190,6 +190,16 @@ mod tests {
         assert_eq!(restarts().after(0, key(1), &stopped("time-limit")), Some(0));
         assert_eq!(restarts().after(0, key(1), &stopped(Exit::PROBE)), Some(0));
         assert_eq!(restarts().after(0, key(1), &exited(Exit::Code(0), 1)), None);
+    }
+
+    #[test]
+    fn an_end_by_a_signal_that_the_description_accepts_is_a_success_unless_memory_ran_out() {
+        let by = |signal, oom| exited(Exit::Signal { signal, oom }, 1);
+        let after = |end| Restarts::new(RULE, vec![0, 143, 137]).after(0, key(1), &end);
+        assert_eq!(after(by(15, false)), None);
+        assert_eq!(after(by(2, false)), Some(0));
+        assert_eq!(after(by(9, false)), None);
+        assert_eq!(after(by(9, true)), Some(0));
     }
 
     #[test]

@@ -57,16 +57,35 @@ impl Run {
             let Some((cluster, place)) = self.places[place] else { continue };
             self.wind_down_member(cluster, place);
         }
-        let now = self.now;
-        self.hosts
-            .iter_mut()
-            .filter(|h| h.is_unvisited())
-            .for_each(|h| h.close(Ending::OutOfReach, now));
+        for number in 0..self.hosts.len() {
+            if self.hosts[number].is_unvisited() {
+                self.close_unvisited(number);
+            }
+        }
         for task in self.tasks.iter_mut().filter(|t| !t.is_over() && !t.stop_sent) {
             task.stop_sent = true;
             let stop = Command::Stop { key: task.key, why: "stop".into() };
             self.hosts[task.host.index()].command(stop);
         }
+    }
+
+    /// No agent was ever on this host. One that had a place is missing, and named so; another was not needed.
+    fn close_unvisited(&mut self, number: usize) {
+        let now = self.now;
+        self.hosts[number].close(Ending::OutOfReach, now);
+        let Some((cluster, place)) = self.places[number] else { return };
+        let member = &mut self.clusters[cluster].members[place];
+        let host = &mut self.hosts[number];
+        if host.trouble.is_some() || !matches!(member.stage, Stage::Joining | Stage::Finished) {
+            return;
+        }
+        let cause = Tainted::new(match &host.doubt {
+            Some(failure) => format!("not reached before the run ended: {}", failure.raw()),
+            None => "not reached before the run ended".to_owned(),
+        });
+        member.stage = Stage::Out(cause.clone());
+        host.trouble = Some(cause.clone());
+        self.problem(Some(HostId(number as u32)), "take part", cause, None);
     }
 
     fn wind_down_member(&mut self, cluster: usize, place: usize) {
@@ -107,7 +126,7 @@ impl Run {
         let host = &mut self.hosts[number];
         match (host.ending, host.link) {
             // Where an attempt is under way its outcome has to be known; where none is, nobody is there.
-            _ if host.is_unvisited() => host.close(Ending::OutOfReach, now),
+            _ if host.is_unvisited() => self.close_unvisited(number),
             (Ending::Serving, Link::Up) => self.begin_collecting(number, 1, effects),
             (Ending::Returning, Link::Up) if !gives_more => {
                 self.begin_collecting(number, 1, effects);
@@ -132,7 +151,12 @@ impl Run {
             (Ending::Cleaned, Link::Waiting { .. }) => host.link = Link::Closed,
             // It has not come back: its agent's lease sees to what may run there.
             (Ending::Away, Link::Waiting { .. } | Link::Leaving | Link::Closed) => {
-                host.close(Ending::OutOfReach, now)
+                host.close(Ending::OutOfReach, now);
+                if host.is_excused {
+                    let cause = "it gave its place back and was not heard again; its agent's lease ends what runs there";
+                    let host = host.id;
+                    self.leave(host, "clean up", Tainted::new(cause), None);
+                }
             }
             // It came back after it was given up; its agent's lease sees to the rest.
             (Ending::OutOfReach, Link::Up) => {

@@ -203,6 +203,13 @@ pub struct ConnectFailure {
     pub retry: bool,
 }
 
+impl ConnectFailure {
+    /// Stage and cause.
+    pub(super) fn in_words(&self) -> Tainted {
+        Tainted::new(format!("{}: {}", self.stage, self.cause.raw()))
+    }
+}
+
 /// What is to be done. Each is performed once per time it is decided; its outcome comes back as an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]

@@ -53,8 +53,9 @@ impl Run {
     pub(super) fn state_of(&self, host: &HostRun) -> HostState {
         match host.ending {
             Ending::Serving => {}
-            Ending::OutOfReach if host.trouble.is_none() => return HostState::Spare,
-            Ending::Cleaned if host.trouble.is_none() => return HostState::Done,
+            Ending::OutOfReach if host.is_blameless() => return HostState::Spare,
+            Ending::Cleaned if host.is_blameless() => return HostState::Done,
+            Ending::Away if host.is_blameless() => return HostState::Stopping,
             Ending::Cleaned | Ending::OutOfReach | Ending::Away => return HostState::Failed,
             Ending::Cleaning { .. } => return HostState::Cleaning,
             Ending::Returning

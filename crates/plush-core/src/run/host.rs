@@ -61,8 +61,14 @@ pub(super) struct HostRun {
     suspicion: Option<Suspicion>,
     /// Silence that is tolerated of its link, as was said last.
     limit_ms: Millis,
-    /// Why it is suspect, for people.
+    /// Why it is suspect, or how the last attempt at it failed, for people.
     pub doubt: Option<Tainted>,
+    /// Nothing is held against it: it came back after another host had its place, or gave the place back itself.
+    #[serde(default)]
+    pub is_excused: bool,
+    /// The host in whose place it serves, and as which replacement there, from 1 on.
+    #[serde(default)]
+    pub replaces: Option<(HostId, u32)>,
     /// What its files were made from.
     pub rendered: Rendered,
     /// Something that was asked for did not come home from it.
@@ -199,6 +205,8 @@ impl HostRun {
             suspicion: None,
             limit_ms: LEAST_LIMIT_MS,
             doubt: None,
+            is_excused: false,
+            replaces: None,
             rendered: Rendered::default(),
             results_missing: false,
             unmatched: None,
@@ -217,6 +225,11 @@ impl HostRun {
     /// An agent has been there and may still be.
     pub fn was_reached(&self) -> bool {
         self.session != 0
+    }
+
+    /// It is not to be counted among those that failed.
+    pub fn is_blameless(&self) -> bool {
+        self.trouble.is_none() || self.is_excused
     }
 
     /// No agent was ever there, and none is being sent.
@@ -287,7 +300,14 @@ impl HostRun {
                 suspicion.race = Race::Waiting { until, attempt };
             }
             (_, Patience::TryAgain) => self.link = Link::Waiting { until, attempt },
-            (_, Patience::GiveUp) => self.close(self.ending, now),
+            (_, Patience::GiveUp) => {
+                // What follows from its loss counts from when it was heard, not from this verdict.
+                self.lost_at = self.silent_since().or(self.lost_at);
+                self.close(self.ending, now);
+            }
+        }
+        if !self.was_reached() {
+            self.doubt = Some(failure.in_words());
         }
         patience
     }
@@ -509,7 +529,7 @@ impl HostRun {
         Effect::Disconnect { host: self.id }
     }
 
-    /// When the link that was lost was there last, if none has come since.
+    /// When it was heard last, if its link is lost or silent and none has come since.
     pub fn lost_at(&self) -> Option<Millis> {
         self.lost_at
     }

@@ -36,6 +36,9 @@ pub(super) struct Member {
     pub due: Option<Due>,
     /// It is out: whether another host may step in.
     pub vacancy: Vacancy,
+    /// How many hosts have stepped in here.
+    #[serde(default)]
+    pub replacements: u32,
 }
 
 /// Whether another host may step in for a member that is out.
@@ -108,6 +111,7 @@ impl ClusterRun {
                     stage: Stage::Joining,
                     due: None,
                     vacancy: Vacancy::None,
+                    replacements: 0,
                 })
                 .collect(),
             next_rank: 0,

@@ -74,6 +74,8 @@ impl Run {
         let old = std::mem::replace(&mut member.host, spare);
         member.stage = Stage::Joining;
         member.vacancy = Vacancy::None;
+        member.replacements += 1;
+        self.hosts[spare.index()].replaces = Some((old, member.replacements));
         self.supersede(old);
         self.hosts[old.index()].former = self.places[old.index()].take();
         self.places[spare.index()] = Some((cluster, place));
@@ -127,7 +129,11 @@ impl Run {
         if self.hosts[host.index()].trouble.is_none() {
             self.tell_of_lost_host(host, operation, &cause);
         }
-        self.hosts[host.index()].trouble.get_or_insert(cause.clone());
+        let host_run = &mut self.hosts[host.index()];
+        if std::mem::take(&mut host_run.is_excused) {
+            host_run.trouble = None;
+        }
+        host_run.trouble.get_or_insert(cause.clone());
         self.stop_tasks_on(host);
         let Some((cluster, place)) = self.places[host.index()] else { return };
         let cluster = &mut self.clusters[cluster];

@@ -403,10 +403,13 @@ impl Run {
     }
 
     fn seat<'a>(&'a self, cluster: usize, place: usize, peers: &'a [Peers]) -> Seat<'a> {
+        let host = self.clusters[cluster].members[place].host;
+        let replaces = self.hosts[host.index()].replaces;
         Seat {
             plan: &self.plan,
             cluster: &self.plan.clusters[cluster],
-            host: &self.plan.hosts[self.clusters[cluster].members[place].host.index()],
+            host: &self.plan.hosts[host.index()],
+            replaces: replaces.map(|(before, number)| (self.plan.host_name(before), number)),
             rank: self.clusters[cluster].rank_of(place),
             peers,
         }
@@ -452,6 +455,7 @@ impl Run {
             operation: operation.to_owned(),
             cause,
             hint,
+            mended: None,
         });
     }
 }

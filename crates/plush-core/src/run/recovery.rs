@@ -176,6 +176,13 @@ impl Run {
     fn receive_unwanted(&mut self, host: HostId) {
         self.hosts[host.index()].ending = Ending::Returning;
         self.hosts[host.index()].since = self.now;
+        let stand_in = self.stand_in_for(host);
+        if let Some(how) =
+            stand_in.map(|s| format!("it came back later; {s} had its place by then"))
+        {
+            self.hosts[host.index()].is_excused = true;
+            self.mend_loss(host, &how);
+        }
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::await_lost_output);
         self.withdraw_starts(host, TaskRun::is_over);
         let mut stops = self.stops_of_unwanted(host);
@@ -244,7 +251,7 @@ impl Run {
         for (barrier, seats) in self.barriers.iter_mut().zip(&seats) {
             barrier.expect_again(seats);
         }
-        self.tell_of_return(host);
+        self.mend_loss(host, "it came back later and went on");
         self.tasks.iter_mut().filter(|t| t.host == host).for_each(TaskRun::find_again);
         let host_run = &mut self.hosts[host.index()];
         host_run.ending = Ending::Serving;
@@ -259,14 +266,21 @@ impl Run {
         }
     }
 
-    /// Whoever reads that it was lost reads that it is back.
-    fn tell_of_return(&mut self, host: HostId) {
+    /// The host that serves in the place that this one had.
+    fn stand_in_for(&self, host: HostId) -> Option<&str> {
+        let (cluster, place) = self.hosts[host.index()].former?;
+        let holder = self.clusters[cluster].members[place].host;
+        (holder != host).then(|| self.plan.host_name(holder))
+    }
+
+    /// The host is back: that it was lost is no failure any more.
+    fn mend_loss(&mut self, host: HostId, how: &str) {
         let name = self.plan.host_name(host);
         let is_loss =
             |p: &&mut Problem| p.host.as_deref() == Some(name) && p.operation == "connect";
-        if let Some(loss) = self.problems.iter_mut().rev().find(is_loss) {
-            let cause = format!("{}; it was back later and went on", loss.cause.raw());
-            (loss.cause, loss.hint) = (Tainted::new(cause), None);
+        for loss in self.problems.iter_mut().filter(is_loss) {
+            loss.mended.get_or_insert_with(|| how.to_owned());
+            loss.hint = None;
         }
     }
 
@@ -277,6 +291,7 @@ impl Run {
         self.hosts[host.index()].former = self.places[host.index()].take();
         let why = Tainted::new("the host before it is back");
         self.hosts[host.index()].trouble.get_or_insert(why);
+        self.hosts[host.index()].is_excused = true;
         let (entrant, now) = (Entrant(host.0), self.now);
         for cluster in &mut self.clusters {
             cluster.prepare.fail(entrant, now);

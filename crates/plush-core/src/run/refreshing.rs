@@ -1,9 +1,9 @@
 //! Files made from templates that are made anew when what they are made of changes: another host serves in a place.
 //! Not the first making, which is part of a preparation, and not what nobody asked for: `on_change` of the template.
 
+use super::Run;
 use super::member::Stage;
 use super::task::Stand;
-use super::{Run, render};
 use crate::plan::HostId;
 use plush_protocol::Command;
 use plush_spec::model::OnChange;
@@ -84,7 +84,7 @@ impl Run {
             match &self.plan.clusters[cluster].templates[number].on_change {
                 OnChange::Nothing => continue,
                 OnChange::Replace => {}
-                OnChange::Signal(signal) => signals.extend(render::signal_number(signal)),
+                OnChange::Signal(signal) => drop(signals.insert(*signal)),
             }
             let (path, mode, text) = file;
             let command = Command::Rewrite { cluster: name.clone(), path, mode, text };
@@ -95,7 +95,7 @@ impl Run {
         };
         for task in self.tasks.iter().filter(runs) {
             for signal in &signals {
-                let command = Command::Signal { key: task.key, signal: *signal };
+                let command = Command::Signal { key: task.key, signal: signal.number() };
                 self.hosts[host.index()].command(command);
             }
         }

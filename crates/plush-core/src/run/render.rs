@@ -18,6 +18,8 @@ pub(super) struct Seat<'a> {
     pub plan: &'a RunPlan,
     pub cluster: &'a PlannedCluster,
     pub host: &'a PlannedHost,
+    /// The host in whose place it serves, and as which replacement there, from 1 on.
+    pub replaces: Option<(&'a str, u32)>,
     pub rank: usize,
     /// The hosts that serve in each cluster now.
     pub peers: &'a [Peers],
@@ -170,7 +172,13 @@ impl Seat<'_> {
             ("PLUSH_CLUSTER", self.cluster.name().to_owned()),
             ("PLUSH_PROCESS", process.name.to_string()),
         ];
-        own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let replacing = self.replaces.map(|(before, number)| {
+            [("PLUSH_REPLACES", before.to_owned()), ("PLUSH_REPLACEMENT", number.to_string())]
+        });
+        own.into_iter()
+            .chain(replacing.into_iter().flatten())
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     fn environment(
@@ -324,7 +332,7 @@ fn probes(
 }
 
 fn stop_rule(stop: &model::Stop) -> StopRule {
-    StopRule { signal: signal_number(&stop.signal).unwrap_or(15), grace_ms: stop.grace_ms }
+    StopRule { signal: stop.signal.number(), grace_ms: stop.grace_ms }
 }
 
 fn limits(limits: &model::Limits) -> ResourceLimits {
@@ -346,18 +354,17 @@ fn output_rule(policy: model::OutputPolicy) -> OutputRule {
     OutputRule { policy, ..OutputRule::default() }
 }
 
-/// Numbers of the signals that a description may name, as Linux counts them on the architectures that Plush serves
-/// (signal(7)).
-pub(super) fn signal_number(name: &str) -> Option<i32> {
-    let numbers = [
-        ("HUP", 1),
-        ("INT", 2),
-        ("QUIT", 3),
-        ("KILL", 9),
-        ("USR1", 10),
-        ("USR2", 12),
-        ("TERM", 15),
-        ("WINCH", 28),
-    ];
-    numbers.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_sends_the_signal_that_the_description_names() {
+        for signal in model::Signal::names() {
+            let signal = model::Signal::named(signal).unwrap();
+            let rule = stop_rule(&model::Stop { signal, grace_ms: 1 });
+            assert_eq!(rule, StopRule { signal: signal.number(), grace_ms: 1 });
+        }
+    }
+}
 }

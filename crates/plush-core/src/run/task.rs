@@ -7,6 +7,7 @@ use crate::plan::HostId;
 use plush_protocol::{
     Cause, CauseKind, Exit, Guarantee, Health, StreamName, Tainted, TaskKey, TaskRecord, TaskState,
 };
+use plush_spec::model::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -412,10 +413,9 @@ impl TaskRun {
                 Some(true)
             }
             Stand::NotStarted(_) | Stand::Lost => Some(false),
-            Stand::Ended { exit: Exit::Code(code), .. } => Some(self.success_codes.contains(code)),
             // Whoever asked a task to stop does not want to read that it failed.
             Stand::Ended { exit: Exit::Stopped { .. }, .. } if self.stop_sent => Some(true),
-            Stand::Ended { .. } => Some(false),
+            Stand::Ended { exit, .. } => Some(exit.is_among(&self.success_codes)),
         }
     }
 
@@ -432,10 +432,9 @@ impl TaskRun {
     /// The exit code that a shell would give it; 255 where there is none.
     pub fn code(&self) -> i32 {
         match &self.stand {
-            Stand::Ended { exit: Exit::Code(code), .. } => *code,
-            Stand::Ended { exit: Exit::Signal { signal, .. }, .. } => 128 + signal,
+            Stand::Ended { exit, .. } => exit.shell_code().unwrap_or(255),
             Stand::NotStarted(Cause { kind: CauseKind::Exec, .. }) => 127,
-            Stand::Ended { .. } | Stand::NotStarted(_) | Stand::Lost => 255,
+            Stand::NotStarted(_) | Stand::Lost => 255,
             Stand::Starting | Stand::Running | Stand::Again => 0,
         }
     }

@@ -385,6 +385,33 @@ fn a_stop_during_preparation_cancels_it_and_contacts_nobody_new() {
 }
 
 #[test]
+fn hosts_that_were_not_reached_when_a_run_was_stopped_are_missing_and_not_spare() {
+    let mut wanted = cluster(3, vec![runs("w", &[])]);
+    wanted.num_hosts.spare = 1;
+    let mut tale = Tale::of(wanted, 4);
+    tale.connect(0);
+    tale.refuse(1, true);
+    tale.stop();
+    for host in [2, 3] {
+        tale.tell(Event::ConnectDropped { host: HostId(host) });
+    }
+    assert_eq!(outcome(&tale.cleaned(0)), Some(Outcome::Stopped));
+    let view = tale.run.view();
+    let states: Vec<HostState> = view.hosts.iter().map(|host| host.state).collect();
+    assert_eq!(states, [HostState::Done, HostState::Failed, HostState::Failed, HostState::Spare]);
+    assert_eq!(view.clusters[0].live, 1);
+    let missing: Vec<_> =
+        view.problems.iter().map(|p| (p.host.as_deref().unwrap(), p.cause.raw())).collect();
+    assert_eq!(
+        missing,
+        [
+            ("h1", "not reached before the run ended: tcp: no"),
+            ("h2", "not reached before the run ended"),
+        ]
+    );
+}
+
+#[test]
 fn a_stopping_run_sleeps_while_a_host_that_never_answered_would_be_tried_again() {
     let mut wanted = cluster(2, vec![runs("w", &[])]);
     wanted.ready = count(1);
@@ -503,6 +530,28 @@ fn failed_tasks_give_the_largest_code() {
     tale.end(2, 2, 0);
     (0..2).for_each(|host| drop(tale.cleaned(host)));
     assert_eq!(outcome(&tale.cleaned(2)), Some(Outcome::TasksFailed { code: 7 }));
+}
+
+#[test]
+fn an_end_by_a_signal_is_a_success_where_its_code_is_one_of_the_success_codes() {
+    let patient = |codes: &[u8]| {
+        let mut process = process("w", &[]);
+        process.success_codes = codes.to_vec();
+        cluster(1, vec![does("w", &[], Action::Process(Box::new(process)))])
+    };
+    for (codes, exit, right) in [
+        (&[0, 143][..], Exit::Signal { signal: 15, oom: false }, Outcome::Complete),
+        (&[0], Exit::Signal { signal: 15, oom: false }, Outcome::TasksFailed { code: 143 }),
+        (&[0, 143], Exit::Signal { signal: 9, oom: false }, Outcome::TasksFailed { code: 137 }),
+        (&[0, 137], Exit::Signal { signal: 9, oom: true }, Outcome::TasksFailed { code: 137 }),
+    ] {
+        let mut tale = Tale::prepared(patient(codes), 1);
+        tale.exit(0, 0, exit.clone());
+        for stream in [StreamName::Out, StreamName::Err] {
+            tale.tell(Event::OutputStored { key: key(0), stream, gap_bytes: 0 });
+        }
+        assert_eq!(outcome(&tale.cleaned(0)), Some(right), "{codes:?} {exit:?}");
+    }
 }
 
 #[test]

@@ -119,8 +119,15 @@ fn doubt(host: &HostRun) -> Tainted {
 fn host_state(run: &Run, host: &HostRun, active: &[&str]) -> (HostState, Tainted) {
     let trouble = host.trouble.clone();
     match host.ending {
-        Ending::OutOfReach if trouble.is_none() => return (HostState::Spare, Tainted::default()),
-        Ending::Cleaned if trouble.is_none() => return (HostState::Done, Tainted::default()),
+        Ending::OutOfReach if host.is_blameless() => {
+            return (HostState::Spare, trouble.unwrap_or_default());
+        }
+        Ending::Cleaned if host.is_blameless() => {
+            return (HostState::Done, trouble.unwrap_or_default());
+        }
+        Ending::Away if host.is_blameless() => {
+            return (HostState::Stopping, trouble.unwrap_or_default());
+        }
         Ending::Cleaned | Ending::OutOfReach | Ending::Away => {}
         Ending::Cleaning { .. } => return (HostState::Cleaning, trouble.unwrap_or_default()),
         Ending::Returning
@@ -375,6 +382,7 @@ fn task(run: &Run, task: &TaskRun) -> TaskView {
         success: task.success(),
         started_ms: task.started_ms(&run.elapsed),
         ended_ms: task.ended_ms,
+        superseded: task.is_superseded,
         ran_ms,
         guarantee: task.guarantee,
         health: task.worst_health(),

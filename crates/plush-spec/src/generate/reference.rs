@@ -127,6 +127,7 @@ pub(super) fn scalar(scalar: Scalar) -> String {
         }
         Scalar::Sha256 => "64 hexadecimal digits".to_string(),
         Scalar::Signal => "signal".to_string(),
+        Scalar::OnChange => "`nothing`, `replace`, signal".to_string(),
         Scalar::Mode => "octal permissions".to_string(),
         Scalar::EnvName => "name of a variable".to_string(),
         Scalar::Url => "URL, http or https".to_string(),

@@ -5,8 +5,8 @@ use super::{Lower, full};
 use crate::model::Action;
 use crate::model::{
     Application, Barrier, BarrierPolicy, Callback, Cluster, Command, EnvVar, FailurePolicy, Hosts,
-    Installer, Name, NumHosts, OnChange, Package, PackageKind, Place, Process, Project, Release,
-    Requirement, Resource, Software, Step, Template, Variable, Wanted,
+    Installer, Name, NumHosts, Package, PackageKind, Place, Process, Project, Release, Requirement,
+    Resource, Software, Step, Template, Variable, Wanted,
 };
 use crate::problem::Severity;
 use crate::source::Span;
@@ -243,11 +243,7 @@ impl Lower<'_, '_> {
             path: self.text(node, "path")?,
             dest_path: self.task_text(node, "dest_path")?,
             mode: self.value(node, "mode", value::mode).unwrap_or(0o644),
-            on_change: match self.text(node, "on_change").as_deref() {
-                None | Some("nothing") => OnChange::Nothing,
-                Some("replace") => OnChange::Replace,
-                Some(signal) => OnChange::Signal(signal.to_string()),
-            },
+            on_change: self.value(node, "on_change", value::on_change).unwrap_or_default(),
             place: self.place(&node.span),
         })
     }

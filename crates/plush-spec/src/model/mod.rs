@@ -15,6 +15,7 @@ mod project;
 mod requirement;
 mod resource;
 mod service;
+mod signal;
 mod software;
 mod step;
 
@@ -35,5 +36,6 @@ pub use project::{Application, Project, Variable};
 pub use requirement::{Condition, Constraint, Expression, Group, Range, Requirement, Test};
 pub use resource::{Hosts, Resource};
 pub use service::{OnReturn, Service, ServiceClass};
+pub use signal::Signal;
 pub use software::{Installer, OnChange, Package, PackageKind, Software, Template};
 pub use step::{Action, Items, Repeat, Slow, Step, Workflow};

@@ -1,7 +1,7 @@
 //! A process: a program to run on hosts, and everything about how.
 //! It is not a task: a task is one process on one host, made by the run.
 
-use crate::model::{Foreign, Name, Place, Probe, Reaction};
+use crate::model::{Foreign, Name, Place, Probe, Reaction, Signal};
 use serde::{Deserialize, Serialize};
 
 /// A program to run.
@@ -178,15 +178,15 @@ pub enum Stdin {
 /// How a process is stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
-    /// The first signal, without `SIG`, such as `TERM`.
-    pub signal: String,
+    /// The first signal.
+    pub signal: Signal,
     /// How long it has before `KILL`, in milliseconds.
     pub grace_ms: u64,
 }
 
 impl Default for Stop {
     fn default() -> Stop {
-        Stop { signal: "TERM".to_string(), grace_ms: 10_000 }
+        Stop { signal: Signal::TERM, grace_ms: 10_000 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Software: what is brought to a host and how it is installed there.
 //! It is not a process: installing starts nothing but installers.
 
-use crate::model::{Foreign, Name, Place};
+use crate::model::{Foreign, Name, Place, Signal};
 use serde::{Deserialize, Serialize};
 
 /// Something to install.
@@ -107,5 +107,5 @@ pub enum OnChange {
     /// It is replaced.
     Replace,
     /// It is replaced, and the processes of the cluster on that host get this signal.
-    Signal(String),
+    Signal(Signal),
 }

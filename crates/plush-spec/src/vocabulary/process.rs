@@ -72,7 +72,7 @@ const SUCCESS_CODES: Field = Field::list(
     "success_codes",
     Xml::Items("success_code"),
     &Kind::Scalar(Scalar::Whole(0, 255)),
-    "Exit codes that count as success.",
+    "Exit codes that count as success. The end by a signal counts as 128 and its number: 143 accepts SIGTERM, 137 SIGKILL, but not the host's own when memory ran out.",
 )
 .default("0")
 .example("[0, 3]");
@@ -289,7 +289,7 @@ pub(crate) static STOP: Record = Record {
     doc: "How a process is stopped. A bare value is the signal.",
     short: Some("signal"),
     fields: &[
-        Field::attr("signal", Scalar::Signal, "The first signal.").default("TERM").example("INT"),
+        Field::attr("signal", Scalar::Signal, "The first signal: a name of `kill -l` up to `SYS`, with or without `SIG`, or its number; real-time signals are refused.").default("TERM").example("INT"),
         Field::attr("grace", Scalar::Duration, "How long it has before KILL.")
             .default("10 s")
             .example("30 s"),

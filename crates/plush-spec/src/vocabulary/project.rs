@@ -134,8 +134,8 @@ pub(crate) static TEMPLATE: Record = Record {
             .example("\"600\""),
         Field::attr(
             "on_change",
-            Scalar::Choice(&["nothing", "replace", "HUP", "INT", "USR1", "USR2", "WINCH"]),
-            "What follows when another host serves in a place and the text would be another: the file is replaced; with a signal's name, the cluster's processes on the host get it then.",
+            Scalar::OnChange,
+            "What follows when another host serves in a place and the text would be another: the file is replaced; with a signal (any of `kill -l` up to `SYS`), the cluster's processes on the host get it then.",
         )
         .default("nothing")
         .example("HUP"),
@@ -223,7 +223,7 @@ pub(crate) static CLUSTER: Record = Record {
             "cleanup",
             Xml::Items("cleanup"),
             &Kind::Record(&COMMAND),
-            "Commands to run on each host at the end.",
+            "Commands to run at the end on each host whose preparation was begun; where that did not come to its end they cannot fail.",
         )
         .example("[rm -rf /tmp/scratch]"),
     ],

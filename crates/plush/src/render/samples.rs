@@ -45,6 +45,7 @@ fn task(host: &str, exit: Exit, success: bool) -> TaskView {
         success: Some(success),
         started_ms: None,
         ended_ms: None,
+        superseded: false,
         ran_ms: Some(5_000),
         health: None,
         guarantee: None,
@@ -59,6 +60,7 @@ pub fn running_task(host: &str) -> TaskView {
         success: None,
         started_ms: None,
         ended_ms: None,
+        superseded: false,
         ran_ms: None,
         ..task(host, Exit::Code(0), true)
     }
@@ -71,6 +73,7 @@ fn problem(host: &str, operation: &str, cause: &str, hint: Option<&str>) -> Prob
         operation: operation.into(),
         cause: Tainted::new(cause),
         hint: hint.map(str::to_owned),
+        mended: None,
     }
 }
 

@@ -4,7 +4,9 @@
 use crate::colour::Paint;
 use crate::duration;
 use crate::render::{names, progress, table, tasks, text, together, words};
-use plush_protocol::view::{BarrierView, ClusterSum, ClusterView, Outcome, RunView, TaskView};
+use plush_protocol::view::{
+    BarrierView, ClusterSum, ClusterView, Outcome, Problem, RunView, TaskView,
+};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -22,6 +24,7 @@ pub fn summary(view: &RunView, run_dir: &Path, paint: Paint) -> String {
     page.push_str(&barriers(view));
     page.push_str(&section("tasks", tasks::rows(view)));
     page.push_str(&failures(view, paint));
+    page.push_str(&mended(view));
     page.push_str(&files(run_dir));
     page
 }
@@ -58,7 +61,7 @@ fn headline(view: &RunView, paint: Paint) -> String {
     let ended = match &view.outcome {
         None => format!("is in phase {}", words::phase(view.phase)),
         Some(outcome) => {
-            let explained = words::outcome_explained(outcome, view.sums.as_ref());
+            let explained = words::outcome_explained(outcome, view.sums.as_ref(), &view.tasks);
             match outcome {
                 Outcome::Complete => paint.good(explained),
                 Outcome::Partial => paint.odd(explained),
@@ -244,18 +247,31 @@ fn failures(view: &RunView, paint: Paint) -> String {
     format!("failures\n{shown}{rest}{forgotten}")
 }
 
-/// By operation and cause, the one with most hosts first, otherwise in order of time.
-pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
-    let problems = view.problems.iter().map(|problem| Failure {
-        operation: &problem.operation,
-        words: Words {
-            cause: problem.cause.to_string().trim_end().to_owned(),
-            hint: problem.hint.clone(),
-        },
-        host: problem.host.as_deref(),
+/// What had gone wrong and was made good later.
+fn mended(view: &RunView) -> String {
+    let mended = view.problems.iter().filter_map(|problem| {
+        let how = problem.mended.as_deref()?;
+        let mut failure = Failure::of(problem);
+        failure.words.cause = format!("{}; {}", failure.words.cause, text::shown(how));
+        Some(failure)
     });
+    let groups = in_groups(mended);
+    if groups.is_empty() {
+        return String::new();
+    }
+    let shown = groups.iter().take(CAUSES_SHOWN).map(|group| failure(group, Paint::Plain));
+    format!("mended\n{}", shown.collect::<String>())
+}
+
+/// Failures by operation and cause, the one with most hosts first, otherwise in order of time.
+pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
+    let problems = view.problems.iter().filter(|problem| problem.mended.is_none());
+    in_groups(problems.map(Failure::of).chain(untold_tasks(view)))
+}
+
+fn in_groups<'a>(failures: impl Iterator<Item = Failure<'a>>) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for failure in problems.chain(untold_tasks(view)) {
+    for failure in failures {
         let common = failure.words.without_name(failure.host);
         let bare = without_addresses(&common.cause);
         let same =
@@ -325,6 +341,19 @@ struct Failure<'a> {
     host: Option<&'a str>,
 }
 
+impl Failure<'_> {
+    fn of(problem: &Problem) -> Failure<'_> {
+        Failure {
+            operation: &problem.operation,
+            words: Words {
+                cause: problem.cause.to_string().trim_end().to_owned(),
+                hint: problem.hint.clone(),
+            },
+            host: problem.host.as_deref(),
+        }
+    }
+}
+
 /// Tasks that failed on hosts for which no problem tells of it.
 fn untold_tasks(view: &RunView) -> impl Iterator<Item = Failure<'_>> {
     let told: BTreeSet<&str> = view
@@ -333,8 +362,7 @@ fn untold_tasks(view: &RunView) -> impl Iterator<Item = Failure<'_>> {
         .filter(|problem| problem.operation == "run" || problem.operation == "start")
         .filter_map(|problem| problem.host.as_deref())
         .collect();
-    let untold =
-        move |task: &&TaskView| task.success == Some(false) && !told.contains(task.host.as_str());
+    let untold = move |task: &&TaskView| task.has_failed() && !told.contains(task.host.as_str());
     view.tasks.iter().filter(untold).map(|task| Failure {
         operation: "run",
         words: Words { cause: format!("{} {}", text::shown(&task.process), how(task)), hint: None },
@@ -374,7 +402,7 @@ mod tests {
     use crate::render::samples;
     use crate::render::text::is_forbidden;
     use plush_protocol::tainted::Tainted;
-    use plush_protocol::view::{Problem, TogetherView, WorstRound};
+    use plush_protocol::view::{TogetherView, WorstRound};
     use proptest::prelude::*;
 
     fn check(view: &RunView) -> String {
@@ -421,6 +449,19 @@ mod tests {
         view.barriers[0].without = vec!["node08".into(), "node09".into()];
         let page = check(&view);
         assert!(page.contains("7 of 8 entered, without node[08-09]\n"), "{page}");
+    }
+
+    #[test]
+    fn what_was_made_good_later_is_no_failure_and_is_named_apart() {
+        let mut view = samples::partial();
+        for problem in &mut view.problems {
+            problem.mended = Some("it came back later and went on".into());
+        }
+        view.tasks.iter_mut().for_each(|task| task.superseded = true);
+        let page = check(&view);
+        assert!(!page.contains("failures\n"), "{page}");
+        let (_, mended) = page.split_once("mended\n").expect("there is such a part");
+        assert!(mended.contains("; it came back later and went on\n"), "{page}");
     }
 
     #[test]
@@ -506,6 +547,7 @@ mod tests {
             operation: "connect".into(),
             cause: Tainted::new(format!("n{n}: no way to n{n}, or from n{n}.lab")),
             hint: Some(format!("ssh n{n}")),
+            mended: None,
         };
         view.problems = vec![problem(1)];
         assert!(check(&view).contains("connect: n1: no way to n1, or from n1.lab\n"));
@@ -530,6 +572,7 @@ mod tests {
                 operation: "run".into(),
                 cause: Tainted::new(n.to_string()),
                 hint: None,
+                mended: None,
             })
             .collect();
         assert!(check(&view).contains("and 980 other causes"));

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use plush_protocol::Guarantee;
 use plush_protocol::task::Exit;
-use plush_protocol::view::{ClusterSum, HostState, Measure, Outcome, PhaseName, Sums};
+use plush_protocol::view::{ClusterSum, HostState, Measure, Outcome, PhaseName, Sums, TaskView};
+use plush_spec::model::Signal;
+use std::collections::BTreeSet;
 
 /// A date and a time of day, where the operator is.
 pub fn date(unix_ms: u64) -> String {
@@ -67,12 +69,13 @@ pub fn outcome(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// An outcome with its sums, for a reader that sees it for the first time.
-pub fn outcome_explained(outcome: &Outcome, sums: Option<&Sums>) -> String {
+/// An outcome with its sums, for a reader that sees it for the first time. The tasks say how those
+/// that failed ended.
+pub fn outcome_explained(outcome: &Outcome, sums: Option<&Sums>, tasks: &[TaskView]) -> String {
     let start = match outcome {
         Outcome::Complete => "complete".into(),
         Outcome::Partial => "partial".into(),
-        Outcome::TasksFailed { code } => format!("tasks failed (largest exit code {code})"),
+        Outcome::TasksFailed { .. } => format!("tasks failed{}", how_they_failed(tasks)),
         Outcome::TooFewHosts => "too few hosts for the description".into(),
         Outcome::Stopped => "stopped".into(),
     };
@@ -110,6 +113,28 @@ pub fn outcome_explained(outcome: &Outcome, sums: Option<&Sums>) -> String {
     }
 }
 
+/// The largest exit code and the signals of the tasks that failed; nothing where none of them has either.
+fn how_they_failed(tasks: &[TaskView]) -> String {
+    let ends = || {
+        let failed = tasks.iter().filter(|task| task.has_failed());
+        failed.filter_map(|task| task.exit.as_ref())
+    };
+    let code = ends().filter_map(|exit| match exit {
+        Exit::Code(code) => Some(*code),
+        Exit::Signal { .. } | Exit::Stopped { .. } | Exit::Lost => None,
+    });
+    let signals: BTreeSet<i32> = ends()
+        .filter_map(|exit| match exit {
+            Exit::Signal { signal, .. } => Some(*signal),
+            Exit::Code(_) | Exit::Stopped { .. } | Exit::Lost => None,
+        })
+        .collect();
+    let code = code.max().map(|code| format!("largest exit code {code}"));
+    let words: Vec<String> =
+        code.into_iter().chain(signals.into_iter().map(Signal::words)).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
+}
+
 /// How surely a host ends tasks.
 pub fn guarantee(guarantee: Guarantee) -> &'static str {
     match guarantee {
@@ -125,9 +150,9 @@ pub fn guarantee(guarantee: Guarantee) -> &'static str {
 pub fn exit(exit: &Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exited with code {code}"),
-        Exit::Signal { signal, oom: false } => format!("was ended by signal {signal}"),
+        Exit::Signal { signal, oom: false } => format!("was ended by {}", Signal::words(*signal)),
         Exit::Signal { signal, oom: true } => {
-            format!("was ended by signal {signal}: the host ran out of memory")
+            format!("was ended by {}: the host ran out of memory", Signal::words(*signal))
         }
         Exit::Stopped { why } => format!("was stopped ({})", text::shown(why)),
         Exit::Lost => "ended unseen: the host restarted or its keeper died".into(),

@@ -72,7 +72,10 @@ fn f01_a_spare_takes_over_after_the_start_with_the_rank_of_the_lost() {
     let said = tale.prepare(3);
     let started = sent(&said);
     let [(3, Command::Start { spec, .. })] = &started[..] else { panic!("{started:?}") };
-    assert!(spec.environment.contains(&("PLUSH_RANK".into(), "1".into())));
+    for (name, value) in [("PLUSH_RANK", "1"), ("PLUSH_REPLACES", "h1"), ("PLUSH_REPLACEMENT", "1")]
+    {
+        assert!(spec.environment.contains(&(name.into(), value.into())), "{name}: {spec:?}");
+    }
     for (host, task) in [(0, 0), (2, 2), (3, 3)] {
         tale.end(host, task, 0);
     }
@@ -80,6 +83,27 @@ fn f01_a_spare_takes_over_after_the_start_with_the_rank_of_the_lost() {
         tale.cleaned(host);
     }
     assert_eq!(outcome(&tale.cleaned(3)), Some(Outcome::Complete), "what was lost does not count");
+}
+
+#[test]
+fn the_second_replacement_of_a_place_names_the_first_and_counts_on_and_a_first_host_has_neither() {
+    let mut tale = serving(2, 2, on_host(Reaction::Replace));
+    let values = |said: &[Effect]| -> Vec<(String, String)> {
+        let commands = sent(said).into_iter();
+        let environments = commands.filter_map(|(_, command)| match command {
+            Command::Start { spec, .. } => Some(spec.environment),
+            _ => None,
+        });
+        environments.flatten().filter(|(name, _)| name.starts_with("PLUSH_REPLACE")).collect()
+    };
+    assert_eq!(values(&tale.said), []);
+    tale.lose_host(1);
+    tale.prepare(2);
+    tale.report(2, Report::Task(record(2, TaskState::Running { pid: 7, since_us: None })));
+    tale.lose_host(2);
+    let said = tale.prepare(3);
+    let expected = [("PLUSH_REPLACES", "h2"), ("PLUSH_REPLACEMENT", "2")];
+    assert_eq!(values(&said), expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
 }
 
 #[test]
@@ -122,6 +146,12 @@ fn o2_a_lost_host_that_comes_back_is_told_to_stop_and_cleaned_up_when_its_output
     assert_eq!(cleaning(&tale.end(2, 2, 0)), [0, 2]);
     tale.cleaned(0);
     assert_eq!(outcome(&tale.cleaned(2)), Some(Outcome::Complete));
+    // It came back: that it was lost is no failure.
+    let view = tale.run.view();
+    assert_eq!((view.counts.done, view.counts.failed), (3, 0));
+    let mended: Vec<_> = view.problems.iter().map(|p| p.mended.as_deref()).collect();
+    assert_eq!(mended, [Some("it came back later; h2 had its place by then")]);
+    assert!(view.tasks.iter().all(|task| !task.has_failed()), "{:?}", view.tasks);
 }
 
 #[test]
@@ -159,6 +189,21 @@ fn a_service_waits_a_minute_before_it_replaces() {
     let lost_at = tale.now + 1;
     assert_eq!(preparing(&tale.lose_host(0)), [0u32; 0]);
     let waits = lost_at + 60_000 - tale.now;
+    assert_eq!(preparing(&tale.wait(waits - 1)), [0u32; 0]);
+    assert_eq!(preparing(&tale.wait(1)), [2]);
+}
+
+#[test]
+fn a_service_counts_that_minute_from_when_a_silent_host_was_heard_last() {
+    let mut tale = serving(2, 1, of_class(ServiceClass::Service, OnReturn::KeepOriginal));
+    tale.wait(10_000);
+    tale.tell(Event::Suspected { host: HostId(0), silent_ms: 5_000, limit_ms: 5_000 });
+    let heard_at = tale.now - 5_000;
+    while tale.state(0) != HostState::Failed {
+        assert_eq!(preparing(&tale.refuse(0, true)), [0u32; 0]);
+        tale.wait(4_000);
+    }
+    let waits = heard_at + 60_000 - tale.now;
     assert_eq!(preparing(&tale.wait(waits - 1)), [0u32; 0]);
     assert_eq!(preparing(&tale.wait(1)), [2]);
 }
@@ -209,7 +254,7 @@ fn a_host_that_nobody_could_replace_goes_on_when_it_is_back() {
         assert_eq!(tale.state(0), HostState::Running);
         let problems = tale.run.view().problems;
         let [loss] = &problems[..] else { panic!("{problems:?}") };
-        assert!(loss.cause.raw().ends_with("; it was back later and went on"), "{loss:?}");
+        assert_eq!(loss.mended.as_deref(), Some("it came back later and went on"), "{loss:?}");
         tale.end(1, 1, 0);
         assert_eq!(cleaning(&tale.end(0, 0, 0)), [0, 1], "the run has waited for it");
     }
@@ -323,6 +368,12 @@ fn keep_original_gives_the_place_back_and_keep_new_does_not() {
         assert_eq!(cleaning(&tale.end(cleaned, cleaned, 0)), [cleaned], "{on_return:?}");
         let kept = if cleaned == 0 { 2 } else { 0 };
         assert_eq!(tale.state(kept), HostState::Running, "{on_return:?}");
+        // Neither the one that came back nor the one that gave its place back has failed.
+        tale.cleaned(cleaned);
+        assert_eq!(tale.state(cleaned as usize), HostState::Done, "{on_return:?}");
+        let view = tale.run.view();
+        assert_eq!(view.counts.failed, 0, "{on_return:?}");
+        assert!(view.problems.iter().all(|p| p.mended.is_some()), "{:?}", view.problems);
     }
 }
 

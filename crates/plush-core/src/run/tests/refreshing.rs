@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::PlannedTemplate;
-use plush_spec::model::OnChange;
+use plush_spec::model::{OnChange, Signal};
 
 fn template(text: &str, on_change: OnChange) -> PlannedTemplate {
     PlannedTemplate { dest_path: "conf".into(), mode: 0o600, text: text.into(), on_change }
@@ -62,7 +62,8 @@ fn news(effects: &[Effect]) -> Vec<(u32, String)> {
 
 #[test]
 fn the_neighbours_of_a_replaced_host_get_their_file_anew_and_then_a_signal() {
-    let mut tale = serving(vec![template("${hosts.c}", OnChange::Signal("HUP".into()))]);
+    let mut tale =
+        serving(vec![template("${hosts.c}", OnChange::Signal(Signal::named("HUP").unwrap()))]);
     let said = tale.replace();
     assert_eq!(news(&said), [(0, "conf: h0 h2".into()), (0, "signal 1 to 0".into())]);
     tale.connect(2);
@@ -77,7 +78,8 @@ fn who_wants_no_signal_gets_the_file_alone() {
 
 #[test]
 fn a_file_that_would_be_the_same_or_that_nobody_wants_anew_is_left_alone() {
-    let same = template("${rank} of ${count} on ${host}", OnChange::Signal("HUP".into()));
+    let same =
+        template("${rank} of ${count} on ${host}", OnChange::Signal(Signal::named("HUP").unwrap()));
     let unasked = template("${hosts.c}", OnChange::Nothing);
     assert_eq!(news(&serving(vec![same, unasked]).replace()), []);
 }

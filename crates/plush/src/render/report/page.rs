@@ -115,7 +115,7 @@ fn heading(history: &RunHistory, run_dir: &Path) -> String {
                 Outcome::Complete | Outcome::Partial => "",
                 Outcome::TasksFailed { .. } | Outcome::TooFewHosts | Outcome::Stopped => "bad",
             };
-            (class, words::outcome_explained(outcome, view.sums.as_ref()))
+            (class, words::outcome_explained(outcome, view.sums.as_ref(), &view.tasks))
         }
     };
     let why = view

@@ -60,6 +60,7 @@ pub fn hostile(text: &str) -> RunHistory {
         operation: text.into(),
         cause: Tainted::new(text),
         hint: Some(text.into()),
+        mended: None,
     }];
     history.clusters[0].commands = vec![(text.into(), text.into())];
     history.clusters[0].software = vec![(text.into(), text.into())];
@@ -151,6 +152,7 @@ fn view(names: &[String], end_ms: u64) -> RunView {
             operation: "prepare".into(),
             cause: Tainted::new("gossip.tar.gz: no space left on device"),
             hint: Some("free some space on the host".into()),
+            mended: None,
         })
         .collect();
     let failed = problems.len() as u32;
