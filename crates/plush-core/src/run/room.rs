@@ -76,7 +76,8 @@ fn of_cluster(plan: &RunPlan, cluster: &PlannedCluster, peers: &[Peers]) -> Vec<
         return Vec::new();
     };
     let rank = cluster.members.len().saturating_sub(1);
-    let seat = Seat { plan, cluster, host, rank, peers };
+    let replaces = Some((host.name.as_str(), u32::MAX));
+    let seat = Seat { plan, cluster, host, replaces, rank, peers };
     let tasks = processes(&cluster.spec).map(|process| {
         let place = process.command.place();
         (process.name.to_string(), place, seat.rendered(process).map(drop))
