@@ -453,7 +453,7 @@ impl TaskRun {
         Tainted::new(match exit {
             Exit::Code(code) => format!("`{}` exited with code {code}", self.process),
             Exit::Signal { signal, oom: false } => {
-                format!("`{}` was ended by signal {signal}", self.process)
+                format!("`{}` was ended by {}", self.process, Signal::words(*signal))
             }
             Exit::Signal { oom: true, .. } => {
                 format!("`{}` was ended since the host ran out of memory", self.process)
