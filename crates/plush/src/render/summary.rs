@@ -525,6 +525,7 @@ mod tests {
             operation: "connect".into(),
             cause: Tainted::new(cause),
             hint: None,
+            mended: None,
         };
         let refused = |n: u32| problem(n, format!("connect to 10.0.0.{n}:22: refused"));
         view.problems = vec![refused(1), refused(2)];
