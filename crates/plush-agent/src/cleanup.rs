@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// How long removed files may stay open in other processes of the member.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
 /// Time between two looks.
-const SWEEP_GAP: Duration = Duration::from_millis(50);
+const SWEEP_GAP: Duration = Duration::from_millis(5);
 
 /// What the member's directory still holds after [`remove`], until the agent ends.
 const LAST_FILES: [&str; 5] = [SOCKET, LOG, "agent.lock", cgroup::RECORD, member::RECORD];
