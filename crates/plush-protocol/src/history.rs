@@ -138,6 +138,9 @@ pub struct BarrierMember {
     pub released_ms: Option<u64>,
     /// When it was through, or failed, or was turned away.
     pub left_ms: Option<u64>,
+    /// Its place is this host's by now: it does not count any more.
+    #[serde(default)]
+    pub replaced_by: Option<String>,
 }
 
 /// Where a member of a barrier stands.
@@ -191,15 +194,20 @@ impl RunHistory {
 }
 
 impl BarrierHistory {
-    /// How many stand so.
-    pub fn count(&self, stand: MemberStand) -> usize {
-        self.members.iter().filter(|m| m.stand == stand).count()
+    /// Members whose places are not another's by now.
+    fn counted(&self) -> impl Iterator<Item = &BarrierMember> {
+        self.members.iter().filter(|m| m.replaced_by.is_none())
     }
 
-    /// Members that count: neither failed nor turned away.
+    /// How many stand so.
+    pub fn count(&self, stand: MemberStand) -> usize {
+        self.counted().filter(|m| m.stand == stand).count()
+    }
+
+    /// Members that count: neither failed nor turned away, nor replaced.
     pub fn expected(&self) -> usize {
         let gone = self.count(MemberStand::Failed) + self.count(MemberStand::TurnedAway);
-        self.members.len() - gone
+        self.counted().count() - gone
     }
 
     /// Members that have come and count.
@@ -253,6 +261,7 @@ mod tests {
             entered_ms: entered,
             released_ms: None,
             left_ms: left,
+            replaced_by: None,
         }
     }
 
@@ -271,6 +280,18 @@ mod tests {
         };
         assert_eq!(barrier.missing(), ["late", "never", "failed-after"]);
         assert_eq!((barrier.expected(), barrier.entered(), barrier.released()), (3, 2, 2));
+    }
+
+    #[test]
+    fn a_host_that_stepped_in_and_the_one_before_it_are_one() {
+        let mut barrier = BarrierHistory {
+            members: (0..6)
+                .map(|n| member(&format!("h{n}"), MemberStand::Through, Some(n), None))
+                .collect(),
+            ..Default::default()
+        };
+        barrier.members[2].replaced_by = Some("h5".into());
+        assert_eq!((barrier.expected(), barrier.entered(), barrier.released()), (5, 5, 5));
     }
 
     #[test]

@@ -102,6 +102,12 @@ impl Victim {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// What a command says of the run, for programs.
+    fn shown(&self, command: &str) -> serde_json::Value {
+        let said = Victim::end(self.start(&[command, "last", "--json"]));
+        serde_json::from_str(&said.out).unwrap_or_default()
+    }
+
     /// Processes of this machine that name this run's home; those that have `word` among their arguments.
     fn processes(&self, word: &str) -> Vec<Pid> {
         let home = self.bench.home.path().to_str().unwrap();
@@ -552,4 +558,77 @@ fn f53_a_journal_that_cannot_be_synchronised_stops_the_controller_before_it_does
     assert!(log.contains("Input/output error"), "{log}");
     let _ = strace.kill();
     strace.wait().unwrap();
+}
+
+/// Says when it begins and when it ends, in seconds since 1970, where no controller and no agent can take it back.
+const DIARY: &str = r#"echo "$1 begins $(date +%s.%N)" >>"$3/diary"
+sleep $2
+echo "$1 ends $(date +%s.%N)" >>"$3/diary"
+"#;
+
+const DIARY_APP: &str = r#"
+project: dated
+resources: [{type: local, hosts: n1}]
+clusters:
+  all:
+    num_hosts: 1
+    execution:
+      - process: first
+        run: sh HOME/work.sh first 3 HOME
+      - process: second
+        run: sh HOME/work.sh second 1.5 HOME
+"#;
+
+/// How far what is shown may be from the diary: a shell has to start, and the machine may be busy.
+const APART_S: f64 = 0.5;
+
+/// The first task ends while no controller is there, and the second begins when there is one again.
+#[test]
+fn what_is_shown_agrees_with_the_diaries_of_tasks_whatever_controllers_came_and_went() {
+    let victim = Victim { bench: Bench::new(), rounds: 0 };
+    let home = victim.bench.home.path().to_str().unwrap().to_owned();
+    victim.bench.file("work.sh", DIARY.to_owned());
+    victim.bench.file("app.yaml", DIARY_APP.replace("HOME", &home));
+    let began = Instant::now();
+    let mut watching = victim.start(&["run", "app.yaml", "-y", "-q"]);
+    let diary = || std::fs::read_to_string(format!("{home}/diary")).unwrap_or_default();
+    victim.wait("the first task", || diary().contains("first begins"));
+    for pause_ms in [700, 3_000] {
+        assert!(victim.kill_controller(&mut watching));
+        Victim::end(watching);
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        watching = victim.start(&["resume", "last", "-q"]);
+        if pause_ms == 700 {
+            victim.wait("an answer", || victim.shown("status")["absent_ms"].as_u64() > Some(0));
+        }
+    }
+    let said = Victim::end(watching);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let took_s = began.elapsed().as_secs_f64();
+    let (status, report) = (victim.shown("status"), victim.shown("report"));
+    let seconds = |value: &serde_json::Value| value.as_f64().unwrap() / 1_000.0;
+    let elapsed_s = seconds(&status["elapsed_ms"]);
+    assert!((took_s - elapsed_s).abs() < 1.0, "{elapsed_s} s are shown of {took_s} s");
+    assert!(seconds(&status["absent_ms"]) > 3.0, "{}", status["absent_ms"]);
+    let begun_s = seconds(&status["as_of_unix_ms"]) - elapsed_s;
+    let lines = diary();
+    let wrote = |process: &str, word: &str| -> f64 {
+        let line = lines.lines().find_map(|line| line.strip_prefix(&format!("{process} {word} ")));
+        line.unwrap().parse::<f64>().unwrap() - begun_s
+    };
+    for (view, begins, ends) in
+        [(&status, "started_ms", "ended_ms"), (&report, "running_ms", "ended_ms")]
+    {
+        for task in view["tasks"].as_array().unwrap() {
+            let process = task["process"].as_str().unwrap();
+            for (field, word) in [(begins, "begins"), (ends, "ends")] {
+                let (shown, wrote) = (seconds(&task[field]), wrote(process, word));
+                let apart = (shown - wrote).abs();
+                assert!(
+                    apart < APART_S,
+                    "{process} {word}: {shown} s are shown, {wrote} s it says"
+                );
+            }
+        }
+    }
 }

@@ -162,9 +162,8 @@ impl Run {
         host: impl Fn(Entrant) -> Option<HostId>,
     ) -> BarrierHistory {
         let BarrierPolicy { entry, release, late, .. } = machine.policy();
-        let member = |(who, passage): (Entrant, Passage)| {
-            host(who).map(|host| self.member(self.plan.host_name(host), passage))
-        };
+        let member =
+            |(who, passage): (Entrant, Passage)| host(who).map(|host| self.member(host, passage));
         BarrierHistory {
             name,
             origin,
@@ -200,10 +199,10 @@ fn cluster(plan: &PlannedCluster) -> ClusterHistory {
 }
 
 impl Run {
-    fn member(&self, host: &str, passage: Passage) -> BarrierMember {
+    fn member(&self, host: HostId, passage: Passage) -> BarrierMember {
         let shown = |at: Option<Millis>| at.map(|at| self.elapsed.shown(at));
         BarrierMember {
-            host: host.to_owned(),
+            host: self.plan.host_name(host).to_owned(),
             stand: match passage.stand {
                 Stand::Expected => MemberStand::Expected,
                 Stand::Waiting => MemberStand::Waiting,
@@ -215,6 +214,7 @@ impl Run {
             entered_ms: shown(passage.entered_at),
             released_ms: shown(passage.released_at),
             left_ms: shown(passage.left_at),
+            replaced_by: self.replaced_by(host).map(|other| self.plan.host_name(other).to_owned()),
         }
     }
 }

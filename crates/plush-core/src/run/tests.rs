@@ -20,6 +20,7 @@ mod probing;
 mod reacting;
 mod recovery;
 mod refreshing;
+mod shown;
 mod sums;
 mod values;
 

@@ -6,6 +6,7 @@ pub mod chart;
 pub mod contact;
 pub mod doctor;
 pub mod fold;
+pub mod incidents;
 pub mod json;
 pub mod live;
 pub mod names;

@@ -3,7 +3,7 @@
 
 use crate::colour::Paint;
 use crate::duration;
-use crate::render::{names, progress, table, tasks, text, together, words};
+use crate::render::{incidents, names, progress, table, tasks, text, together, words};
 use plush_protocol::view::{
     BarrierView, ClusterSum, ClusterView, Outcome, Problem, RunView, TaskView,
 };
@@ -23,6 +23,7 @@ pub fn summary(view: &RunView, run_dir: &Path, paint: Paint) -> String {
     page.push_str(&clusters(view));
     page.push_str(&barriers(view));
     page.push_str(&section("tasks", tasks::rows(view)));
+    page.push_str(&incidents::section(view));
     page.push_str(&failures(view, paint));
     page.push_str(&mended(view));
     page.push_str(&files(run_dir));
@@ -90,7 +91,7 @@ fn headline(view: &RunView, paint: Paint) -> String {
 }
 
 /// How long it has gone on, of a run that is not over until when, and for how long nobody was there to say more.
-fn time(view: &RunView) -> String {
+pub fn time(view: &RunView) -> String {
     let elapsed = duration::show_ms(view.elapsed_ms);
     let as_of = view.as_of_unix_ms.filter(|_| view.outcome.is_none());
     let as_of = as_of.map_or(String::new(), |ms| format!(" at {}", words::date(ms)));

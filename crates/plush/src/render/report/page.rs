@@ -4,7 +4,7 @@
 use super::{BARRIERS_DRAWN, Compared, Picture, barrier, chapters, timeline};
 use crate::duration;
 use crate::render::chart::svg::{self, escaped};
-use crate::render::{barriers, names, progress, summary, text, together, words};
+use crate::render::{barriers, incidents, names, progress, summary, text, together, words};
 use plush_protocol::history::{BarrierHistory, HostHistory, MemberStand, RunHistory};
 use plush_protocol::view::Outcome;
 use std::collections::BTreeMap;
@@ -20,6 +20,7 @@ const ROWS_MAX: usize = 200;
 pub fn page(history: &RunHistory, run_dir: &Path) -> String {
     let mut body = heading(history, run_dir);
     body.push_str(&clusters(history));
+    body.push_str(&incident_table(history));
     body.push_str(&failures(history));
     body.push_str("<h2>Timeline</h2>\n");
     body.push_str(&figure(&timeline::draw(history)));
@@ -138,7 +139,7 @@ fn heading(history: &RunHistory, run_dir: &Path) -> String {
         shown(&view.project),
         escaped(&ended),
         escaped(&progress::counts(&view.counts)),
-        duration::show_ms(view.elapsed_ms),
+        summary::time(view),
         words::date(history.started_unix_ms),
         shown(&history.build),
         shown(&run_dir.to_string_lossy()),
@@ -223,6 +224,29 @@ fn failures(history: &RunHistory) -> String {
         "<h2>Failures by cause</h2>\n{}",
         table(&["hosts", "operation", "cause"], groups.iter().map(row).collect())
     )
+}
+
+fn incident_table(history: &RunHistory) -> String {
+    let groups = incidents::grouped(&history.view);
+    if groups.is_empty() {
+        return String::new();
+    }
+    let row = |group: &incidents::Group<'_>| {
+        let hosts: Vec<&str> = group.hosts.iter().copied().collect();
+        vec![
+            format!("{} ({})", escaped(&names::fold_within(&hosts, HOSTS_WIDTH)), hosts.len()),
+            shown(group.operation),
+            escaped(&group.words()).replace('\n', "<br/>"),
+        ]
+    };
+    let older = match history.view.forgotten_incidents {
+        0 => String::new(),
+        count => {
+            format!("<p class=\"muted\">{count} older ones are not kept; the log has them</p>\n")
+        }
+    };
+    let rows = groups.iter().map(row).collect();
+    format!("<h2>Incidents</h2>\n{}{older}", table(&["hosts", "operation", "what happened"], rows))
 }
 
 fn courses(history: &RunHistory) -> String {

@@ -103,7 +103,7 @@ fn member(n: u64, host: &str, hosts: u32) -> BarrierMember {
             Some(released + 800 + n % 7 * 90),
         ),
     };
-    BarrierMember { host: host.into(), stand, entered_ms, released_ms, left_ms }
+    BarrierMember { host: host.into(), stand, entered_ms, released_ms, left_ms, replaced_by: None }
 }
 
 fn host(n: u64, name: &str, end_ms: u64) -> HostHistory {
