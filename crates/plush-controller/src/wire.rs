@@ -9,6 +9,8 @@ use tokio::sync::mpsc;
 
 /// What is read, and written, at once.
 const READ_BYTES: usize = 256 << 10;
+/// The longest wait for a far side to close its end of a link.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Messages over one link.
 pub struct Wire {
@@ -101,11 +103,15 @@ impl Wire {
         std::mem::take(&mut self.heard)
     }
 
-    /// What is still to be written goes out, then the link ends.
-    pub async fn close(self) {
+    /// Sends what is still queued, then waits until the far side has closed the link: an agent that
+    /// leaves closes it when its last files are gone. Waits at most [`CLOSE_LIMIT`].
+    pub async fn close(mut self) {
         drop(self.outgoing);
-        // A far side that does not read any more is not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.writing).await;
+        let closing = async {
+            let _ = self.writing.await;
+            while self.reader.read(&mut self.buffer).await.is_ok_and(|count| count > 0) {}
+        };
+        let _ = tokio::time::timeout(CLOSE_LIMIT, closing).await;
     }
 
     /// A cause, with what the far side said beside the stream.
