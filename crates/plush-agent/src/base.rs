@@ -1,10 +1,11 @@
-//! Where things are on a host: `BASE/cache`, `BASE/runs/MEMBER/…`, and that they are ours alone.
+//! Paths on a host: `BASE/cache`, `BASE/runs/MEMBER/…`, and the check that only this user can reach
+//! them.
 //! Not their removal: see [`crate::cleanup`].
 //!
 //! A base may be on a file system that several machines share (a home on NFS), and several members
-//! of one run may log in to one account. So each member has its own directory below `runs`, with a
-//! name that the controller draws. Locks are on regular files that are open for writing: a network
-//! file system passes only these on.
+//! of one run may log in to one account. Each member therefore has its own directory below `runs`,
+//! with a name that the controller generates. Locks are on regular files that are open for writing:
+//! network file systems forward only these.
 
 use plush_protocol::TaskKey;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -28,9 +29,9 @@ pub struct Base {
 
 /// Name of the file that agents lock while they enter or leave a base.
 pub const BASE_LOCK: &str = ".lock";
-/// Name of the directory of the members' directories, in a base.
+/// Name of the directory in a base that holds the members' directories.
 pub const RUNS: &str = "runs";
-/// Name of the directory of the packages, in a base.
+/// Name of the directory in a base that holds the packages.
 pub const CACHE: &str = "cache";
 /// Name of the agent's socket in a run's directory.
 pub const SOCKET: &str = "agent.sock";
@@ -72,7 +73,8 @@ pub enum BaseError {
 }
 
 impl Base {
-    /// Names the directories; makes nothing. `member` is the name of the member's own directory.
+    /// Returns the paths without creating anything. `member` is the name of the member's own
+    /// directory.
     pub fn new(base: &Path, run: &str, member: &str) -> Result<Base, BaseError> {
         for name in [run, member] {
             if !is_component(name) {
@@ -149,7 +151,7 @@ pub fn key_of(directory_name: &str) -> Option<TaskKey> {
     Some(TaskKey { task: task.parse().ok()?, incarnation: incarnation.parse().ok()? })
 }
 
-/// Locks a file; succeeds without a lock on file systems that have none.
+/// Locks a file; succeeds without a lock on file systems that do not support locks.
 pub fn flock(file: impl AsFd, operation: FlockOperation) -> Result<(), Errno> {
     match rustix::fs::flock(file, operation) {
         Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),

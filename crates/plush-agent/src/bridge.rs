@@ -48,8 +48,8 @@ fn carry(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// A connection to the member's agent. The record is read first: where several machines see the
-/// directory, the socket in it answers on one of them only.
+/// Connects to the member's agent. Reads the record first: where several machines see the
+/// directory, the socket in it answers on only one of them.
 fn connect(base: &Base, host: &str, umask: Mode) -> io::Result<UnixStream> {
     let member = Member::here(host);
     let _base_stays = base.enter().map_err(io::Error::other)?;

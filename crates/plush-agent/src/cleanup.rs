@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long removed files may stay open in other processes of the member.
+/// Time limit for other processes of the member to close removed files.
 const SWEEP_LIMIT: Duration = Duration::from_secs(5);
-/// Time between two looks.
+/// Poll interval.
 const SWEEP_GAP: Duration = Duration::from_millis(5);
 
-/// What the member's directory still holds after [`remove`], until the agent ends.
+/// Files that remain in the member's directory after [`remove`], until the agent ends.
 const LAST_FILES: [&str; 5] = [SOCKET, LOG, "agent.lock", cgroup::RECORD, member::RECORD];
 
 /// What becomes of the cache and the agents' files when the last run leaves the base.
@@ -57,15 +57,15 @@ pub struct Cleaned {
 
 /// Where the clean-up lines of a cluster run.
 enum Place {
-    /// Its directory, which is whole.
+    /// The cluster's directory, completely prepared.
     Whole(PathBuf),
-    /// What it is built in: its preparation was begun and did not come to an end. What that did outside is for the lines
-    /// to undo, and a line that finds nothing is no failure.
+    /// The directory of a preparation that began and did not finish. The lines undo its side
+    /// effects elsewhere; a line with nothing to undo is not a failure.
     Begun(PathBuf),
 }
 
 impl Place {
-    /// Nowhere where no preparation was begun: there is nothing to be undone.
+    /// No preparation began: nothing has to be undone, and no line runs.
     fn of(base: &Base, cluster: &str) -> Option<Place> {
         let clusters = base.clusters();
         let whole = clusters.join(cluster);
@@ -109,16 +109,16 @@ pub fn remove(base: &Base, spec: &CleanUpSpec, environment: &[(String, String)])
     cleaned
 }
 
-/// Removes what served the agent itself, and every directory that is empty then. Members that end
-/// together have each seen the other when they removed their files: what they shared goes with the
-/// last of them, here. On every machine that sees the base, the removal of `runs` succeeds for one
-/// of them only.
+/// Removes the agent's own files and every directory that is then empty. Members that end at the
+/// same time have each seen the other while they removed their files, so the last of them removes
+/// the shared files here. On all machines that see the base, only one member succeeds in removing
+/// `runs`.
 pub fn remove_last(base: &Base, shared: Shared) {
     let Ok(Some(nobody_enters)) = base.lock(FlockOperation::LockExclusive) else { return };
     for name in LAST_FILES {
         let _absent = fs::remove_file(base.run.join(name));
     }
-    // What is not empty is kept on purpose, or belongs to another member.
+    // A directory that is not empty is kept on purpose, or belongs to another member.
     let _kept = fs::remove_dir(&base.run);
     let was_last = match fs::remove_dir(base.base.join(RUNS)) {
         Ok(()) => true,
@@ -132,14 +132,14 @@ pub fn remove_last(base: &Base, shared: Shared) {
     if was_last && only_the_lock_is_left(base) {
         let _absent = fs::remove_file(base.base.join(BASE_LOCK));
     }
-    // An agent that enters now makes another lock, and the base stays.
+    // An agent that enters now creates a new lock, and the base stays.
     drop(nobody_enters);
     let _kept = fs::remove_dir(&base.base);
 }
 
-/// Finishes what [`remove_last`] could not: a network file system keeps removed files that are open,
-/// and this program runs from one. Then this process becomes a copy of the program in memory, which
-/// sweeps; otherwise, or if that is impossible, this returns.
+/// Finishes the removal that [`remove_last`] could not: a network file system keeps removed files
+/// that are open, and this program runs from one. This process then executes a copy of the program
+/// from memory, which sweeps. If that is not needed or not possible, this returns.
 pub fn leave(base: &Base, shared: Shared) {
     if !has_remains(base) {
         return;
@@ -159,8 +159,8 @@ pub fn leave(base: &Base, shared: Shared) {
     let _directories_stay = copy();
 }
 
-/// Removes what is left of the member, and of the base if it was the last one there, once other
-/// processes have closed what was removed.
+/// Removes the remaining files of the member, and of the base if this was its last member, once
+/// other processes have closed the removed files.
 pub fn sweep(base: &Base, shared: Shared) {
     let limit = Instant::now() + SWEEP_LIMIT;
     while Instant::now() < limit && has_remains(base) {
@@ -174,8 +174,8 @@ pub fn sweep(base: &Base, shared: Shared) {
     }
 }
 
-/// Whether the member's directory or the base is there only because removed files are open, or were
-/// a moment ago.
+/// Whether the member's directory or the base exists only because removed files are open, or were
+/// open a moment ago.
 fn has_remains(base: &Base) -> bool {
     let is_open = |name: &String| is_hidden(OsStr::new(name));
     let own = base.run.exists() && names(&base.run).iter().all(is_open);
@@ -193,9 +193,9 @@ fn remove_shared(base: &Base, remainder: &mut Vec<Tainted>) {
     remove_ours(base, remainder);
 }
 
-/// A login makes its member's directory before it looks for an agent, without the lock: so other
-/// members are looked for again before each removal. The agents' files go last: a login that comes
-/// now needs them.
+/// A login creates its member's directory before it looks for an agent, without the lock. So this
+/// checks for other members again before each removal. The agents' files are removed last, since a
+/// login at this moment needs them.
 fn remove_ours(base: &Base, remainder: &mut Vec<Tainted>) {
     let Ok(root) = Root::open(&base.base) else { return };
     let mut ours: Vec<String> = names(&base.base).into_iter().filter(|n| is_ours(n)).collect();

@@ -1,6 +1,6 @@
-//! Where the tasks' socket is: beside the member's other files, or in a short directory of its own
-//! where that path is longer than a socket's may be.
-//! Not what is said there: see [`crate::driver`].
+//! Location of the tasks' socket: beside the member's other files, or in a short directory of its
+//! own where that path exceeds the limit for socket paths.
+//! Not the protocol on it: see [`crate::driver`].
 
 use crate::base::{Base, TASKS_SOCKET, flock};
 use crate::{chance, record};
@@ -15,10 +15,11 @@ use std::path::{Path, PathBuf};
 pub const MAX_PATH_BYTES: usize = 107;
 /// The file in a member's directory that names the short directory.
 pub const RECORD: &str = "doorway";
-/// Where a short directory is made: the first of them that takes one.
+/// Candidates for the parent of a short directory; the first that accepts one is used.
 const PARENTS: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// The place of the tasks' socket. Dropping it leaves the files: tasks outlive an agent, and know the path.
+/// The location of the tasks' socket. Dropping it keeps the files: tasks outlive an agent and use
+/// the path.
 #[derive(Debug)]
 pub struct Doorway {
     /// The socket's path, at most [`MAX_PATH_BYTES`] long.
@@ -28,10 +29,10 @@ pub struct Doorway {
 }
 
 impl Doorway {
-    /// Finds or makes it.
+    /// Finds or creates the location.
     ///
     /// # Errors
-    /// No directory took a short one.
+    /// No candidate accepted a short directory.
     pub fn open(base: &Base) -> io::Result<Doorway> {
         Doorway::within(base, &PARENTS)
     }
@@ -53,7 +54,7 @@ impl Doorway {
         for parent in parents {
             let directory = Path::new(parent).join(format!("plush-{:016x}", chance::number()));
             let name = directory.as_os_str().as_encoded_bytes();
-            // First the name: a directory that no record names would stay for ever.
+            // The record comes first: a directory without a record would never be removed.
             record::save(&base.run, RECORD, name, record::Keep::WhileUp)?;
             match make(&directory) {
                 Ok(()) => return at(&directory),
@@ -64,7 +65,8 @@ impl Doorway {
     }
 }
 
-/// Removes the short directory of a member, if it has one. What could not be removed.
+/// Removes the short directory of a member, if it has one. Returns the paths that could not be
+/// removed.
 pub fn remove(base: &Base) -> Option<(PathBuf, io::Error)> {
     let directory = recorded(base).filter(|directory| is_ours(directory))?;
     let _absent = fs::remove_file(directory.join(TASKS_SOCKET));
@@ -76,7 +78,7 @@ fn recorded(base: &Base) -> Option<PathBuf> {
     Some(PathBuf::from(name))
 }
 
-/// Exclusively: a name that is there already is someone else's.
+/// Exclusive creation: an existing name belongs to another process.
 fn make(directory: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)
 }

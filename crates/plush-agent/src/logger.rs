@@ -25,7 +25,7 @@ pub fn open(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes it; what is written from now on is lost.
+/// Closes the log; later records are lost.
 pub fn close() {
     *LOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
 }

@@ -138,7 +138,7 @@ fn parse(mut arguments: lexopt::Parser) -> Result<(String, Options), lexopt::Err
 }
 
 impl Options {
-    /// A limit that cannot be set is one that is lived with.
+    /// A limit that cannot be set is not an error.
     fn limit_open_files(&self) {
         if let Some(current) = self.open_files {
             let limit = Rlimit { current: Some(current), ..getrlimit(Resource::Nofile) };

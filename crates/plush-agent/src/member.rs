@@ -1,10 +1,11 @@
-//! Whose a member's directory is: one host of the run, and one machine, on which at most one agent serves in it.
+//! Owner of a member's directory: one host of the run, on one machine, where at most one agent uses
+//! it.
 //! Not what the directory holds.
 //!
 //! Several machines may see the directory (a home on NFS), and a name may lead to another machine
-//! at each login (a load balancer). Neither boot id nor machine id tells machines apart: containers
-//! share the first, clones the second. So the machine is known by its name, and a living agent by
-//! the lock that it holds on the record.
+//! at each login (a load balancer). Neither boot id nor machine id identifies a machine: containers
+//! share the first, clones the second. So the machine is identified by its name, and a running
+//! agent by its lock on the record.
 
 use crate::base::{Base, flock};
 use crate::record;
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Name of the record in a member's directory.
 pub const RECORD: &str = "member";
-/// An agent that was killed holds its lock until the kernel has ended it; a longer one lives.
+/// A killed agent holds its lock until the kernel has ended it; after this time the agent counts as
+/// alive.
 const LOCK_LIMIT: Duration = Duration::from_secs(2);
 const LOCK_GAP: Duration = Duration::from_millis(10);
 
@@ -47,7 +49,7 @@ pub enum MemberError {
         host: String,
         /// This machine.
         here: String,
-        /// The one that the directory is used on.
+        /// The machine on which the directory is used.
         there: String,
         /// The member's directory.
         directory: PathBuf,
@@ -55,9 +57,9 @@ pub enum MemberError {
     /// Two hosts of a run have one directory.
     #[error("{} belongs to {owner}, and this login is for {host}", directory.display())]
     Another {
-        /// Which host's it is.
+        /// The host that owns the directory.
         owner: String,
-        /// For which it was wanted.
+        /// The host that needed it.
         host: String,
         /// The directory.
         directory: PathBuf,
@@ -79,11 +81,11 @@ pub enum MemberError {
     /// The system refused.
     #[error("{operation} {}", path.display())]
     System {
-        /// What was tried.
+        /// The operation.
         operation: &'static str,
-        /// On what.
+        /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -96,7 +98,7 @@ impl Member {
         Member { host: host.to_owned(), machine }
     }
 
-    /// Whether the directory is this member's; false where no record says so yet.
+    /// Whether the directory belongs to this member; false while no record names an owner.
     pub fn owns(&self, base: &Base) -> Result<bool, MemberError> {
         let Some(found) = record::load_value::<Member>(&base.run, RECORD) else { return Ok(false) };
         let directory = base.run.clone();
@@ -111,7 +113,8 @@ impl Member {
         Ok(true)
     }
 
-    /// Makes the directory this member's, where it is no one's yet. The caller holds the lock on starting agents.
+    /// Records this member as the owner, unless there is one. The caller holds the lock for
+    /// starting agents.
     pub fn claim(&self, base: &Base) -> Result<(), MemberError> {
         if self.owns(base)? {
             return Ok(());
@@ -123,7 +126,7 @@ impl Member {
         })
     }
 
-    /// Takes the lock that an agent holds as long as it lives.
+    /// Takes the lock that an agent holds while it runs.
     pub fn hold(&self, base: &Base) -> Result<OwnedFd, MemberError> {
         let path = base.run.join(RECORD);
         let failed = |operation| {

@@ -47,7 +47,7 @@ pub fn place(expected: &str, to: &Path) -> Result<(), PlacingError> {
     file.set_permissions(fs::Permissions::from_mode(0o700))
         .map_err(failed("close to others", &from))?;
     file.sync_all().map_err(failed("make durable", &from))?;
-    // A file that is there may be running, on another machine too: it is not replaced.
+    // An existing file may be running, also on another machine; it is not replaced.
     match fs::hard_link(&from, to) {
         Ok(()) => fs::remove_file(&from).map_err(failed("remove", &from))?,
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists && has_digest(to, expected) => {

@@ -20,7 +20,7 @@ pub const TAIL_BYTES: usize = 4 << 10;
 /// How often a program that runs is asked about: whether it should still run.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The umask that programs begin with where none was set.
+/// Default umask of started programs.
 const DEFAULT_UMASK: u32 = 0o022;
 static UMASK: OnceLock<Mode> = OnceLock::new();
 
@@ -38,11 +38,11 @@ pub struct Job<'a> {
 
 /// A command of the description.
 pub struct Command<'a> {
-    /// What is executed.
+    /// The program to execute.
     pub program: &'a Program,
     /// Where it runs.
     pub directory: &'a Path,
-    /// Its environment, without the values that the program brings.
+    /// Its environment, without the program's own values.
     pub environment: &'a [(String, String)],
     /// How long it may run.
     pub limit: Duration,
@@ -85,7 +85,8 @@ pub enum ProgramError {
     },
 }
 
-/// Sets the umask that programs begin with, once: the account's. This process has a stricter one for its own files.
+/// Sets the umask of started programs, once: the account's. This process uses a stricter one for
+/// its own files.
 pub fn set_umask(umask: Mode) {
     let _as_before = UMASK.set(umask);
 }

@@ -125,7 +125,8 @@ pub fn is_begun(directory: &Path) -> bool {
     directory.join(STARTED).exists() || directory.join(ENDED).exists()
 }
 
-/// The end of a task, if it has one. When that was is said only by the clock that it was seen by: that of this boot.
+/// The end of a task, if it has one. Its time is known only on the clock of the boot in which it
+/// was seen.
 pub fn load_end(directory: &Path) -> Option<TaskState> {
     let mut end = load_value(directory, ENDED)?;
     if let TaskState::Exited { ended_us, .. } = &mut end {

@@ -77,7 +77,7 @@ pub fn reset_signals() {
     }
 }
 
-/// Has a program begin with this umask, which this process's own threads do not share.
+/// Starts a program with this umask; this process keeps its own.
 pub fn begin_with_umask(command: &mut Command, umask: u32) {
     // SAFETY: between fork and exec only umask(2) is called, which is async-signal-safe and takes a number.
     unsafe {

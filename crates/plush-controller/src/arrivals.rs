@@ -1,5 +1,6 @@
-//! When output arrived: beside each output file an index of 16-byte records in `FILE.times`, each the offset of a first
-//! byte and the time at which it arrived here, both little-endian. What follows up to the next record came with it.
+//! Arrival times of output. An index `FILE.times` beside each output file holds 16-byte records,
+//! each the offset of a first byte and the time of its arrival, both little-endian. The bytes up to
+//! the next record arrived with it.
 //! Not part of the record of a run: without an index, output has no times and nothing else is missing.
 
 use crate::run_dir::write_whole;
@@ -11,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Records of one file; when there are so many, every second one goes.
+/// Maximum number of records of one file; when it is reached, every second record is removed.
 pub const RECORDS_MAX: usize = 16_384;
 const RECORD_BYTES: usize = 16;
-/// Records that are read at once.
+/// Records per read.
 const PAGE: usize = 256;
-/// What arrives within this time of a record belongs to it, while no record had to go.
+/// Bytes that arrive within this time of a record belong to it, until records have been removed.
 const SPACING_US: u64 = 1_000;
 
-/// From this byte on, output arrived at this time.
+/// Output from this byte on arrived at this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     /// Offset in the output file.
@@ -34,8 +35,7 @@ impl Arrival {
     }
 }
 
-/// The time at which something arrives: never the same twice, and never earlier than before, whatever the time of day
-/// is set to.
+/// A clock for arrivals: strictly increasing, whatever happens to the time of day.
 #[derive(Debug, Default)]
 pub struct ArrivalClock(AtomicU64);
 
@@ -49,13 +49,13 @@ impl ArrivalClock {
         wall.max(last.unwrap_or_default().saturating_add(1))
     }
 
-    /// Something has arrived at this time already.
+    /// The last time that was used.
     pub fn is_after(&self, at_us: u64) {
         self.0.fetch_max(at_us, Ordering::Relaxed);
     }
 }
 
-/// The index of one output file as it is written.
+/// Writes the index of one output file.
 #[derive(Debug)]
 pub struct Index {
     path: PathBuf,
@@ -65,12 +65,12 @@ pub struct Index {
 }
 
 impl Index {
-    /// The index of an output file that has so many bytes.
+    /// Opens the index of an output file of this length.
     pub fn of(output: &Path, bytes: u64) -> Index {
         let path = path_of(output);
         let mut index = Index { path, count: 0, last: None, spacing_us: SPACING_US };
         if bytes > 0 {
-            // An index that cannot be read is begun anew.
+            // An unreadable index is replaced by an empty one.
             let mut known = read(&index.path).unwrap_or_default();
             known.retain(|arrival| arrival.from < bytes);
             (index.count, index.last) = (known.len(), known.last().copied());
@@ -78,13 +78,13 @@ impl Index {
         index
     }
 
-    /// The last time that is noted.
+    /// The last recorded time.
     pub fn last_us(&self) -> Option<u64> {
         self.last.map(|last| last.at_us)
     }
 
-    /// Notes that the bytes from this offset on arrive now. Times are worth no more than that: a disk that does not take
-    /// them leaves them out.
+    /// Records that the bytes from this offset on arrive now. Failures to write are ignored:
+    /// arrival times are not worth stopping a run.
     pub fn note(&mut self, from: u64, at_us: u64) {
         if self.last.is_some_and(|last| at_us < last.at_us.saturating_add(self.spacing_us)) {
             return;
@@ -102,7 +102,7 @@ impl Index {
     fn append(&self, arrival: Arrival) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = options.append(true).create(true).mode(0o600).open(&self.path)?;
-        // Half a record, or those of bytes that a crash took, would spoil what follows.
+        // Drop a partial record, and records of bytes that a crash lost.
         let here = (self.count * RECORD_BYTES) as u64;
         if file.metadata()?.len() != here {
             file.set_len(here)?;
@@ -121,35 +121,35 @@ impl Index {
     }
 }
 
-/// The arrivals of an output file's bytes, read page by page: also of a file that is still written.
+/// Reads the arrivals of an output file's bytes page by page, also while the file is being written.
 #[derive(Debug)]
 pub struct Arrivals {
     path: PathBuf,
-    /// Records that were read.
+    /// Records already read.
     count: u64,
     page: VecDeque<Arrival>,
     last: Option<Arrival>,
 }
 
 impl Arrivals {
-    /// Those of an output file.
+    /// Opens the arrivals of an output file.
     pub fn of(output: &Path) -> Arrivals {
         Arrivals { path: path_of(output), count: 0, page: VecDeque::new(), last: None }
     }
 
-    /// The next one, which is taken by [`Arrivals::take`]; none, as long as none is known.
+    /// The next arrival, to be consumed by [`Arrivals::take`]; `None` while it is unknown.
     pub fn peek(&mut self) -> Option<Arrival> {
         if self.page.is_empty() {
             let page = read_from(&self.path, self.count, PAGE).unwrap_or_default();
             self.count += page.len() as u64;
-            // A page that was written anew meanwhile begins before what was read.
+            // A page that was rewritten since begins before the last record read.
             let last = self.last;
             self.page.extend(page.into_iter().filter(|next| last.is_none_or(|l| next.is_after(l))));
         }
         self.page.front().copied()
     }
 
-    /// Takes the next one.
+    /// Consumes the next arrival.
     pub fn take(&mut self) -> Option<Arrival> {
         let next = self.peek()?;
         self.page.pop_front();
@@ -184,7 +184,7 @@ fn read_from(path: &Path, record: u64, count: usize) -> io::Result<Vec<Arrival>>
     for record in bytes.chunks_exact(RECORD_BYTES) {
         let number = |half: &[u8]| half.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
         let next = Arrival { from: number(&record[..8]), at_us: number(&record[8..]) };
-        // What does not rise was not written by us.
+        // Records that do not increase were not written by this program.
         if arrivals.last().is_some_and(|last| !next.is_after(*last)) {
             break;
         }
@@ -215,7 +215,7 @@ mod tests {
         let known = [(0, 5_000), (20, 9_000), (30, 19_000)];
         let pairs = || of(&output).iter().map(|a| (a.from, a.at_us)).collect::<Vec<_>>();
         assert_eq!(pairs(), known);
-        // The machine stopped: the last bytes and half a record are gone.
+        // After a crash the last bytes and half a record are missing.
         let file = OpenOptions::new().write(true).open(path_of(&output)).unwrap();
         file.set_len(3 * 16 - 7).unwrap();
         let mut index = Index::of(&output, 25);

@@ -120,7 +120,8 @@ impl Desk {
         }
     }
 
-    /// What the globs name. One that is none is told like a file that cannot be taken.
+    /// The files that match the globs. An invalid glob is reported like a file that cannot be
+    /// collected.
     fn look(&self, want: &ListWant) -> Result<Found, String> {
         let (mut patterns, mut numbers, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for (number, glob) in (0..).zip(&want.globs) {
@@ -192,7 +193,7 @@ impl Desk {
     }
 }
 
-/// Files, what is left out, and the globs that name nothing, by their place in the question.
+/// Files, omitted files, and the globs without a match, by their index in the request.
 type Found = (Vec<ListedFile>, Vec<SkippedFile>, Vec<u32>);
 
 fn listed(listing: Listing, limits: &Limits) -> (Vec<ListedFile>, Vec<SkippedFile>) {
@@ -215,7 +216,7 @@ fn listed(listing: Listing, limits: &Limits) -> (Vec<ListedFile>, Vec<SkippedFil
     (files.collect(), skipped.chain(more).collect())
 }
 
-/// Why a file is not taken, with the number of the limit that it is beyond.
+/// Why a file is not collected, with the limit that it exceeds.
 fn in_words(why: Why, limits: &Limits) -> String {
     let most = match why {
         Why::Limit("bytes") => {

@@ -45,7 +45,8 @@ struct Program {
 const REQUESTS: AskerId = 1 << 32;
 
 impl Door {
-    /// Opens it in a directory which nobody else can enter; one of an earlier agent is gone with it.
+    /// Opens the socket in a directory that only this user can enter, and replaces one of an
+    /// earlier agent.
     pub fn open(base: &Base, doorway: Doorway, tell: mpsc::Sender<Happened>) -> io::Result<Door> {
         match std::fs::remove_file(&doorway.socket) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),

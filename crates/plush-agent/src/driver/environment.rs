@@ -16,7 +16,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Reads the agent's own environment, once. `socket` is where the tasks' socket is, if there is one.
+    /// Reads the agent's own environment, once. `socket` is the path of the tasks' socket, if there
+    /// is one.
     pub fn of(base: &Base, host: &str, socket: Option<&Path>) -> Environment {
         let mut common = BTreeMap::new();
         for name in FROM_HOST {

@@ -617,11 +617,11 @@ fn open_door(base: &Base, doorway: Option<Doorway>, tell: &mpsc::Sender<Happened
     let named = std::fs::create_dir_all(PROGRAMS).and_then(|()| {
         let (this, name) = (sys::program_name(), Path::new(PROGRAMS).join("plush-agent"));
         if name.exists() {
-            // An earlier agent of this member has put it there.
+            // Created by an earlier agent of this member.
             return Ok(());
         }
         let _to_nothing = std::fs::remove_file(&name);
-        // A base that another member has just left has lost the file that this agent runs from.
+        // A member that just left the base may have removed the file that this agent runs from.
         match this.exists() {
             true => std::os::unix::fs::symlink(this, name),
             false => std::fs::copy(sys::program(), name).map(drop),

@@ -304,7 +304,7 @@ impl Work {
             && let unpack::Cause::Empty { strip: 0 } = e.cause
             && is_pushed
         {
-            // A directory without files is what the description names.
+            // An empty directory is what the description names.
             return Ok(());
         }
         unpacked.map_err(|e| {
@@ -592,7 +592,8 @@ fn below(path: &str) -> Result<PathBuf, Cause> {
     Ok(plain)
 }
 
-/// The name of a package's file: the package's own, or, where that cannot be one, that of where it came from.
+/// The file name of a package: the package's own name, or the name from its source where the own
+/// name is not valid.
 fn file_name(package: &PackageSpec) -> PathBuf {
     if let Some(name) = install::file_name(&package.name).filter(|name| **name == *package.name) {
         return PathBuf::from(name);
@@ -650,7 +651,7 @@ fn trouble_of(kind: CauseKind, error: &dyn Error) -> Cause {
     cause(kind, in_full(error))
 }
 
-/// An error with what led to it.
+/// An error with its chain of causes.
 pub(super) fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

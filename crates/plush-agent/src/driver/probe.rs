@@ -16,9 +16,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// As much of an answer is read before its connection is closed, though it may go on.
+/// Maximum number of bytes of an answer that are read before its connection is closed.
 const ANSWER_MAX_BYTES: u64 = 256 << 10;
-/// A server whose port was asked and that does not close the connection is left after so long.
+/// Time limit for a probed server to close its end of the connection.
 const PARTING_MAX: Duration = Duration::from_millis(500);
 
 /// What is asked, and where commands find themselves.
@@ -34,8 +34,8 @@ pub struct Question {
 }
 
 impl Question {
-    /// Asks. An error if the answer is not right or not in time: what was asked, and what came. Blocks for as long as the
-    /// limit.
+    /// Probes. Fails with the request and the answer if the answer is wrong or late. Blocks for up
+    /// to the limit.
     pub fn ask(&self) -> Result<(), Tainted> {
         let answer = match &self.check {
             ProbeCheck::Tcp(port) => self.accepts(*port),
@@ -89,8 +89,8 @@ impl Question {
         watch.begin_phase();
         let stream = Network::default().dial(url, NamedBy::Caller, watch, self.limit)?;
         let (head, body) = get(stream, &Get { url, proxy: None, resume: None })?;
-        // A connection that is closed with bytes unread is reset: the server would take that for a client's failure. The
-        // status is the answer, whatever becomes of the rest.
+        // Closing a connection with unread bytes resets it, which the server would count as a
+        // client failure. The status is the answer, whatever happens to the rest.
         let _rest = io::copy(&mut body.take(ANSWER_MAX_BYTES), &mut io::sink());
         Ok(head.status)
     }
@@ -115,7 +115,8 @@ impl Question {
     }
 }
 
-/// Closes a connection without a reset: what the server says first is read, and its own end waited for, within `left`.
+/// Closes a connection without a reset: reads what the server sends first and waits for its end of
+/// stream, within `left`.
 fn part(stream: TcpStream, left: Duration) {
     let patience = left.clamp(Duration::from_millis(1), PARTING_MAX);
     let deadline = Instant::now() + patience;

@@ -75,7 +75,7 @@ pub struct Fetched {
 pub struct FetchError {
     /// The URL that failed, after redirects, without secrets.
     pub url: String,
-    /// The proxy that it was asked through, and where that was given.
+    /// The proxy of the request, and the setting that names it.
     pub proxy: Option<String>,
     /// The status of its answer, if it gave one.
     pub status: Option<u16>,
@@ -103,7 +103,7 @@ pub enum Cause {
     /// The server answered, but not with the file.
     #[error("the server answered with status {0}")]
     Status(u16),
-    /// A redirect that leads nowhere.
+    /// A redirect without a valid target.
     #[error("the server answered with the redirect {0} and no Location")]
     NoLocation(u16),
     /// A redirect that is not followed.
@@ -532,8 +532,8 @@ impl Failure {
     }
 }
 
-/// Where a redirect leads, if it may be followed. Credentials stay with the host that they were
-/// given for; those in the redirect itself are the server's to give.
+/// The target of a redirect, if it may be followed. Credentials stay with the host that they were
+/// given for; the server may put its own into the redirect.
 fn next_url(first: &Url, url: &Url, head: &Head) -> Result<Url, Cause> {
     let location = head.field("location").ok_or(Cause::NoLocation(head.status))?;
     let mut next = url.join(location).map_err(|why| Cause::Redirect {

@@ -7,7 +7,7 @@
 /// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// What its braces stand for; it names what any of them names.
+    /// The expansions of its braces; it matches what any of them matches.
     alternatives: Vec<Alternative>,
 }
 
@@ -17,7 +17,7 @@ struct Alternative {
     parts: Vec<Part>,
 }
 
-/// Braces stand for so many patterns at most.
+/// Maximum number of patterns that braces expand to.
 const ALTERNATIVES_MAX: usize = 1000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum PatternError {
     /// A `[` without its `]`.
     #[error("a `[` without its `]`")]
     OpenSet,
-    /// Braces that stand for more than 1000 patterns.
+    /// Braces that expand to more than 1000 patterns.
     #[error("its braces stand for more than {ALTERNATIVES_MAX} patterns")]
     Braces,
 }
@@ -55,7 +55,7 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// It is none, or leads out of its directory.
+    /// The text is not a pattern, or leads out of its directory.
     pub fn parse(text: &str) -> Result<Pattern, PatternError> {
         if text.is_empty() || text.len() > 4095 {
             return Err(PatternError::Length);
@@ -66,24 +66,26 @@ impl Pattern {
         alternatives.map(|alternatives| Pattern { alternatives })
     }
 
-    /// Whether the whole path, given by its components, is meant.
+    /// Whether the pattern matches the whole path, given by its components.
     pub fn matches(&self, path: &[&[u8]]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.matches(path))
     }
 
-    /// Whether something beneath the directory with these components may be meant.
+    /// Whether the pattern can match something beneath the directory with these components.
     pub fn leads_into(&self, directory: &[&[u8]]) -> bool {
         self.alternatives.iter().any(|alternative| alternative.leads_into(directory))
     }
 
-    /// Whether this directory is meant with all that is beneath it: its name is written out, without `*`, `?` and `[...]`.
+    /// Whether the pattern matches this directory with everything beneath it: its name is literal,
+    /// without `*`, `?` and `[...]`.
     pub fn names_whole(&self, directory: &[&[u8]]) -> bool {
         let named = |a: &&Alternative| a.ends_in_plain_name() && a.matches(directory);
         self.alternatives.iter().any(|alternative| named(&alternative))
     }
 }
 
-/// The patterns that a text with braces stands for. A brace without its other or without a comma is a plain character.
+/// Expands the braces of a text. An unmatched brace, or braces without a comma, are plain
+/// characters.
 fn without_braces(text: &str) -> Result<Vec<String>, PatternError> {
     let (mut waiting, mut found) = (vec![text.to_owned()], Vec::new());
     while let Some(text) = waiting.pop() {
@@ -101,7 +103,7 @@ fn without_braces(text: &str) -> Result<Vec<String>, PatternError> {
     Ok(found)
 }
 
-/// Where the first pair of braces with a comma stands, and what is between its commas.
+/// The range of the first pair of braces with a comma, and the text between its commas.
 fn first_braces(text: &str) -> Option<(usize, usize, Vec<&str>)> {
     let opens = text.match_indices('{').map(|(at, _)| at);
     opens.into_iter().find_map(|start| {

@@ -39,7 +39,7 @@ pub struct Listing {
     pub skipped: Vec<Skipped>,
     /// How many were named but are not taken.
     pub skipped_total: u64,
-    /// Which patterns, by their place in the list, named nothing at all.
+    /// Indexes of the patterns that matched nothing.
     pub unmatched: Vec<usize>,
 }
 
@@ -144,7 +144,7 @@ impl Reader {
     }
 }
 
-/// A directory that is still to be walked, and the patterns that mean all that is beneath it.
+/// A directory to walk, and the patterns that match everything beneath it.
 type Waiting = (PathBuf, Vec<usize>);
 
 struct Search<'a> {
@@ -200,7 +200,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// `whole` are the patterns that mean all that is beneath the directory.
+    /// `whole` are the patterns that match everything beneath the directory.
     fn meet(&mut self, path: PathBuf, stat: &Stat, whole: &[usize], waiting: &mut Vec<Waiting>) {
         let components: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
         let kind = FileType::from_raw_mode(stat.st_mode);

@@ -22,7 +22,7 @@ pub const NAMED_LEFTOVERS: usize = 1000;
 const HELD_LEVELS: usize = 48;
 /// Names read from one directory at a time.
 const BATCH: usize = 4096;
-/// How FUSE begins the names of removed files that are open.
+/// Prefix that FUSE gives to the names of removed files that are open.
 const FUSE_HIDDEN: &[u8] = b".fuse_hidden";
 /// The type of a FUSE file system (statfs(2)).
 const FUSE_MAGIC: rustix::fs::FsWord = 0x6573_5546;
@@ -278,8 +278,8 @@ impl Remover<'_> {
     }
 }
 
-/// Whether a name may be that of an open file which was removed: NFS and FUSE give it one until it
-/// is closed.
+/// Whether a name may belong to a removed file that is still open: NFS and FUSE keep such a file
+/// under a temporary name until it is closed.
 pub fn is_hidden(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.starts_with(b".nfs") || name.starts_with(FUSE_HIDDEN)

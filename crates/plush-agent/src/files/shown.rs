@@ -6,8 +6,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Prints bytes as text in which every control, bidirectional or invalid byte stands as `\xNN`. All else is as it is
-/// written, backslashes too.
+/// Prints bytes as text in which every control, bidirectional or invalid byte is escaped as `\xNN`.
+/// All other text is unchanged, backslashes too.
 #[derive(Clone, Copy)]
 pub struct Shown<'a>(pub &'a [u8]);
 

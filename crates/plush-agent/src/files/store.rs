@@ -162,8 +162,8 @@ impl Store {
         })
     }
 
-    /// Gives a checked temporary file its names. A file that is there already is not replaced:
-    /// another member may be reading it, on another machine too.
+    /// Gives a checked temporary file its names. An existing file is not replaced: another member
+    /// may be reading it, also from another machine.
     fn keep(&self, temporary: &Path, digests: &Digests) -> Result<(), RootError> {
         let (blake3, sha256) = (name(&digests.blake3), name(&digests.sha256));
         let linked = self.root.hard_link(temporary, &blake3);
@@ -174,19 +174,19 @@ impl Store {
         if is_there && self.is_whole(&blake3, digests) {
             let _ = self.root.unlink(temporary);
         } else {
-            // There are no hard links here, or the one that is there is damaged.
+            // The file system has no hard links, or the existing file is damaged.
             let renamed = self.root.rename(temporary, &blake3);
             renamed.inspect_err(|_| drop(self.root.unlink(temporary)))?;
         }
         if linked.is_ok() || !self.is_whole(&sha256, digests) {
-            // The second name is made anew, so that it can never be that of an older, damaged file.
+            // The second name is created again, so that it never refers to an older, damaged file.
             let _ = self.root.unlink(&sha256);
             let _ = self.root.hard_link(&blake3, &sha256);
         }
         self.root.sync()
     }
 
-    /// Whether a file has the size of these bytes; its own bytes are checked when it is opened.
+    /// Whether a file has the size of these bytes; the content is checked when the file is opened.
     fn is_whole(&self, name: &Path, digests: &Digests) -> bool {
         self.root
             .open_file(name)

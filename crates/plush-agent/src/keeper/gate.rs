@@ -89,7 +89,7 @@ fn open_stdin(stdin: &Stdin) -> Result<OwnedFd, Cause> {
     }
 }
 
-/// A file without a name that holds the bytes.
+/// An unnamed file that holds the bytes.
 fn hold(bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("stdin", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = fs::File::from(fd);

@@ -444,7 +444,8 @@ impl Keeper {
         self.main = Main::Ended { exit, ran_ms, ended_us: Some(now_us) };
     }
 
-    /// From its exec, or, where that was not seen, from its record or the instant that it waited for.
+    /// Counted from its exec or, where the exec was not seen, from its record or the instant that
+    /// it waited for.
     fn ran_ms(&self, now_ms: u64) -> u64 {
         let due_ms = self.launch.spec.at_us.map_or(0, |us| us / 1_000);
         let executed = self.executed_us.map(|us| us / 1_000);

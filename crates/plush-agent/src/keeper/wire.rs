@@ -88,7 +88,7 @@ pub struct Launch {
     /// The path of the task's control group, where it has one.
     #[n(5)]
     pub group: Option<String>,
-    /// The account's umask, which the task begins with.
+    /// The account's umask, with which the task starts.
     #[n(6)]
     #[cbor(default)]
     pub umask: u32,

@@ -118,7 +118,7 @@ impl Head {
             let values = self.fields.iter().filter(|(name, _)| name == wanted);
             values.flat_map(|(_, value)| value.split(',')).map(str::trim).collect()
         };
-        // `identity` was a coding once, and means none.
+        // `identity` is an obsolete name for no coding.
         let mut codings = listed("transfer-encoding");
         codings.retain(|c| !c.is_empty() && !c.eq_ignore_ascii_case("identity"));
         match codings.as_slice() {
@@ -158,7 +158,7 @@ pub fn read_head(stream: &mut dyn BufRead) -> Result<Head, Trouble> {
             return Ok(Head { status, fields });
         }
         if line.starts_with([' ', '\t']) {
-            // A line that is folded goes on with the one before it (RFC 9112, section 5.2).
+            // A folded line continues the one before it (RFC 9112, section 5.2).
             let before = fields.last_mut();
             let (_, value) = before.ok_or(Trouble::NotHttp("a head that begins folded"))?;
             value.push(' ');
