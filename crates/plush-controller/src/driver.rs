@@ -131,7 +131,7 @@ impl Driver {
         let options =
             SshOptions { config_file: start.ssh_config, ..SshOptions::from_environment() };
         let (factors, factor) = watch::channel(1);
-        // What comes now lies after the last instant that was written down.
+        // Later events follow the last recorded instant.
         let clock = Arc::new(RunClock::after(before_ms + u64::from(resumed)));
         let watch_oneself = oneself::watch(factors, sender.clone(), Arc::clone(&clock));
         let oneself = tokio::spawn(watch_oneself).abort_handle();
@@ -309,7 +309,7 @@ impl Driver {
     /// Journals, absorbs, decides, performs.
     async fn round(&mut self, events: Vec<Event>) -> Result<Option<Outcome>, ControllerError> {
         let now = self.now();
-        // Time alone is recorded too when it can change what is decided.
+        // A time is also recorded by itself when it can change a decision.
         let is_due = self.run.wake_at(self.run.now()).is_some_and(|at| at <= now);
         let is_short = self.shared.space.is_lacking();
         if !events.is_empty() || is_due || is_short {
@@ -338,7 +338,7 @@ impl Driver {
         }
     }
 
-    /// Those who watch see what was written down; its time as the run has now been told to show it.
+    /// Watchers see recorded state; the elapsed time is as of now.
     fn show_records(&self, first: u64, now: Millis, events: Vec<Event>) {
         if self.records.receiver_count() == 0 {
             return;
@@ -346,7 +346,7 @@ impl Driver {
         let at_ms = self.run.shown(now);
         for (number, event) in (first..).zip(events) {
             let record = Record { number, batch: first, at_ms, event: Some(event) };
-            // Watchers that are gone are no error.
+            // A watcher that has disconnected is not an error.
             let _ = self.records.send(Arc::new(record));
         }
     }
@@ -454,7 +454,7 @@ impl Driver {
         [view, view_file].into_iter().flatten().fold(decide, Instant::min)
     }
 
-    /// The run as it is now; its clock goes on although nothing happens, and ends with it.
+    /// The run as it is now; its clock advances without events, and stops at the end of the run.
     fn view(&self) -> RunView {
         let mut view = match self.run.outcome() {
             None => self.run.view_at(self.now()),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The controller's own failure.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
-    /// There is a run of that name in the folder of runs.
+    /// A run of that name exists in the directory of runs.
     #[error("there is a run `{run}` already: {}", path.display())]
     NameTaken {
         /// The name.

@@ -62,7 +62,7 @@ pub struct Planned {
     /// Set when the run's directory is made.
     #[serde(default)]
     local_hosts: Option<LocalHosts>,
-    /// Drawn when the run's directory is made; none in a run of an earlier build.
+    /// Generated with the run's directory; empty in a run of an earlier build.
     #[serde(default)]
     directory_number: Option<DirectoryNumber>,
 }
@@ -72,9 +72,9 @@ pub struct Planned {
 pub struct PlanView {
     /// The project.
     pub project: String,
-    /// The application that is run.
+    /// The selected application.
     pub application: String,
-    /// The others of the description, which are not run.
+    /// The other applications of the description.
     pub other_applications: Vec<String>,
     /// Hosts, with what each does.
     pub hosts: Vec<PlannedHostView>,
@@ -198,7 +198,8 @@ pub fn plan(
     })
 }
 
-/// Names of the plan that lead to one account by one way: it would do the work of two, and count as two.
+/// Rejects names of the plan that lead to one account by the same route: that account would do the
+/// work of two hosts and count as two.
 fn hosts_of_one_account(plan: &RunPlan, ssh: &Ssh) -> Vec<PlanProblem> {
     let mut ways: HashMap<Way, &str> = HashMap::new();
     let reserve = plan.clusters.iter().flat_map(|cluster| &cluster.reserve);
@@ -312,7 +313,8 @@ fn command_lines(cluster: &plan::PlannedCluster) -> Vec<(String, String, String)
     plan::processes(&cluster.spec).map(line).collect()
 }
 
-/// Where hosts find each other: `HostName` of the user's SSH configuration. DNS is not asked.
+/// Addresses at which hosts reach each other: `HostName` of the user's SSH configuration, without
+/// DNS.
 struct Addresses(Ssh);
 
 impl Addresses {
@@ -321,7 +323,7 @@ impl Addresses {
         Addresses(Ssh::new(SshOptions { config_file, ..SshOptions::from_environment() }))
     }
 
-    /// Hosts on this machine keep the address that they have.
+    /// Hosts on this machine keep their address.
     fn find(&self, hosts: &mut [PlannedHost]) {
         for host in hosts.iter_mut().filter(|host| host.route == Route::Ssh) {
             if let Ok(address) = HostAddress::parse(&host.name) {
@@ -331,13 +333,13 @@ impl Addresses {
     }
 }
 
-/// Which hosts the command line wants: `-w` and `-x`.
+/// The host selection of the command line: `-w` and `-x`.
 struct Choice {
     only: Option<HostSet>,
     never: HostSet,
 }
 
-/// A host may be named as the description writes it, or by its name without user and port.
+/// A host matches as written in the description, or by its name without user and port.
 fn is_in(set: &HostSet, name: &str) -> bool {
     let bare =
         || HostAddress::parse(name).is_ok_and(|a| a.name() != name && set.contains(a.name()));
@@ -362,7 +364,7 @@ impl Choice {
     }
 
     /// Hosts of `-w` that the description does not name: they are reached by SSH, and on offer to every cluster.
-    /// What has been said of them before is what is left out, and what is no host.
+    /// Excluded hosts and invalid names have been reported before.
     fn others(&self, known: &Named, problems: &mut Vec<PlanProblem>) -> Vec<PlannedHost> {
         let only = self.only.iter().flat_map(HostSet::iter);
         let others: Vec<String> = only.filter(|name| !known.has(name)).collect();
@@ -395,11 +397,11 @@ impl Choice {
     }
 }
 
-/// The hosts that resources offer or leave out, as they are written and without user and port.
+/// The hosts that resources offer or exclude, as written and without user and port.
 struct Named(BTreeSet<String>);
 
 impl Named {
-    /// What a resource leaves out is known, so that no `-w` brings it back.
+    /// Excluded hosts are recorded, so that `-w` does not add them again.
     fn of<'r>(offers: &[Offer], resources: impl Iterator<Item = &'r Resource>) -> Named {
         let offered = offers.iter().flat_map(|offer| &offer.hosts).map(|host| host.name.clone());
         let excluded = resources.filter_map(|resource| resource.exclude.as_ref());

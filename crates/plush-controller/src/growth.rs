@@ -1,5 +1,5 @@
-//! Which files of output have grown since a watcher heard of them last.
-//! Not the output: whoever watches reads it from the files, so that no watcher is too slow for it.
+//! Output files that have grown since a watcher was last notified.
+//! Not the output itself: watchers read it from the files, so a slow watcher loses nothing.
 
 use plush_core::plan::HostId;
 use plush_protocol::{StreamName, TaskKey, Written};
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// One stream of one task of one host.
 pub type StreamKey = (HostId, TaskKey, StreamName);
 
-/// Where hosts say that files have grown, for everybody who watches.
+/// Publishes the growth of files from hosts to all watchers.
 #[derive(Clone, Default)]
 pub struct Growth {
     watchers: Arc<Mutex<Vec<Weak<News>>>>,
@@ -21,7 +21,7 @@ pub struct Follower(Arc<News>);
 
 #[derive(Default)]
 struct News {
-    /// Bounded by the number of streams: each is here once.
+    /// Bounded by the number of streams: each occurs once.
     files: Mutex<Files>,
     bell: Notify,
 }
@@ -29,19 +29,19 @@ struct News {
 #[derive(Default)]
 struct Files {
     grown: BTreeMap<StreamKey, Written>,
-    /// In the order in which they have grown first.
+    /// In the order of their first growth.
     order: VecDeque<StreamKey>,
 }
 
 impl Growth {
-    /// Hears of what grows from now on.
+    /// Subscribes to growth from now on.
     pub fn follow(&self) -> Follower {
         let news = Arc::new(News::default());
         held(&self.watchers).push(Arc::downgrade(&news));
         Follower(news)
     }
 
-    /// A file has grown, or is whole now.
+    /// Publishes that a file has grown or is complete.
     pub fn say(&self, key: StreamKey, written: impl FnOnce() -> Written) {
         let mut watchers = held(&self.watchers);
         if watchers.is_empty() {
@@ -74,21 +74,21 @@ impl News {
 }
 
 impl Follower {
-    /// Returns when there is something to take.
+    /// Waits until a file has grown.
     pub async fn has_news(&self) {
         while held(&self.0.files).order.is_empty() {
             self.0.bell.notified().await;
         }
     }
 
-    /// What has grown since the last call.
+    /// Returns the files that have grown since the last call.
     pub fn take(&self) -> Vec<Written> {
         let mut files = std::mem::take(&mut *held(&self.0.files));
         files.order.iter().filter_map(|key| files.grown.remove(key)).collect()
     }
 }
 
-/// What a thread that panicked has left is whole: each change is one call.
+/// A panicked thread leaves consistent state: each change is one call.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -83,8 +83,8 @@ impl HistoryReader {
         Ok(history)
     }
 
-    /// Up to when the last controller is known to have been there: it writes its view from time to time though nothing
-    /// happens.
+    /// The last time at which the last controller is known to have run: it writes its view
+    /// periodically, also without events.
     fn last_seen(&self) -> Millis {
         let now = self.run.now();
         let written = front::last_view(&self.run_dir).map_or(0, |view| view.elapsed_ms);
@@ -125,7 +125,7 @@ impl HistoryReader {
         }
     }
 
-    /// What is said first counts: later it is said again from a record.
+    /// The first report counts: later ones repeat it from a record.
     fn note_task(&mut self, host: HostId, record: &TaskRecord) {
         let (started, over) = self.run.task_times(host, record);
         let (running, ended) = self.tasks.entry(record.key).or_default();

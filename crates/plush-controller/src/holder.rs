@@ -29,12 +29,12 @@ pub struct Holder {
     directory: PathBuf,
 }
 
-/// A machine, and where process numbers mean the same on it. Its id alone does not identify it:
-/// clones share it, and containers have none.
+/// A machine and a PID namespace. The machine id alone does not identify a machine: clones share
+/// it, and containers have none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     id: String,
-    /// Its name; empty in what an earlier build wrote.
+    /// Its name; empty in files of an earlier build.
     #[serde(default)]
     name: String,
     processes: String,
@@ -45,9 +45,9 @@ pub struct Machine {
 pub enum Fate {
     /// It runs on this machine.
     Alive,
-    /// Its process is over, or the machine was started anew since it wrote last.
+    /// Its process has ended, or the machine was rebooted since the holder's last write.
     Gone,
-    /// It was on another machine, for all that can be known here.
+    /// It was, as far as can be determined here, on another machine.
     Elsewhere,
 }
 
@@ -102,9 +102,9 @@ impl Holder {
         }
     }
 
-    /// What is known here and now of a holder whose run's files were last written at this time.
-    /// Another boot id means an earlier boot of this machine only if nothing was written since this
-    /// boot began: a clone has another one too.
+    /// The state of a holder whose run's files were last written at this time. A different boot id
+    /// means an earlier boot of this machine only if nothing was written since this boot began: a
+    /// clone has a different one too.
     pub fn fate(&self, written: Option<SystemTime>) -> Fate {
         let this = Machine::this();
         if !self.machine.is_this() || self.machine.processes != this.processes {
@@ -184,7 +184,7 @@ pub fn rival(run_dir: &RunDir) -> Option<Holder> {
     }
 }
 
-/// When a file of the run's that its controller keeps writing was written last.
+/// The last write to a file that the run's controller keeps writing.
 fn last_written(run_dir: &RunDir) -> Option<SystemTime> {
     let mut ahead = run_dir.journal().into_os_string();
     ahead.push("-wal");
@@ -192,7 +192,7 @@ fn last_written(run_dir: &RunDir) -> Option<SystemTime> {
     files.into_iter().filter_map(|file| fs::metadata(file).ok()?.modified().ok()).max()
 }
 
-/// When this boot began, by the clock of now.
+/// The start of this boot, by the current clock.
 fn boot_began() -> Option<SystemTime> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;

@@ -51,7 +51,7 @@ pub struct Shared {
     pub pacer: Pacer,
     pub agents: Arc<AgentShelf>,
     pub packages: Shelf,
-    /// Who watches output hears here of more.
+    /// Notifies watchers of new output.
     pub growth: Growth,
     pub arrivals: Arc<ArrivalClock>,
     pub words: mpsc::Sender<Word>,
@@ -101,7 +101,7 @@ pub struct HostLink {
     syncs: JoinSet<(Sync, std::io::Result<()>)>,
     /// What is known of the host's clock on this link.
     offset: OffsetFilter,
-    /// What the hellos said of it.
+    /// The offset reported in the hellos.
     clock_known: Option<ClockOffset>,
     /// What the lease there is to be renewed from.
     renewals: Renewals,
@@ -454,8 +454,8 @@ impl HostLink {
         Ok(())
     }
 
-    /// Learns from a pong how far the host's clock is ahead. Where the run starts anything at an instant the first pings
-    /// follow each other at once, so that it is known before it is needed.
+    /// Updates the host's clock offset from a pong. Where the run starts anything at an instant,
+    /// the first pings follow each other at once, so that the offset is known before it is needed.
     async fn measure(&mut self, wire: &mut Wire, pong: Pong) {
         let came_us = boot_us();
         let sample = Sample { asked_us: pong.token, host_us: pong.clock_us, came_us };

@@ -1,7 +1,8 @@
-//! The names of members' directories on their hosts: no other member of any run has the same.
-//! Not where they are: the bootstrap script finds the base.
+//! Names of members' directories on their hosts, unique among all members of all runs.
+//! Not their location: the bootstrap script finds the base.
 //!
-//! Hosts may share a home, and names may lead to one account: the run's id alone is not enough.
+//! Hosts may share a home directory, and names may lead to one account, so the run's id alone is
+//! not unique.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +11,13 @@ const RUN_BYTES: usize = 100;
 /// Longest part of the host's name in a directory's name.
 const HOST_BYTES: usize = 40;
 
-/// What makes the names of a run's directories its own.
+/// Makes the directory names of a run unique.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DirectoryNumber(u64);
 
 impl DirectoryNumber {
-    /// A number that no other run has.
+    /// A random number, unique to the run.
     pub fn random() -> Self {
         let mut bytes = [0; 8];
         getrandom::fill(&mut bytes)
@@ -29,7 +30,7 @@ impl DirectoryNumber {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberDirectories {
     run: String,
-    /// None for a run of a build that had one directory for each run.
+    /// `None` for a run of a build that had one directory per run.
     number: Option<DirectoryNumber>,
 }
 
@@ -39,8 +40,8 @@ impl MemberDirectories {
         Self { run: run.to_owned(), number }
     }
 
-    /// The name of a member's directory: run and host for people, then 16 hexadecimal digits of the
-    /// digest of the run's number, the run and the host.
+    /// The name of a member's directory: run and host for readability, then 16 hexadecimal digits
+    /// of the digest of the run's number, the run and the host.
     pub fn of(&self, host: &str) -> String {
         let Some(DirectoryNumber(number)) = self.number else { return self.run.clone() };
         let mut hash = blake3::Hasher::new();
@@ -53,7 +54,7 @@ impl MemberDirectories {
     }
 }
 
-/// Only what means nothing in a path, a search path or a shell.
+/// Keeps only characters without a meaning in a path, a search path or a shell.
 fn plain(text: &str, limit: usize) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     text.chars().map(|c| if is_plain(c) { c } else { '_' }).take(limit).collect()

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// More than this between two looks was no work but sleep.
 const ASLEEP: Duration = Duration::from_secs(10);
-/// The decisions' clock stands still while the machine sleeps: from so much on that is written down.
+/// The decision clock is suspended while the machine sleeps; a gap of at least this length is
+/// recorded.
 const STOOD: Duration = Duration::from_millis(50);
 
 /// Watches until the driver is gone. `factors` hears by what limits are multiplied.

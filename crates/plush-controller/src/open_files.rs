@@ -1,5 +1,5 @@
-//! How many files this process may open: as many as the system allows it, while the programs that it starts may open
-//! as many as the user came with.
+//! Limits on open files: the hard limit for this process, and the user's original soft limit for
+//! the programs that it starts.
 //! Not the limits of tasks: their agents set those.
 
 use rustix::fs::{Access, access};
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The soft limit that the user came with, where it was raised.
+/// The user's original soft limit, where it was raised.
 static USERS: OnceLock<Option<u64>> = OnceLock::new();
 
-/// Raises the soft limit to the hard one. A run of 600 hosts is beyond the 1024 files that every login has.
+/// Raises the soft limit to the hard one. A run of 600 hosts exceeds the usual limit of 1024 files.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let is_less = match (limit.current, limit.maximum) {
@@ -22,17 +22,17 @@ pub fn raise() {
         (None, _) => false,
     };
     let raised = is_less && set(limit.maximum, limit.maximum);
-    // The first call knows what the user came with.
+    // Only the first call sees the user's original limit.
     USERS.get_or_init(|| limit.current.filter(|_| raised));
 }
 
-/// The soft limit that the programs of this process are to have, where it is another than its own.
+/// The soft limit for programs that this process starts, where it differs from its own.
 pub(crate) fn of_the_user() -> Option<u64> {
     USERS.get().copied().flatten()
 }
 
-/// Does something with the limit that the user came with, such as starting a program that raises its own. Not for a
-/// process that may have more files open by then.
+/// Runs a function under the user's original limit, for example to start a program that raises its
+/// own. Not for a process that may already have more files open.
 pub fn as_the_user<T>(work: impl FnOnce() -> T) -> T {
     let Some(users) = of_the_user() else { return work() };
     let limit = getrlimit(Resource::Nofile);
@@ -42,13 +42,13 @@ pub fn as_the_user<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// A limit that cannot be set is one that is lived with.
+/// A limit that cannot be set is not an error.
 fn set(current: Option<u64>, maximum: Option<u64>) -> bool {
     setrlimit(Resource::Nofile, Rlimit { current, maximum }).is_ok()
 }
 
-/// A program that is given the limit that the user came with. Nothing may be changed between a fork and what it
-/// executes without unsafe code, so it goes through a shell that changes the limit and becomes the program.
+/// Returns a command that runs a program with the user's original limit. Safe code cannot change
+/// limits between fork and exec, so a shell changes the limit and then executes the program.
 ///
 /// # Errors
 /// There is no such program, or it may not be executed.
@@ -60,7 +60,7 @@ pub(crate) fn program(program: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The shell would say of a program that is not there what only people can read.
+/// The shell reports a missing program only as text for people.
 fn located(program: &Path, path: Option<&OsStr>) -> io::Result<PathBuf> {
     if program.as_os_str().as_encoded_bytes().contains(&b'/') {
         access(program, Access::EXEC_OK)?;
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn this_process_may_open_what_the_system_allows_and_its_programs_what_the_user_may() {
-        // A child of this test: limits are those of a whole process.
+        // In a child of this test, since limits belong to a whole process.
         if std::env::var_os("PLUSH_TEST_LIMITS").is_none() {
             let this = std::env::current_exe().unwrap();
             let name = "open_files::tests::this_process_may_open_what_the_system_allows_and_its_programs_what_the_user_may";

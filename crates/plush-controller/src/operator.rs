@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 /// Records that a watcher of events may be behind before it is told to read the journal itself.
 pub const RECORDS: usize = 4096;
-/// A front end hears of more output no more often than this, and always before a view.
+/// Minimum interval between notifications of output to a front end; a notification also precedes
+/// each view.
 const GROWTH_EVERY: Duration = Duration::from_millis(20);
 /// A driver that does not answer within this time waits for its disk.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
@@ -185,8 +186,8 @@ impl Office {
         }
     }
 
-    /// Says the newest view; true when it is the last one, which has then been said too. Output that is there goes before
-    /// the view that says that its task is over.
+    /// Sends the newest view; returns true after the last one. Pending output is announced before
+    /// the view that reports its task as over.
     async fn say_view(
         &mut self,
         writer: &mut OwnedWriteHalf,
@@ -241,7 +242,7 @@ async fn next_of<T: Clone>(
     }
 }
 
-/// Returns when files have grown, and not before that instant.
+/// Waits until files have grown, at least until that instant.
 async fn grown(output: Option<&Follower>, not_before: Instant) {
     match output {
         Some(follower) => {

@@ -1,5 +1,5 @@
 //! Output of one host's tasks, stored byte for byte where it was written, with what is durable and what is missing.
-//! Not what people watch: they read the files, when [`crate::growth`] says that there is more in them.
+//! Not the display: front ends read the files when [`crate::growth`] reports growth.
 
 use crate::arrivals::{ArrivalClock, Index};
 use crate::error::ControllerError;
@@ -37,7 +37,7 @@ struct Incarnations {
 
 struct Stream {
     path: PathBuf,
-    /// Open only while something is written to it: a run may have more streams than a process may open files.
+    /// Open only during a write: a run may have more streams than a process may have open files.
     file: Option<Arc<File>>,
     arrivals: Index,
     received: u64,
@@ -71,7 +71,7 @@ impl Sync {
     }
 }
 
-/// How far a stream has come.
+/// Progress of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Its file.
@@ -89,21 +89,21 @@ pub struct Completed {
     pub key: TaskKey,
     /// Which.
     pub stream: StreamName,
-    /// What there is of it.
+    /// Its progress.
     pub extent: Extent,
 }
 
 /// What a part of output was.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// There were new bytes in it.
+    /// Whether it contained new bytes.
     New,
     /// Nothing new: it had come before.
     Nothing,
 }
 
 impl HostOutput {
-    /// Output goes below `directory`; `clock` says when it arrives.
+    /// Stores output below `directory`, with arrival times from `clock`.
     pub fn new(directory: PathBuf, clock: Arc<ArrivalClock>) -> Self {
         HostOutput {
             directory,
@@ -220,7 +220,7 @@ impl HostOutput {
         }
     }
 
-    /// How far a stream has come, while it is not complete.
+    /// The progress of a stream that is not complete.
     pub fn extent(&self, key: TaskKey, stream: StreamName) -> Option<Extent> {
         self.streams.get(&(key, stream)).map(Stream::extent)
     }
@@ -267,7 +267,7 @@ impl HostOutput {
         }
     }
 
-    /// Streams that have become complete and durable; each is said once.
+    /// Returns streams that have become complete and durable, each once.
     pub fn completed(&mut self) -> Vec<Completed> {
         let mut done: Vec<Completed> = Vec::new();
         for ((key, name), stream) in &mut self.streams {

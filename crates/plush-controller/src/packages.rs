@@ -126,7 +126,7 @@ fn push(path: &Path) -> io::Result<(Pushed, Fetch, bool)> {
     } else if about.is_file() {
         io::copy(&mut File::open(path)?, &mut digest)?;
     } else {
-        // A FIFO without a writer would hold up everything.
+        // Opening a FIFO without a writer would block.
         let what = special(about.file_type());
         return Err(io::Error::other(format!(
             "it is {what}; only files and directories are pushed"
@@ -147,7 +147,7 @@ fn push(path: &Path) -> io::Result<(Pushed, Fetch, bool)> {
 fn pack(directory: &Path, out: &mut dyn Write) -> io::Result<()> {
     let mut builder = tar::Builder::new(out);
     builder.follow_symlinks(false);
-    // A hole is sent as the zeros that a program reads there.
+    // A hole is sent as zeros.
     builder.sparse(false);
     builder.mode(tar::HeaderMode::Deterministic);
     pack_below(&mut builder, directory, Path::new(""))?;
@@ -181,7 +181,7 @@ fn pack_below(
     Ok(())
 }
 
-/// What is neither a file, a directory nor a symbolic link, in words.
+/// The kind of an entry that is neither a file, a directory nor a symbolic link, in words.
 fn special(kind: std::fs::FileType) -> &'static str {
     match kind {
         kind if kind.is_fifo() => "a FIFO",
@@ -271,7 +271,7 @@ impl Shelf {
     }
 }
 
-/// A file beside the description that the plan holds whole.
+/// A file beside the description whose content is in the plan.
 pub fn read_bytes(base: &Path, path: &str) -> io::Result<Vec<u8>> {
     const BYTES_MAX: u64 = 4 << 20;
     let path = base.join(path);

@@ -26,7 +26,7 @@ fn of(resource: &Resource, base: &Path) -> Result<Vec<PlannedHost>, Box<PlanProb
     let route = match resource.kind.as_str() {
         "ssh" => Route::Ssh,
         "local" => Route::Local,
-        // The plan refuses it by the language's list of what this build cannot do yet.
+        // The plan refuses it, from the language's list of unsupported features.
         _ => return Ok(Vec::new()),
     };
     let listed = match &resource.hosts {

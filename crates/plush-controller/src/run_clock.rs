@@ -1,5 +1,6 @@
-//! The decisions' clock: time since the run began while there was a controller; and what the machine's own clocks say beside it.
-//! Not what people are shown: the core adds the time without a controller.
+//! The decision clock: time since the run began during which a controller was running, with the
+//! readings of the machine's own clocks.
+//! Not the displayed time: the core adds the time without a controller.
 
 use plush_core::Millis;
 use plush_core::elapsed::ClockReading;
@@ -32,7 +33,7 @@ impl RunClock {
         self.before_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
-    /// What all clocks say at this instant.
+    /// Reads all clocks.
     pub fn reading(&self) -> ClockReading {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         ClockReading {
@@ -44,7 +45,7 @@ impl RunClock {
     }
 }
 
-/// Time since the machine was started, its sleep included where the system counts that.
+/// Time since boot, including sleep where the system counts it.
 pub fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;
@@ -60,7 +61,7 @@ pub fn boot_us() -> u64 {
     u64::try_from(since_boot().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Which start of this machine its boot time counts from; empty where the system does not say.
+/// The boot id of this machine; empty where the system has none.
 pub fn boot_id() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     id.unwrap_or_default().trim().to_owned()

@@ -131,7 +131,7 @@ impl Collection<'_> {
                 continue;
             }
             files.extend(part.files);
-            // No more than there are globs.
+            // At most one per glob.
             let is_glob = |n: &u32| (*n as usize) < count;
             self.account.unmatched.extend(part.unmatched.into_iter().filter(is_glob).take(count));
             for skipped in part.skipped {
@@ -154,7 +154,8 @@ impl Collection<'_> {
                 return Ok(());
             }
         };
-        // It is made when its first piece is here: what cannot be read is no empty file.
+        // The file is created with its first piece, so that an unreadable file does not become an
+        // empty one.
         let mut local = None;
         if file.bytes == 0 {
             local = self.create(file, &names).await?;
@@ -200,7 +201,7 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Makes the file here; `None` where none can be called so, which is told.
+    /// Creates the local file; returns `None`, and reports it, where the name is not possible.
     async fn create(
         &mut self,
         file: &ListedFile,
@@ -258,7 +259,7 @@ impl Collection<'_> {
     }
 }
 
-/// The components of a host's path as harmless names, or why no file below a directory here is called so.
+/// The components of a host's path as safe names, or why no local file can have this name.
 fn harmless_path(path: &[u8]) -> Result<Vec<String>, &'static str> {
     let parts: Vec<&[u8]> = path.split(|b| *b == b'/').collect();
     let is_odd = |p: &&[u8]| p.is_empty() || **p == *b"." || **p == *b"..";
@@ -271,7 +272,7 @@ fn harmless_path(path: &[u8]) -> Result<Vec<String>, &'static str> {
     Ok(parts.iter().map(|p| harmless(p)).collect())
 }
 
-/// Another name would do: it is too long for this file system, or something else has it already.
+/// A different name would work: this one is too long for the file system, or is taken.
 fn is_about_the_name(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     let kinds = [
@@ -343,7 +344,8 @@ mod tests {
         assert!(!outside.join("x").exists());
     }
 
-    /// What comes home when the host lists these files of one byte, each with what it says when it is read.
+    /// Collected files when the host lists these files of one byte, each with its result of
+    /// reading.
     async fn collect(files: &[(&str, Result<&str, &str>)]) -> (tempfile::TempDir, Account) {
         let dir = tempfile::tempdir().unwrap();
         let space = Space::of(&crate::run_dir::RunDir::at(dir.path().to_owned()));

@@ -21,10 +21,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// So many questions are under way at the same time, of all hosts. Further ones wait for their turn; their time limit
 /// begins with it.
 const IN_FLIGHT: usize = 64;
-/// As much of an answer is read before its connection is closed, though it may go on. A connection that is closed with
-/// bytes unread is reset, which servers take for a client's failure.
+/// Maximum number of bytes of an answer that are read before its connection is closed. Closing with
+/// unread bytes resets the connection, which servers count as a client failure.
 const ANSWER_MAX_BYTES: u64 = 256 << 10;
-/// A server whose port was asked and that does not close the connection is left after so long.
+/// Time limit for a probed server to close its end of the connection.
 const PARTING_MAX: Duration = Duration::from_millis(500);
 
 /// What all that is asked from here shares.
@@ -95,7 +95,7 @@ pub async fn watch(
     }
 }
 
-/// An error if the answer is not right or not in time: what came.
+/// Fails with the answer if it is wrong or late.
 async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> Result<(), String> {
     let _turn = asking.turns.acquire().await.expect("turns are never closed");
     let limit = Duration::from_millis(question.time_limit_ms);
@@ -115,7 +115,7 @@ async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> Result<
         ProbeCheck::Http(url) => {
             let mut status = None;
             let whole = timeout(limit, exchange(url, subject, &mut status)).await;
-            // The status is the answer, whatever becomes of the rest.
+            // The status is the answer, whatever happens to the rest.
             match (status, whole) {
                 (Some(status), _) if status < 400 => Ok(()),
                 (Some(status), _) => Err(format!("status {status}")),
@@ -127,19 +127,20 @@ async fn ask(question: &Question, subject: &Subject, asking: &Asking) -> Result<
     }
 }
 
-/// Closes a connection without a reset: what the server says first is read, and its own end waited for a little.
+/// Closes a connection without a reset: reads what the server sends first, and waits briefly for
+/// its end of stream.
 async fn part(mut stream: TcpStream) {
     let parting = async {
         stream.shutdown().await?;
         let mut said = stream.take(ANSWER_MAX_BYTES);
         tokio::io::copy(&mut said, &mut tokio::io::sink()).await
     };
-    // The port is open, whatever becomes of the connection.
+    // The port is open, whatever happens to the connection.
     let _parted = timeout(PARTING_MAX, parting).await;
 }
 
-/// Asks the server of a URL; `status` is set as soon as it has said it, and the rest of the answer is read. No proxy and no
-/// redirect: what is asked is this server.
+/// Sends a request to the server of a URL. Sets `status` on receipt and reads the rest of the
+/// answer. Uses no proxy and follows no redirect: the probe is for this server.
 async fn exchange(url: &str, subject: &Subject, status: &mut Option<u16>) -> Option<()> {
     let place = Place::read(url)?;
     let is_host = place.name == "localhost" || place.name == subject.watch.name;
@@ -164,7 +165,7 @@ async fn exchange(url: &str, subject: &Subject, status: &mut Option<u16>) -> Opt
     Some(())
 }
 
-/// Nothing more of this answer is to come. One that names no length goes on until the server closes.
+/// Whether the answer is complete. An answer without a length ends when the server closes.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let (head, body) = answer.split_at(end + 4);
@@ -375,7 +376,8 @@ mod tests {
         assert!(!is_whole(b"HTTP/1.0 200 OK\r\n\r\nuntil it closes"));
     }
 
-    /// What the server finds at the end of a connection over which it has said `answer`, and not yet closed.
+    /// The server's view of the end of a connection on which it has sent `answer` and which it has
+    /// not closed.
     async fn farewell(
         check: impl Fn(u16) -> ProbeCheck,
         answer: Vec<u8>,

@@ -116,7 +116,7 @@ impl HostLink {
         Ok(())
     }
 
-    /// Front ends hear that there is more to read.
+    /// Notify front ends that there is more to read.
     fn say_written(&self, key: TaskKey, stream: StreamName) {
         if let Some(extent) = self.output.extent(key, stream) {
             self.say_extent(key, stream, false, extent);

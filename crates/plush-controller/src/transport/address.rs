@@ -44,11 +44,11 @@ impl HostAddress {
         Ok(Self { user, name, port })
     }
 
-    /// An address of parts that a configuration names. Its user may have characters that are not
+    /// Builds an address from parts of a configuration. Its user may have characters that are not
     /// written on a command line.
     ///
     /// # Errors
-    /// The name, or the user, cannot be given to a program.
+    /// The name or the user cannot be passed to a program.
     pub(crate) fn of(
         user: Option<String>,
         name: String,
@@ -94,8 +94,7 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('-') && name.chars().all(is_name_char)
 }
 
-/// True for a user name that a server may be asked for: it is never an option, nor is it more than
-/// one line.
+/// Whether a user name may be sent to a server: it is not an option, and has one line.
 pub(crate) fn is_safe_user(user: &str) -> bool {
     !user.is_empty() && !user.starts_with('-') && !user.contains(char::is_control)
 }

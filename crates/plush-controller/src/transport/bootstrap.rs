@@ -134,7 +134,7 @@ impl Bootstrap {
         Ok(Self { run: run.to_owned(), directory, host: host.to_owned(), agents })
     }
 
-    /// With this name for the member's directory instead of the run's id.
+    /// Uses this name for the member's directory instead of the run's id.
     #[must_use]
     pub fn at(self, directory: String) -> Self {
         Self { directory, ..self }

@@ -28,7 +28,7 @@ pub struct DoctorReport {
     pub settings: HostSettings,
     /// The way: jump hosts first, the host last, as `user@name:port`.
     pub way: Vec<String>,
-    /// What is decided otherwise than a reader of the configuration expects.
+    /// Decisions that a reader of the configuration would not expect.
     pub notes: Vec<String>,
     /// Keys that are known for the host, with the file and line of each.
     pub known_keys: Vec<String>,

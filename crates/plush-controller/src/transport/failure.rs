@@ -60,7 +60,7 @@ pub enum FailureClass {
     Retryable,
     /// Trying again changes nothing, and may lock an account.
     Permanent,
-    /// The in-process client lacks an algorithm or cannot read a key: the ssh program may do it.
+    /// The in-process client lacks an algorithm or cannot read a key; the ssh program may succeed.
     Beyond,
 }
 
@@ -99,7 +99,8 @@ impl ConnectFailure {
             .hint("the server limits connections that are not logged in yet (MaxStartups); Plush tries again, more slowly")
     }
 
-    /// This failure of the in-process client, after which the ssh program failed too.
+    /// Returns this failure of the in-process client, extended with the later failure of the ssh
+    /// program.
     pub(crate) fn and(self, second: &Self) -> Self {
         let cause = format!(
             "{}; the ssh program fails while {}: {}",

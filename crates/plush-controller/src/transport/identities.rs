@@ -12,7 +12,7 @@ use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Certificate, PrivateKey};
 use tokio::io::AsyncReadExt as _;
 
-/// A longer file is not taken for a key.
+/// Maximum size of a key file.
 const MAX_KEY_BYTES: u64 = 1 << 20;
 
 /// What the settings say about keys, paths expanded.
@@ -36,9 +36,9 @@ pub(crate) struct IdentityFile {
 /// Why a file's key is not offered.
 #[derive(Debug)]
 pub(crate) enum Unusable {
-    /// There is no such file, though the configuration names it.
+    /// The file that the configuration names does not exist.
     Missing(String),
-    /// As `ssh` would not use it either.
+    /// `ssh` would not use it either.
     Refused(String),
     /// Only the ssh program may be able to read it.
     Unread(String),

@@ -352,7 +352,7 @@ fn judge_certificate(
     }
 }
 
-/// A revoked key that cannot be read may be any key: the host is refused.
+/// An unreadable revoked key could be any key: the host is refused.
 fn refuse_revoked(lines: &[&KnownLine], key: &PublicKey) -> Result<(), Refusal> {
     let revoked = lines
         .iter()

@@ -11,7 +11,7 @@ use sha1::Sha1;
 
 use super::patterns::matches_list;
 
-/// What a line says about its key.
+/// The role of a line's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// The host has this key.
@@ -33,7 +33,7 @@ pub(crate) struct KnownLine {
     number: usize,
 }
 
-/// Where a line is looked for.
+/// How a line is looked up.
 pub(crate) enum Index {
     /// Under each of these names, in lower case.
     Names(Vec<String>),
@@ -44,7 +44,7 @@ pub(crate) enum Index {
 }
 
 impl KnownLine {
-    /// Reads a line; `None` for a comment or an empty line. The text says what is wrong with it.
+    /// Parses a line; `None` for a comment or an empty line. The error text names the problem.
     pub(crate) fn read(text: &str, file: &Path, number: usize) -> Option<Result<Self, String>> {
         let text = text.trim_matches([' ', '\t', '\r']);
         if text.is_empty() || text.starts_with('#') {

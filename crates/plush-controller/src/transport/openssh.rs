@@ -1,6 +1,6 @@
-//! What the ssh program makes of its configuration for a host: `ssh -G`.
+//! The ssh program's effective configuration for a host: `ssh -G`.
 //!
-//! Nothing is connected to. `Match exec` runs its command, as it does with `ssh`.
+//! Opens no connection. `Match exec` runs its command, as it does with `ssh`.
 
 use std::ffi::OsString;
 use std::process::Stdio;
@@ -14,27 +14,27 @@ use super::plan::SshOptions;
 use super::ssh_config::{HostSettings, Jumps};
 use super::tainted::escape;
 
-/// A `Match exec` that takes longer stands in the way of every login.
+/// Time limit for `ssh -G`. A slower `Match exec` would delay every login.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What `ssh -G` printed: keywords in lower case, and their values.
 #[derive(Debug)]
 pub(crate) struct Answer(Vec<(String, String)>);
 
-/// Why there is no answer.
+/// Why `ssh -G` gave no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// There is no such program.
+    /// The program does not exist.
     NoProgram(std::io::Error),
-    /// No file with such a line is accepted, whatever the host.
+    /// A line is invalid for every host.
     FileRefused(String),
-    /// For this host.
+    /// An error for this host only.
     Refused(String),
-    /// It took too long.
+    /// It exceeded the time limit.
     Late,
 }
 
-/// Asks about one host, as the program that connects to it would be started.
+/// Queries one host, with the same options as the program that connects to it.
 pub(crate) async fn ask(options: &SshOptions, address: &HostAddress) -> Result<Answer, NoAnswer> {
     let mut command = Command::new(&options.program);
     command.args(["-T", "-G"]);
@@ -80,7 +80,7 @@ impl Answer {
         self.0.iter().find(|(known, _)| known == keyword).map(|(_, value)| value.as_str())
     }
 
-    /// Settings with what was answered in place of what Plush has read.
+    /// Replaces settings that Plush has read by the answers.
     pub(crate) fn over(&self, settings: HostSettings) -> Result<HostSettings, String> {
         let number = |keyword| self.value(keyword).and_then(|value| value.parse().ok());
         let proxy_jump = match self.value("proxyjump") {
@@ -103,7 +103,7 @@ impl Answer {
 }
 
 impl NoAnswer {
-    /// As the failure of a host. `because`: why the program was asked at all.
+    /// Converts to the failure of a host. `because` is why the program was queried.
     pub(crate) fn failure(self, options: &SshOptions, because: &[String]) -> ConnectFailure {
         let program = options.program.display();
         let why = match because {

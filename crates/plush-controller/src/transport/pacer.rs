@@ -70,7 +70,8 @@ impl Pacer {
             match place.turns.recv().await {
                 Some(Turn::Go) => {}
                 Some(Turn::GiveUp { attempts }) if attempts > 1 => {
-                    // Without the number, which jitter draws: equal failures are shown as one.
+                    // Without the number, which contains jitter, so that equal failures are shown
+                    // as one.
                     last.cause = format!("{} (after several attempts)", last.cause);
                     return Err(last);
                 }

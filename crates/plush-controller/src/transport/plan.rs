@@ -65,7 +65,7 @@ pub struct Ssh {
     with_system: Option<SshConfig>,
     notes: Vec<String>,
     known: Mutex<HashMap<Vec<PathBuf>, Arc<KnownHosts>>>,
-    /// Whether ssh takes the files at all, asked once.
+    /// Whether ssh accepts the files at all; queried once.
     accepted: OnceCell<Result<(), ConnectFailure>>,
     /// Hosts that the in-process client could not serve, and why.
     beyond: Mutex<HashMap<HostAddress, String>>,
@@ -78,7 +78,7 @@ pub(crate) struct Plan {
     pub way: Vec<String>,
     pub known_hosts: Arc<KnownHosts>,
     pub key_name: KeyName,
-    /// What is decided otherwise than a reader of the configuration expects.
+    /// Decisions that a reader of the configuration would not expect.
     pub notes: Vec<String>,
     pub served: Served,
 }
@@ -144,7 +144,7 @@ impl Ssh {
         self.config.user()
     }
 
-    /// What the configuration says about a host, as far as Plush understands it.
+    /// The configuration of a host, as far as Plush understands it.
     pub fn settings(&self, address: &HostAddress) -> HostSettings {
         self.config.settings(address)
     }
@@ -158,7 +158,7 @@ impl Ssh {
         lanes
     }
 
-    /// From now on the ssh program serves this host.
+    /// Makes the ssh program serve this host from now on.
     pub(crate) fn leave_to_program(&self, address: &HostAddress, why: &ConnectFailure) {
         let why = format!("the in-process client failed while {}: {}", why.stage, why.cause);
         let mut beyond = self.beyond.lock().expect("no panic happens while a host is noted");
@@ -166,7 +166,7 @@ impl Ssh {
     }
 
     /// Decides which client serves a host. The ssh program, if there is one, has to accept the
-    /// files; where it serves the host, the way is the one that it names.
+    /// files; where it serves the host, its answer determines the route.
     pub(crate) async fn plan(&self, address: &HostAddress) -> Result<Plan, ConnectFailure> {
         self.accepted
             .get_or_init(|| async {
@@ -269,7 +269,7 @@ impl Ssh {
         Ok((address.clone(), settings))
     }
 
-    /// The jump hosts of a host, outermost first; the text says what is wrong with them.
+    /// The jump hosts of a host, outermost first; the error text names the problem.
     pub(crate) fn jumps(
         &self,
         address: &HostAddress,
@@ -280,8 +280,8 @@ impl Ssh {
         jumps.hosts(&tokens).map_err(|why| format!("ProxyJump of {address}: {why}"))
     }
 
-    /// The file of another home counts as with `-F`, so the ssh program does not read the system's:
-    /// refused where that would make a difference, such as a jump host.
+    /// The file of another home directory counts as with `-F`, so the ssh program does not read the
+    /// system's file. The host is refused where that would make a difference, such as a jump host.
     fn refuse_other_system(&self, chain: &Chain) -> Result<(), ConnectFailure> {
         let Some(both) = &self.with_system else { return Ok(()) };
         match chain.iter().find(|(address, settings)| both.settings(address) != *settings) {
@@ -322,7 +322,7 @@ impl Ssh {
         self.refuse_other_system_of_program(&chain)?;
         let mut hops = Vec::new();
         for (hop, settings) in &chain {
-            // What Plush does not understand, the program does.
+            // The program handles what Plush does not understand.
             hops.push(self.hop(hop, settings, &mut Vec::new())?);
         }
         let target = self.program(address, &chain);
@@ -458,7 +458,8 @@ impl Ssh {
     }
 }
 
-/// The user's configuration below `$HOME`, where that is not the home directory that `ssh` goes by.
+/// The user's configuration below `$HOME`, where that differs from the home directory that `ssh`
+/// uses.
 fn other_home(user: &LocalUser) -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())?;
     let is_same = home == user.home

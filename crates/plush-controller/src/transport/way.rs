@@ -1,12 +1,13 @@
-//! Where a name leads by the user's SSH configuration: account, address, port, and what lies between.
-//! Not whether two addresses are one machine: there each member has its own directory.
+//! The route of a name in the user's SSH configuration: account, address, port, and hops in
+//! between.
+//! Not whether two addresses are one machine: on it each member has its own directory.
 
 use super::address::HostAddress;
 use super::plan::Ssh;
 use super::ssh_config::{BY_COMMAND, Tokens};
 use std::net::IpAddr;
 
-/// Two names with the same way are one account on one machine.
+/// Two names with the same route are one account on one machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Way {
     user: String,
@@ -17,7 +18,7 @@ pub struct Way {
 }
 
 impl Ssh {
-    /// The way to a host; `None` where only the ssh program knows it.
+    /// The route to a host; `None` where only the ssh program can determine it.
     pub fn way(&self, address: &HostAddress) -> Option<Way> {
         let settings = self.settings(address);
         let is_known = |why: &String| why.ends_with(BY_COMMAND);

@@ -1,4 +1,4 @@
-//! What `~`, `${VARIABLE}` and `%` tokens in values stand for.
+//! Expansion of `~`, `${VARIABLE}` and `%` tokens in values.
 //!
 //! Not which keyword takes which of them: the callers choose.
 
@@ -8,17 +8,18 @@ use std::path::PathBuf;
 
 use super::{HostSettings, LocalUser};
 
-/// What the tokens of one host stand for.
+/// The values of the tokens for one host.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokens<'a> {
     pub user: &'a LocalUser,
-    /// The host as it was asked for.
+    /// The host as requested.
     pub original: &'a str,
     pub settings: &'a HostSettings,
 }
 
 impl Tokens<'_> {
-    /// A path with `~`, `${VARIABLE}` and tokens expanded; the text says what is not known in it.
+    /// A path with `~`, `${VARIABLE}` and tokens expanded; the error text names what is unknown in
+    /// it.
     pub(crate) fn in_path(&self, template: &OsStr) -> Result<PathBuf, String> {
         let template = self.at_home(template.as_bytes())?;
         let mut out = Vec::new();

@@ -41,7 +41,7 @@ impl Jumps {
         text.split(',').map(Jump::parse).collect::<Option<Vec<_>>>().map(Self)
     }
 
-    /// The hosts with tokens expanded; the text says which one is none.
+    /// The hosts with tokens expanded; the error text names an invalid one.
     pub(crate) fn hosts(&self, tokens: &Tokens<'_>) -> Result<Vec<HostAddress>, String> {
         self.0.iter().map(|jump| jump.host(tokens)).collect()
     }
@@ -108,7 +108,7 @@ impl Jump {
     }
 }
 
-/// What no shell takes for syntax, since `ssh` hands the jump to one.
+/// Accepts only characters without a meaning in a shell, since `ssh` passes the jump to one.
 fn is_written_host(host: &str) -> bool {
     !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:%".contains(c))
 }

@@ -1,4 +1,4 @@
-//! What Plush does with each keyword of ssh_config, and which values it takes.
+//! How Plush handles each keyword of ssh_config, and which values it takes.
 //!
 //! Not the values of a host: evaluation keeps those. A value that is not recognized here is left to
 //! the ssh program, which takes it or refuses it.
@@ -206,7 +206,7 @@ fn row(keyword: &str) -> (Meaning, Values) {
         "escapechar" => (Without, Character),
         "streamlocalbindmask" => (Without, Mask),
         "preferredauthentications" => (Without, Methods),
-        // Commands of this end are not run; the others are words that ssh no longer knows.
+        // Local commands are not run; the others are keywords that ssh no longer has.
         "localcommand"
         | "remotecommand"
         | "protocol"

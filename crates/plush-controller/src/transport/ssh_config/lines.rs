@@ -14,7 +14,7 @@ use super::keywords;
 
 /// Depth of `Include` as in OpenSSH.
 const MAX_INCLUDE_DEPTH: usize = 16;
-/// A longer file is not taken for a configuration.
+/// Maximum size of a configuration file.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// One file, with what it includes in place.
@@ -27,7 +27,7 @@ pub(crate) struct ConfigText {
 pub(crate) enum Item {
     Line(Line),
     Include(Vec<ConfigText>),
-    /// A line or file that could not be read: why. It concerns every host, as in OpenSSH.
+    /// Why a line or file could not be read. It concerns every host, as in OpenSSH.
     Unreadable(String),
 }
 

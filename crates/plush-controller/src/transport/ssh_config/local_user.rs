@@ -1,4 +1,4 @@
-//! The user of this process as the user database has it, which is what `ssh` goes by.
+//! The user of this process in the user database, as `ssh` determines it.
 //!
 //! Not the environment: `$HOME` and `$USER` may differ.
 
@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// The name and home directory that tokens, `~` and `Match localuser` stand for.
+/// The name and home directory for tokens, `~` and `Match localuser`.
 #[derive(Clone, Debug)]
 pub struct LocalUser {
     /// Login name.

@@ -102,7 +102,7 @@ pub enum AddressFamily {
     Inet6,
 }
 
-/// Which files make the configuration.
+/// The configuration files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigFiles {
     /// The user's and the system's.
@@ -189,7 +189,7 @@ struct Found {
     notes: Vec<String>,
 }
 
-/// How the reason ends for which ssh serves a host that has a ProxyCommand.
+/// End of the reason for a host that ssh serves because of a ProxyCommand.
 pub(crate) const BY_COMMAND: &str = "ProxyCommand is served by the ssh program only";
 
 enum Proxy {
@@ -311,7 +311,7 @@ impl<'a> Pass<'a> {
                 }
             }
             Meaning::Honoured | Meaning::Program(_) | Meaning::Without => {}
-            // ssh refuses the whole file for such a line, wherever it stands.
+            // ssh rejects the whole file for such a line, wherever it is.
             Meaning::Unknown => {
                 let ignored = self.found.ignore_unknown.iter().flatten();
                 if !matches_list(keyword, ignored.map(|p| p.to_lowercase())) {
@@ -359,7 +359,7 @@ impl<'a> Pass<'a> {
             "user" if first.contains(['%', '$']) => return None,
             "user" => keep(&mut found.user, first.to_owned()),
             "port" => keep(&mut found.port, first.parse().ok().filter(|p| *p > 0)?),
-            // As if it were not there: a later line counts.
+            // The line is ignored; a later line counts.
             "connecttimeout" | "serveraliveinterval" if first == "none" => {}
             "identitiesonly" => keep(&mut found.identities_only, yes_no(first)?),
             "hostkeyalias" => keep(&mut found.host_key_alias, first.to_owned()),
@@ -430,7 +430,7 @@ impl<'a> Pass<'a> {
                     }
                     match self.criterion(&criterion, value) {
                         Some(held) => held,
-                        // A block that other criteria exclude is not this host's affair.
+                        // Other criteria already exclude this block for the host.
                         None if criterion == "exec" && (never || !result) => true,
                         None => {
                             let why =
