@@ -49,7 +49,7 @@ impl ArrivalClock {
         wall.max(last.unwrap_or_default().saturating_add(1))
     }
 
-    /// The last time that was used.
+    /// Advances the clock past the time of an earlier arrival.
     pub fn is_after(&self, at_us: u64) {
         self.0.fetch_max(at_us, Ordering::Relaxed);
     }

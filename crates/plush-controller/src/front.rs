@@ -198,8 +198,8 @@ pub fn plan(
     })
 }
 
-/// Rejects names of the plan that lead to one account by the same route: that account would do the
-/// work of two hosts and count as two.
+/// Returns problems for names of the plan that lead to one account by the same route: that account
+/// would do the work of two hosts and count as two.
 fn hosts_of_one_account(plan: &RunPlan, ssh: &Ssh) -> Vec<PlanProblem> {
     let mut ways: HashMap<Way, &str> = HashMap::new();
     let reserve = plan.clusters.iter().flat_map(|cluster| &cluster.reserve);

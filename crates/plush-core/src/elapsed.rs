@@ -6,15 +6,15 @@ use crate::Millis;
 use crate::offset::ClockOffset;
 use serde::{Deserialize, Serialize};
 
-/// Times of standing still that are kept apart; of more, the oldest are added up.
+/// Maximum number of separate suspensions; the oldest are merged.
 const KEPT: usize = 1_000;
 
-/// What the clocks of a controller's machine say at an instant of the decisions' clock.
+/// Readings of a machine's clocks at an instant of the decision clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockReading {
     /// The instant.
     pub at_ms: Millis,
-    /// Which start of which machine its boot time counts from; empty where the system does not say.
+    /// Boot id of the machine that the boot time counts from; empty where the system has none.
     pub boot_id: String,
     /// Time since that start in microseconds, sleep included.
     pub boot_us: u64,
@@ -22,33 +22,34 @@ pub struct ClockReading {
     pub unix_ms: u64,
 }
 
-/// How far the decisions' clock is behind the run's time.
+/// How far the decision clock is behind the run's elapsed time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elapsed {
     /// In order of time.
     stood: Vec<Stood>,
-    /// Of all of it, what is known by the time of day only.
+    /// The part of the total that is known only from the time of day.
     by_wall_ms: Millis,
     reading: Option<ClockReading>,
 }
 
-/// One time of standing still.
+/// One suspension of the decision clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stood {
-    /// Later instants of the decisions' clock are behind it.
+    /// Instant of the decision clock at which it was suspended.
     after: Millis,
-    /// How long the clock has stood still by then, this time included.
+    /// Total suspended time, this suspension included.
     total_ms: Millis,
 }
 
 impl Elapsed {
-    /// Nothing is known, and nothing is behind.
+    /// No suspension.
     pub fn is_default(&self) -> bool {
         *self == Elapsed::default()
     }
 
-    /// The machine's clocks have been read. What they went on by since the reading before, and the decisions' clock did
-    /// not, lies after the last instant of which the run was told. False where only the time of day says how much that is.
+    /// Records a reading of the machine's clocks. The time by which they advanced since the
+    /// previous reading, and the decision clock did not, lies after the last recorded instant.
+    /// Returns false where only the time of day gives that time.
     pub fn read(&mut self, told: Millis, reading: ClockReading) -> bool {
         let mut is_sure = true;
         if let Some(before) = &self.reading {
@@ -74,41 +75,43 @@ impl Elapsed {
         is_sure
     }
 
-    /// An instant of the decisions' clock as people are shown it: time since the run began.
+    /// Converts an instant of the decision clock to elapsed time of the run.
     pub fn shown(&self, at: Millis) -> Millis {
         let before = self.stood.partition_point(|stood| stood.after < at);
         at + before.checked_sub(1).map_or(0, |last| self.stood[last].total_ms)
     }
 
-    /// From one instant to another, as people are shown it.
+    /// Elapsed time from one instant to another.
     pub fn between(&self, from: Millis, until: Millis) -> Millis {
         self.shown(until).saturating_sub(self.shown(from))
     }
 
-    /// An instant that was chosen at another one, to come so much later, however the decisions' clock stood still between.
+    /// An instant at this elapsed time after another, with suspensions in between.
     pub fn shown_after(&self, instant: Millis, lead_ms: Millis) -> Millis {
         self.shown(instant.saturating_sub(lead_ms)) + lead_ms
     }
 
-    /// How long the clock has stood still, in ms.
+    /// Total suspended time in ms.
     pub fn total(&self) -> Millis {
         self.stood.last().map_or(0, |last| last.total_ms)
     }
 
-    /// How much of that is known by the time of day only: over a restart of the machine, or from another machine.
+    /// The part of it that is known only from the time of day: across a reboot, or from another
+    /// machine.
     pub fn by_wall(&self) -> Millis {
         self.by_wall_ms
     }
 
-    /// The time of day at an instant of the decisions' clock, in ms since 1970, as the controller's machine counts it.
+    /// The time of day at an instant of the decision clock, in ms since 1970, by the controller's
+    /// machine.
     pub fn unix_ms(&self, at: Millis) -> Option<u64> {
         let reading = self.reading.as_ref()?;
         let since = i128::from(self.shown(at)) - i128::from(self.shown(reading.at_ms));
         u64::try_from(i128::from(reading.unix_ms) + since).ok()
     }
 
-    /// How far a host's boot time is ahead of the run's time, if it is so far ahead of the boot time of the controller's
-    /// machine.
+    /// Offset of a host's boot time from the run's elapsed time, given its offset from the boot
+    /// time of the controller's machine.
     pub fn ahead_of_run(&self, offset: ClockOffset) -> ClockOffset {
         let Some(reading) = &self.reading else { return offset };
         let run_us = i128::from(self.shown(reading.at_ms)) * 1_000;
@@ -130,7 +133,7 @@ mod tests {
     fn the_time_without_a_controller_is_shown_and_not_decided_by() {
         let mut elapsed = Elapsed::default();
         elapsed.read(0, reading(0, "b", 500_000, 7_000_000));
-        // It dies at 12 s, having written down what was at 10 s; the next one is there at 54 s.
+        // The controller dies at 12 s; its last record is of 10 s. The next one starts at 54 s.
         elapsed.read(10_000, reading(10_001, "b", 554_000, 1));
         assert_eq!(elapsed.shown(10_000), 10_000, "what was before stays");
         assert_eq!(elapsed.shown(10_001), 54_000);
@@ -174,7 +177,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever controllers came and went: what is shown is the time that the machine's clock counted, and it never goes back.
+        /// Elapsed time equals the time of the machine's clock over any sequence of controllers,
+        /// and never goes back.
         #[test]
         fn what_is_shown_is_the_machines_time(lives in proptest::collection::vec((1u64..50_000, 0u64..2_000, 0u64..90_000), 1..30)) {
             let mut elapsed = Elapsed::default();
@@ -186,7 +190,7 @@ mod tests {
                 (at, real) = (at + lived, real + lived);
                 seen.push((at, real));
                 told = at;
-                // The next one goes on from the last instant that was written down.
+                // The next controller continues from the last recorded instant.
                 (at, real) = (at + 1, real + unrecorded + absent + 1);
             }
             for (at, real) in seen {

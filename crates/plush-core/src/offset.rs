@@ -1,4 +1,5 @@
-//! How far a host's clock is ahead of the controller's, found from pings: who asked when, what the host's clock said, when that came.
+//! Offset of a host's clock from the controller's, measured by pings: time of the request, the
+//! host's clock, time of the answer.
 //! Not the asking, and not a clock.
 //!
 //! The host's word was true at some instant between the question and the answer. The shorter that was, the better it is
@@ -16,10 +17,10 @@ const BETTER_BY: u64 = 4;
 /// ... or when what was told is as old as this.
 const STALE_US: u64 = 60_000_000;
 
-/// How far a host's clock is ahead of another one, in microseconds.
+/// Offset of a host's clock from another clock, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockOffset {
-    /// What the host's boot time is when the other clock is 0; negative where the host was started later.
+    /// The host's boot time when the other clock is 0; negative where the host booted later.
     pub ahead_us: i64,
     /// It may be wrong by so much in either direction.
     pub uncertainty_us: u64,
@@ -28,15 +29,16 @@ pub struct ClockOffset {
 /// One ping, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// When it was asked, by the boot time of the controller's machine.
+    /// Time of the request, by the boot time of the controller's machine.
     pub asked_us: u64,
     /// What the host's clock said.
     pub host_us: u64,
-    /// When the answer came, by the same clock.
+    /// Time of the answer, by the same clock.
     pub came_us: u64,
 }
 
-/// Where nothing starts at an instant, only what is better by so much is news, and what was told is good for so long.
+/// Without starts at an instant: minimum improvement that is reported, and how long a report is
+/// valid.
 const ROUGH_US: u64 = 50_000;
 const ROUGH_STALE_US: u64 = 3_600_000_000;
 
@@ -61,7 +63,7 @@ impl ClockOffset {
 }
 
 impl Sample {
-    /// What it says at that later instant; what was said long ago is worth less.
+    /// The estimate at that later instant; older measurements are less precise.
     pub fn offset(&self, now_us: u64) -> ClockOffset {
         let round_trip = self.came_us.saturating_sub(self.asked_us);
         let middle = self.asked_us + round_trip / 2;
@@ -75,7 +77,8 @@ impl Sample {
 }
 
 impl OffsetFilter {
-    /// For a run in which nothing starts at an instant: tasks are dated by it. That much is known from the hellos.
+    /// For a run without starts at an instant: tasks are dated by it. The precision of the hellos
+    /// is sufficient.
     pub fn rough(known: Option<ClockOffset>, now_us: u64) -> OffsetFilter {
         let told = known.map(|offset| (now_us, offset));
         OffsetFilter { told, is_rough: true, ..OffsetFilter::default() }

@@ -111,7 +111,7 @@ pub enum Event {
         key: TaskKey,
         /// Which of its probes.
         probe: usize,
-        /// The answer was right, and in time; otherwise what was asked and what came.
+        /// The answer was correct and in time; otherwise the request and the answer.
         answer: Result<(), Tainted>,
     },
     /// A preparation goes on: a [`Report::Preparing`].
@@ -184,7 +184,7 @@ pub struct Rewriting {
 /// How to leave a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CleanUpSpec {
-    /// What is run first, each with the cluster in whose directory.
+    /// Commands to run first, each with the cluster in whose directory it runs.
     pub commands: Vec<(String, Program)>,
     /// Keep the working directories.
     pub keep_work: bool,

@@ -52,7 +52,7 @@ pub struct Barrier {
     let_in: VecDeque<(Millis, Entrant)>,
     inside: u32,
     released: u32,
-    /// Those who had not come when it opened, they that had failed before among them.
+    /// Members that had not entered when it opened, including those that had failed before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     without: Vec<Entrant>,
 }
@@ -319,7 +319,7 @@ impl Barrier {
         self.members.iter().filter(expected).map(|(entrant, _)| entrant)
     }
 
-    /// Members without which it opened: they had not come, or had failed before they came.
+    /// Members that were absent when it opened: they had not entered yet, or had failed before.
     pub fn without(&self) -> &[Entrant] {
         &self.without
     }

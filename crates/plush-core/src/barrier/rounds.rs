@@ -21,7 +21,8 @@ pub struct Rounds {
     rounds: VecDeque<Round>,
     /// Those who came to a generation that is not kept any more, and are told at once.
     stragglers: Vec<(u32, Entrant)>,
-    /// What has not opened does not open by itself: something before it is not done yet.
+    /// Closed generations do not open by their own rules: something before the barrier is not done
+    /// yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     shut: bool,
 }
@@ -166,12 +167,12 @@ impl Rounds {
         Some((round.generation, round.barrier.pending_opening(now)?))
     }
 
-    /// While it is shut, no generation opens by its own rules or its callback's leave.
+    /// While it is shut, no generation opens by its own rules or by a callback's decision.
     pub fn shut(&mut self, shut: bool) {
         self.shut = shut;
     }
 
-    /// A generation has opened; those that are not kept any more had.
+    /// Whether a generation has opened; generations no longer kept had.
     pub fn has_opened(&self, generation: u32) -> bool {
         match self.round(generation) {
             Some(barrier) => barrier.opening().is_some(),
@@ -204,7 +205,7 @@ impl Rounds {
         self.members.get(&entrant).copied()
     }
 
-    /// A member has come and is not let go yet.
+    /// Whether a member has entered and is not released yet.
     pub fn waits(&self, entrant: Entrant) -> bool {
         self.stands_in(entrant, Stand::Waiting).is_some()
     }

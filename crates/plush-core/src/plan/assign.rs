@@ -19,7 +19,7 @@ pub struct Offer {
     pub templates: Vec<PlannedTemplate>,
     /// Contents for standard input, by process name.
     pub stdin_files: Vec<(String, Octets)>,
-    /// The command line has left hosts out that were on offer: what is left is what is wanted.
+    /// The command line excluded available hosts: the remaining hosts are the wanted ones.
     pub is_narrowed: bool,
 }
 
@@ -122,7 +122,7 @@ impl Desk {
             Wanted::Count(n) => n,
             Wanted::All => num.max.map_or(free_count, |max| max.min(free_count)),
         };
-        // A run goes on with one host where nothing is said; it begins only with as many as it wants.
+        // Without `min` a run continues with one host, but starts only with as many as it wants.
         let (min, needed) = (num.min.unwrap_or(1), num.min.unwrap_or(wanted));
         if free_count < needed || free_count == 0 {
             return Err(too_few(cluster, wanted, free_count));

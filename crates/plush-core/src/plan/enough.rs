@@ -1,13 +1,13 @@
-//! How many hosts of a cluster are enough by the description's own words.
-//! Not what follows when there are fewer: the run goes on, and its exit code says so.
+//! How many hosts of a cluster are enough according to the description.
+//! Not the reaction to fewer hosts: the run continues, and its exit code reports them.
 
 use super::{PlannedCluster, RunPlan};
 use crate::barrier::share;
 use plush_spec::model::Entry;
 
 impl RunPlan {
-    /// The fewest hosts of a cluster that the description names as enough: by `min`, or by the share of a barrier that they
-    /// come to; all that are wanted where it names none.
+    /// The smallest number of hosts that the description accepts for a cluster, by `min` or by the
+    /// share of a barrier that they enter; all wanted hosts where it names none.
     pub fn enough_of(&self, cluster: &PlannedCluster) -> u32 {
         let named = (0..self.project.barriers.len()).filter(|n| self.comes_to(cluster, *n));
         let named = named.filter_map(|number| {
@@ -25,8 +25,8 @@ impl RunPlan {
     }
 }
 
-/// The fewest of so many wanted hosts with which a barrier at which so many are expected may open by its own words. A
-/// number is a share of all that are expected; a time alone names none.
+/// The smallest number of wanted hosts at which a barrier with this many expected hosts may open by
+/// its own policy. A count is a share of all expected hosts; a timeout alone names no share.
 fn least_share(entry: &Entry, expected: u32, wanted: u32) -> Option<u32> {
     let part = |n: u32| u64::from(n) * u64::from(wanted);
     let count = entry.count.map(|n| part(n).div_ceil(u64::from(expected.max(1))));

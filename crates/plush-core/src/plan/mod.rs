@@ -68,7 +68,7 @@ pub struct PlannedHost {
 }
 
 impl PlannedHost {
-    /// A host that is known by its name alone.
+    /// A host of which only the name is known.
     pub fn new(name: impl Into<String>, route: Route) -> PlannedHost {
         let name = name.into();
         let address = match route {
@@ -78,13 +78,13 @@ impl PlannedHost {
         PlannedHost { name, address, route }
     }
 
-    /// Where other hosts find it.
+    /// The address at which other hosts reach it.
     pub fn address(&self) -> &str {
         if self.address.is_empty() { bare_name(&self.name) } else { &self.address }
     }
 }
 
-/// `user@name:port` without user and port: what hosts call each other.
+/// `user@name:port` without user and port: the name that hosts use for each other.
 pub fn bare_name(host: &str) -> &str {
     let name = host.rsplit_once('@').map_or(host, |(_, name)| name);
     match name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {

@@ -1,5 +1,5 @@
 //! What a description may say and this build cannot do yet: said before anything is contacted, never passed over.
-//! Not what is wrong with a description: that is the parser's. Not the list: that is the language's.
+//! Not errors of a description (the parser's), and not the list (the language's).
 
 use super::PlanProblem;
 use plush_spec::model::Project;

@@ -69,7 +69,8 @@ impl Run {
         }
     }
 
-    /// No agent was ever on this host. One that had a place is missing, and named so; another was not needed.
+    /// No agent was ever on this host. A host with a place is missing and named so; any other was
+    /// not needed.
     fn close_unvisited(&mut self, number: usize) {
         let now = self.now;
         self.hosts[number].close(Ending::OutOfReach, now);

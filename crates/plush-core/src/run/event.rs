@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// A controller process took the run over: links that it did not make itself are gone.
     Restarted,
-    /// The clocks of the controller's machine were read: when a controller begins, and when its machine has slept.
+    /// The clocks of the controller's machine were read: at the start of a controller, and after
+    /// the machine slept.
     ClockRead {
-        /// What they said.
+        /// Their readings.
         reading: ClockReading,
     },
     /// A link to a host's agent is up and the agent has said hello.
@@ -114,7 +115,7 @@ pub enum Event {
         bytes: u64,
         /// Files that matched and did not come, and why.
         skipped: Vec<Tainted>,
-        /// Globs that matched nothing, by their place among those that were asked for.
+        /// Globs that matched nothing, by their index in the request.
         #[serde(default)]
         unmatched: Vec<u32>,
     },
@@ -150,7 +151,7 @@ pub enum Event {
         key: TaskKey,
         /// Its health.
         health: Health,
-        /// Of one that is unhealthy: which probe failed last, and what was answered.
+        /// For an unhealthy task: the probe that failed last, and the answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<Tainted>,
     },
@@ -158,7 +159,7 @@ pub enum Event {
     ClockMeasured {
         /// Which host.
         host: HostId,
-        /// How far its boot time is ahead of that of the controller's machine.
+        /// Offset of its boot time from that of the controller's machine.
         offset: ClockOffset,
     },
 }
@@ -174,7 +175,7 @@ pub struct LinkAccount {
     pub agent_sent_bytes: u64,
     /// Fingerprint of the host key, where there is one.
     pub host_key: Option<String>,
-    /// How far the host's boot time is ahead of that of the controller's machine, as the hellos say.
+    /// Offset of the host's boot time from that of the controller's machine, from the hellos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockOffset>,
 }

@@ -56,8 +56,8 @@ impl Run {
         self.step_over(record.key.task as usize, failed);
     }
 
-    /// When a task was executed and when it ended, as people are shown it: as its host says, whoever was here to hear it
-    /// then; where it does not say so, as of now.
+    /// Elapsed times at which a task started and ended, as its host reports them, even if no
+    /// controller was running then; the current time where the host reports none.
     pub fn task_times(
         &self,
         host: HostId,
@@ -66,7 +66,7 @@ impl Run {
         let now = self.elapsed.shown(self.now);
         let there = |boot_us: Option<u64>| {
             let said = boot_us.and_then(|us| self.shown_boot_time(host, us));
-            // Clocks are not known exactly: nothing that has been said is still to come.
+            // Clock offsets are not exact: a reported event is never in the future.
             said.unwrap_or(now).min(now)
         };
         match record.state {
@@ -94,7 +94,7 @@ impl Run {
         }
     }
 
-    /// The step of a task is over; it is done only if the task did what it was for.
+    /// Ends the step of a task; it is done only if the task did what it was for.
     pub(super) fn end_step(&mut self, number: usize) {
         let task = &self.tasks[number];
         let (step, place, end) = (task.step, self.places[task.host.index()], end_of(task));
@@ -299,7 +299,7 @@ impl Run {
     }
 }
 
-/// What a step is when its task is over.
+/// The state of a step when its task is over.
 fn end_of(task: &TaskRun) -> StepStand {
     match task.is_done_with() {
         true => StepStand::Done,

@@ -50,7 +50,7 @@ struct Asked {
     request: u64,
     generation: u32,
     told: Option<BarrierOutcome>,
-    /// The instant at which its program is to go on, as people are shown it, until it is known when it did.
+    /// The elapsed time at which its program is to continue, until the actual time is known.
     due: Option<Millis>,
 }
 
@@ -118,7 +118,7 @@ impl Gathering {
         }
     }
 
-    /// An instant at which those who are let go are to go on, as people are shown it.
+    /// An instant at which released members are to continue, in elapsed time.
     pub fn shown_instant(&self, instant: Millis, elapsed: &Elapsed) -> Millis {
         elapsed.shown_after(instant, self.rounds.policy().together_ms.unwrap_or(0))
     }
@@ -284,7 +284,7 @@ impl Gathering {
         told
     }
 
-    /// What is on the host has come and waits for others; nobody waits for it.
+    /// The host's own entrant has entered and waits for others; no member waits for it.
     pub fn holds(&self, host: HostId) -> bool {
         let seats = self.of_host.get(&host).map_or(&[][..], Vec::as_slice);
         let newest = self.rounds.rounds().next_back().expect("one round is always kept");

@@ -41,7 +41,7 @@ pub(super) struct HostRun {
     pub login_ms: Option<Millis>,
     /// Why the host was given up or left out, in words.
     pub trouble: Option<Tainted>,
-    /// How far its clock is ahead of the time that people are shown, once that is known.
+    /// Offset of its clock from elapsed time, once that is known.
     pub clock: Option<ClockOffset>,
     session: u64,
     outbox: Outbox<Command>,
@@ -63,21 +63,23 @@ pub(super) struct HostRun {
     limit_ms: Millis,
     /// Why it is suspect, or how the last attempt at it failed, for people.
     pub doubt: Option<Tainted>,
-    /// Nothing is held against it: it came back after another host had its place, or gave the place back itself.
+    /// It does not count as failed: it came back after another host took its place, or gave the
+    /// place back itself.
     #[serde(default)]
     pub is_excused: bool,
-    /// The host in whose place it serves, and as which replacement there, from 1 on.
+    /// The host that it replaced, and the number of the replacement in that place, from 1.
     #[serde(default)]
     pub replaces: Option<(HostId, u32)>,
     /// What its files were made from.
     pub rendered: Rendered,
-    /// Something that was asked for did not come home from it.
+    /// A requested result of it is missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub results_missing: bool,
-    /// Once its results are here, until the end: the globs of its cluster that matched nothing there.
+    /// From the receipt of its results to the end: the globs of its cluster that matched nothing
+    /// there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmatched: Option<Vec<u32>>,
-    /// It could not be cleaned up, or not in full.
+    /// Its clean-up failed or was incomplete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clean_up_failed: bool,
 }
@@ -227,7 +229,7 @@ impl HostRun {
         self.session != 0
     }
 
-    /// It is not to be counted among those that failed.
+    /// Whether it is excluded from the failed hosts.
     pub fn is_blameless(&self) -> bool {
         self.trouble.is_none() || self.is_excused
     }
@@ -301,7 +303,7 @@ impl HostRun {
             }
             (_, Patience::TryAgain) => self.link = Link::Waiting { until, attempt },
             (_, Patience::GiveUp) => {
-                // What follows from its loss counts from when it was heard, not from this verdict.
+                // Reactions to its loss count from the last contact, not from this verdict.
                 self.lost_at = self.silent_since().or(self.lost_at);
                 self.close(self.ending, now);
             }
@@ -466,7 +468,7 @@ impl HostRun {
         }
     }
 
-    /// The hellos say how far its clock is ahead of the run's time: that is believed where nothing better is known.
+    /// Takes the clock offset of the hellos where no better one is known.
     pub fn clock_told(&mut self, told: Option<ClockOffset>) {
         let better = |old: ClockOffset| told.filter(|t| t.uncertainty_us < old.uncertainty_us);
         self.clock = match self.clock {
@@ -475,12 +477,13 @@ impl HostRun {
         };
     }
 
-    /// An instant that people are shown on the host's own clock, in microseconds; `None` while that is not known.
+    /// Converts elapsed time to the host's own clock, in microseconds; `None` while the offset is
+    /// unknown.
     pub fn boot_time_us(&self, shown: Millis) -> Option<u64> {
         self.clock.map(|clock| clock.at_host_us(shown.saturating_mul(1_000)))
     }
 
-    /// An instant of the host's clock in the time that people are shown, in microseconds.
+    /// Converts an instant of the host's clock to elapsed time, in microseconds.
     pub fn run_time_us(&self, boot_us: u64) -> Option<i64> {
         self.clock.map(|clock| clock.at_run_us(boot_us))
     }
@@ -529,7 +532,7 @@ impl HostRun {
         Effect::Disconnect { host: self.id }
     }
 
-    /// When it was heard last, if its link is lost or silent and none has come since.
+    /// Time of the last contact, if its link is lost or silent and there was no contact since.
     pub fn lost_at(&self) -> Option<Millis> {
         self.lost_at
     }

@@ -1,5 +1,5 @@
-//! What people are told that is no failure: why a process was started again, which probe failed with which answer, which
-//! host stepped in for which. Nothing is decided from it.
+//! Incidents, which are not failures: why a process was restarted, which probe failed with which
+//! answer, which host replaced which. No decision depends on them.
 
 use super::Run;
 use crate::plan::HostId;
@@ -7,14 +7,14 @@ use plush_protocol::{Health, Incident, Tainted, TaskKey};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Incidents that are kept; a service meets new ones for years.
+/// Maximum number of incidents kept; a service has new ones for years.
 const KEPT: usize = 200;
 
 /// The newest incidents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Incidents {
     kept: VecDeque<Incident>,
-    /// All that there were.
+    /// Total number.
     count: u64,
 }
 
@@ -27,19 +27,19 @@ impl Incidents {
         self.kept.iter()
     }
 
-    /// Older ones, which are not kept.
+    /// Number of older ones that were dropped.
     pub fn forgotten(&self) -> u64 {
         self.count - self.kept.len() as u64
     }
 }
 
 impl Run {
-    /// How many incidents there were so far.
+    /// Total number of incidents so far.
     pub fn incidents(&self) -> u64 {
         self.incidents.count
     }
 
-    /// Those that came after so many, as far as they are kept; their times are those of the decisions' clock.
+    /// The incidents after this many, as far as they are kept, with times of the decision clock.
     pub fn incidents_after(&self, count: u64) -> impl Iterator<Item = &Incident> {
         let new = usize::try_from(self.incidents.count - count).unwrap_or(usize::MAX);
         self.incidents.kept.iter().skip(self.incidents.kept.len().saturating_sub(new))
@@ -58,7 +58,7 @@ impl Run {
         });
     }
 
-    /// A host has stepped in for another.
+    /// Records that a host replaced another.
     pub(super) fn note_replacement(&mut self, cluster: usize, lost: HostId, host: HostId) {
         let cluster = self.plan.clusters[cluster].name();
         let lost = self.plan.host_name(lost);
@@ -66,7 +66,7 @@ impl Run {
         self.incident(host, "replace", text);
     }
 
-    /// A host that was replaced has its place again.
+    /// Records that a replaced host has its place again.
     pub(super) fn note_return(&mut self, host: HostId, other: HostId) {
         let other = self.plan.host_name(other);
         let text =
@@ -74,7 +74,7 @@ impl Run {
         self.incident(host, "replace", text);
     }
 
-    /// A task is started again after an end; said once for each of its incarnations.
+    /// Records that a task is restarted, once for each of its incarnations.
     pub(super) fn note_restart(&mut self, number: usize, ended: TaskKey, why: Tainted) {
         let task = &mut self.tasks[number];
         if ended.incarnation <= task.restart_noted {
@@ -85,7 +85,7 @@ impl Run {
         self.incident(host, "restart", text);
     }
 
-    /// What the probes of a task say has changed, from what it was.
+    /// Records that the health of a task has changed.
     pub(super) fn note_health(&mut self, number: usize, before: Option<Health>) {
         let task = &self.tasks[number];
         if task.worst_health() != Some(Health::Unhealthy) || before == Some(Health::Unhealthy) {
@@ -96,7 +96,7 @@ impl Run {
         self.incident(task.host, "probe", text);
     }
 
-    /// The host's place is another's.
+    /// Whether another host has the host's place.
     pub(super) fn replaced_by(&self, host: HostId) -> Option<HostId> {
         let (cluster, place) = self.hosts[host.index()].former?;
         let other = self.clusters[cluster].members[place].host;

@@ -36,7 +36,7 @@ pub(super) struct Member {
     pub due: Option<Due>,
     /// It is out: whether another host may step in.
     pub vacancy: Vacancy,
-    /// How many hosts have stepped in here.
+    /// Number of replacements in this place.
     #[serde(default)]
     pub replacements: u32,
 }
@@ -95,7 +95,7 @@ pub(super) enum StepStand {
     Task(usize),
     /// Done; those after it may begin.
     Done,
-    /// Never to be begun, or it failed: those after it are not begun.
+    /// Never starts, or has failed: the steps after it do not start.
     Skipped,
 }
 

@@ -67,7 +67,7 @@ const PROBLEMS_PER_HOST: usize = 4;
 pub struct Run {
     plan: RunPlan,
     now: Millis,
-    /// How far that is behind the time that people are shown.
+    /// Its offset from elapsed time.
     #[serde(default, skip_serializing_if = "Elapsed::is_default")]
     elapsed: Elapsed,
     hosts: Vec<HostRun>,
@@ -211,7 +211,7 @@ impl Run {
         match event {
             Event::ClockRead { reading } => {
                 if !self.elapsed.read(told, reading) {
-                    // The clocks of hosts are known by those of the machine before.
+                    // Clock offsets of hosts refer to the previous machine.
                     self.hosts.iter_mut().for_each(|host| host.clock = None);
                 }
             }
@@ -318,22 +318,24 @@ impl Run {
             .min()
     }
 
-    /// The flat picture for people, at the instant up to which the run has been told.
+    /// The view for display, at the last event of the run.
     pub fn view(&self) -> RunView {
         self.view_at(self.now)
     }
 
-    /// The same at a later instant, though nothing has happened since.
+    /// The same at a later instant without a new event.
     pub fn view_at(&self, now: Millis) -> RunView {
         view::of(self, now.max(self.now))
     }
 
-    /// An instant of the decisions' clock as people are shown it: ms since the run began, also while no controller was there.
+    /// Converts an instant of the decision clock to elapsed time: ms since the run began, including
+    /// time without a controller.
     pub fn shown(&self, at: Millis) -> Millis {
         self.elapsed.shown(at)
     }
 
-    /// An instant of a host's boot time, in microseconds, as people are shown it; `None` while that clock is not known.
+    /// Converts a host's boot time in microseconds to elapsed time; `None` while that clock is
+    /// unknown.
     pub fn shown_boot_time(&self, host: HostId, boot_us: u64) -> Option<Millis> {
         let at_us = self.hosts[host.index()].run_time_us(boot_us)?;
         Some(u64::try_from(at_us).unwrap_or(0) / 1_000)

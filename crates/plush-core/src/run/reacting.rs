@@ -219,7 +219,7 @@ impl Run {
         }
     }
 
-    /// What a cluster was for cannot be done, however many hosts it has.
+    /// A cluster cannot do its purpose, however many hosts it has.
     pub(super) fn cluster_fails(&mut self, cluster: usize, stopping: Stopping) {
         let kept = &self.plan.clusters[cluster].kept.on_failure;
         match (&kept.cluster, &kept.application) {

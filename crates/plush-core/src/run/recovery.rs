@@ -266,14 +266,14 @@ impl Run {
         }
     }
 
-    /// The host that serves in the place that this one had.
+    /// The host that now has the place of this one.
     fn stand_in_for(&self, host: HostId) -> Option<&str> {
         let (cluster, place) = self.hosts[host.index()].former?;
         let holder = self.clusters[cluster].members[place].host;
         (holder != host).then(|| self.plan.host_name(holder))
     }
 
-    /// The host is back: that it was lost is no failure any more.
+    /// Records that the host is back: its loss is no longer a failure.
     fn mend_loss(&mut self, host: HostId, how: &str) {
         let name = self.plan.host_name(host);
         let is_loss =

@@ -18,7 +18,7 @@ pub(super) struct Seat<'a> {
     pub plan: &'a RunPlan,
     pub cluster: &'a PlannedCluster,
     pub host: &'a PlannedHost,
-    /// The host in whose place it serves, and as which replacement there, from 1 on.
+    /// The host that it replaced, and the number of the replacement in that place, from 1.
     pub replaces: Option<(&'a str, u32)>,
     pub rank: usize,
     /// The hosts that serve in each cluster now.
@@ -41,12 +41,12 @@ impl Peers {
     }
 }
 
-/// Why what an agent is to do cannot be made from the description.
+/// Why a command for an agent cannot be rendered from the description.
 #[derive(Debug)]
 pub(super) enum RenderError {
-    /// A `${...}` stands for nothing.
+    /// A `${...}` has no value.
     Variable(SubstituteError),
-    /// A program could not be started with it.
+    /// The rendered text is too large to start a program with.
     TooLarge(TooLarge),
 }
 

@@ -1,5 +1,5 @@
-//! Results: which files are asked for, and what is said of those that did not come.
-//! Not how files travel.
+//! Results: which files are requested, and how missing ones are reported.
+//! Not the transfer of files.
 
 use super::Run;
 use super::task::TaskRun;
@@ -8,7 +8,7 @@ use plush_protocol::Tainted;
 use plush_spec::model::{Action, On};
 
 impl Run {
-    /// What the host brings home: nothing unless it has got as far as its cluster's directory.
+    /// The results to collect from the host: none unless it has reached its cluster's directory.
     pub(super) fn globs_of(&self, number: usize) -> Vec<(String, Vec<String>)> {
         let Some((cluster, place)) = self.seat_held(number) else { return Vec::new() };
         let begun = self.tasks.iter().any(|t| t.host.index() == number);
@@ -19,8 +19,8 @@ impl Run {
         vec![(self.plan.clusters[cluster].name().to_owned(), globs)]
     }
 
-    /// The results of a host are here. What matched and did not come is named, and so is what matched nothing though the
-    /// host did all that brings it forth.
+    /// Handles the results of a host. Reports files that matched and were not received, and globs
+    /// that matched nothing although the host ran every step that produces them.
     pub(super) fn results_came(
         &mut self,
         host: HostId,
@@ -40,7 +40,7 @@ impl Run {
         self.hosts[host.index()].unmatched = Some(unmatched);
     }
 
-    /// At the end: what only some hosts of a cluster bring forth, and none has.
+    /// At the end: reports outputs of steps of few that no host produced.
     pub(super) fn name_what_no_host_brought(&mut self) {
         let mut nowhere = Vec::new();
         for host in &self.hosts {
@@ -53,7 +53,7 @@ impl Run {
                 }
             }
         }
-        // Said once, and callbacks may still be waited for.
+        // Reported once, since callbacks may still be pending.
         self.hosts.iter_mut().for_each(|host| host.unmatched = None);
         if self.stopping.is_none() {
             nowhere.into_iter().for_each(|(host, glob)| self.matched_nothing(host, glob));
@@ -76,7 +76,7 @@ impl Run {
         self.problem(Some(host), "collect", what, None);
     }
 
-    /// Where the files come from that a glob of a host's cluster names.
+    /// Which hosts produce the files of a glob of a host's cluster.
     fn origin(&self, host: HostId, glob: u32) -> Origin {
         let Some((number, place)) = self.places[host.index()] else { return Origin::Elsewhere };
         let plan = &self.plan.clusters[number];
@@ -103,14 +103,14 @@ impl Run {
     }
 }
 
-/// Where the files come from that a glob names.
+/// Which hosts produce the files of a glob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// From what this host did.
+    /// This host.
     Here,
-    /// From this host or from those of its cluster that did a step of few.
+    /// This host, or the hosts of its cluster that did a step of few.
     Maybe,
-    /// From a process that did not run on this host.
+    /// A process that did not run on this host.
     Elsewhere,
 }
 

@@ -1,5 +1,5 @@
 //! Whether Linux lets a program be executed with these arguments and this environment.
-//! Not what is in them: that is rendered elsewhere.
+//! Not their content, which is rendered elsewhere.
 
 use super::render::{Peers, RenderError, Seat};
 use crate::plan::{PlanProblem, PlannedCluster, RunPlan, processes};
@@ -31,7 +31,8 @@ impl std::fmt::Display for TooLarge {
     }
 }
 
-/// Checks what a program is executed with: `environment` beside the values that it brings.
+/// Checks the arguments and environment of a program: `environment` beside the program's own
+/// values.
 pub(super) fn fits(program: &Program, environment: &[(String, String)]) -> Result<(), TooLarge> {
     let one = |what: String, bytes: usize| match bytes > ARGUMENT_BYTES_MAX {
         true => Err(TooLarge::One { what, bytes }),
@@ -58,8 +59,8 @@ pub(super) fn fits(program: &Program, environment: &[(String, String)]) -> Resul
     }
 }
 
-/// What no host could start: every command that is too large with the values of its largest member. Known before a run
-/// begins; one host may still have less room.
+/// Returns the commands that no host could start: those that are too large with the values of the
+/// cluster's largest member. Known before a run begins; a single host may have a lower limit.
 pub fn too_large(plan: &RunPlan) -> Vec<PlanProblem> {
     let peers: Vec<Peers> = plan
         .clusters
@@ -96,7 +97,7 @@ fn problem(name: &str, place: Place, found: Result<(), RenderError>) -> Option<P
             hint: Some("bring what is long as a file, for example with a template".into()),
             too_few_hosts: false,
         }),
-        // A variable that stands for nothing is the failure of the task that needs it.
+        // A variable without a value fails the task that uses it.
         Err(RenderError::Variable(_)) | Ok(()) => None,
     }
 }

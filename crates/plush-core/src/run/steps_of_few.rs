@@ -1,8 +1,10 @@
-//! Steps of few: what some hosts of a cluster do for all of them, and the barriers behind it.
-//! Not what follows a failure on its own host: that is `reacting`'s.
+//! Steps of few: steps that some hosts of a cluster do for all of them, and the barriers behind
+//! them.
+//! Not the reaction to a failure on its own host: see `reacting`.
 //!
-//! Those that have no part in such a step wait for it at the barrier behind it. So that barrier opens only when the step
-//! is done: while another host is to do it, the barrier is shut; where no host will, the cluster fails.
+//! Hosts without such a step wait for it at the barrier behind it. So that barrier opens only when
+//! the step is done. It stays shut while another host is to do the step, and the cluster fails when
+//! no host will.
 
 use super::member::{Member, Stage, StepStand};
 use super::task::{TaskRun, Verdict};
@@ -12,24 +14,26 @@ use plush_protocol::Tainted;
 use plush_spec::model::{Action, On};
 use std::collections::BTreeSet;
 
-/// How a step of few stands at one of the places that are to do it.
+/// State of a step of few at one of the places that are to do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
-    /// It is done, or the description goes on without.
+    /// It is done, or the description continues without it.
     Done,
-    /// Its host is at it or will be, and is expected at the barrier.
+    /// Its host does it or will do it, and is expected at the barrier.
     Coming,
-    /// Its host is out and another is to do it.
+    /// Its host is out of the run, and another one is to do it.
     Awaited,
     /// No host will do it.
     Never,
 }
 
-/// A barrier of the description behind a step, and how often the step's hosts have entered it then.
+/// A barrier of the description behind a step, and the number of visits of the step's hosts to it
+/// by then.
 type Behind = (usize, u32);
 
 impl Run {
-    /// Keeps those barriers shut behind which a step of few is still to be done; ends what cannot be done any more.
+    /// Keeps barriers shut while a step of few before them is not done. Fails clusters whose step
+    /// cannot be done any more.
     pub(super) fn check_steps_of_few(&mut self) {
         let mut shut = BTreeSet::new();
         let mut failed = Vec::new();

@@ -1,5 +1,6 @@
-//! What was wanted and what came of it, at the end: the sums from which the outcome and the exit code are read.
-//! Not how a run goes on when something is missing: that is `membership`'s and `recovery`'s.
+//! Sums of wanted, answered and missing hosts at the end of a run; the outcome and the exit code
+//! are derived from them.
+//! Not the reaction of a run to missing hosts: see `membership` and `recovery`.
 
 use super::host::{Ending, HostRun};
 use super::member::{ClusterRun, Member, Stage};
@@ -9,7 +10,7 @@ use crate::plan::{HostId, PlannedCluster};
 use plush_protocol::{ClusterSum, Outcome, Sums};
 
 impl Run {
-    /// The sums of a run whose hosts are all through.
+    /// The sums of a run in which all hosts are done.
     pub(super) fn sums(&self) -> Sums {
         let clusters = self.plan.clusters.iter().zip(&self.clusters);
         let clusters = clusters.map(|(plan, cluster)| self.sum_of(plan, cluster)).collect();
@@ -68,7 +69,7 @@ impl Run {
         }
     }
 
-    /// The host of the place went all the way; only its clean-up may have failed.
+    /// The host of the place completed its part; only its clean-up may have failed.
     fn is_answered(&self, member: &Member) -> bool {
         let host = &self.hosts[member.host.index()];
         member.stage == Stage::Finished && (host.ending == Ending::Cleaned || host.clean_up_failed)
@@ -79,7 +80,7 @@ impl Run {
         place.is_some_and(|(cluster, n)| self.is_answered(&self.clusters[cluster].members[n]))
     }
 
-    /// Tasks that failed. One that was lost with its host is the host's failure.
+    /// Tasks that failed. A task lost with its host is the host's failure.
     fn failed_tasks(&self) -> impl Iterator<Item = &TaskRun> {
         self.tasks.iter().filter(|t| {
             let is_lost = t.stand == Stand::Lost && !self.has_answered(t.host);
@@ -88,5 +89,5 @@ impl Run {
     }
 }
 
-/// The code of a failure of which nothing is known.
+/// The exit code of a failure with unknown cause.
 const UNKNOWN_CODE: i32 = 255;

@@ -28,26 +28,26 @@ pub(super) struct TaskRun {
     pub guarantee: Option<Guarantee>,
     /// The instant at which it is to be executed, and which barrier said so.
     pub due: Option<Due>,
-    /// When it was executed, as people are shown it, in microseconds, where its host has said so.
+    /// Elapsed time of its start in microseconds, if its host reported it.
     pub executed_us: Option<i64>,
-    /// When it ended, as people are shown it.
+    /// Elapsed time of its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<Millis>,
     /// What its agent's probes say.
     pub health: Option<Health>,
     /// What probes from here say.
     pub health_from_here: Option<Health>,
-    /// Which of its probes failed last, and what was answered.
+    /// The probe that failed last, and the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ill: Option<Tainted>,
-    /// The incarnation of which has been noted that another one follows.
+    /// The last incarnation whose restart was recorded.
     #[serde(default)]
     pub restart_noted: u32,
     /// The incarnation that is asked about from here.
     pub watched: Option<TaskKey>,
     /// Its place was given to another host, or this one was taken out of it: it does not count any more.
     pub is_superseded: bool,
-    /// What the description has made of its failure.
+    /// How the description treats its failure.
     #[serde(default, skip_serializing_if = "Verdict::counts")]
     pub verdict: Verdict,
     /// Since when its newest incarnation runs.
@@ -71,20 +71,20 @@ pub(super) struct TaskRun {
     success_codes: Vec<i32>,
 }
 
-/// What the description makes of a task's failure.
+/// How the description treats a task's failure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Verdict {
-    /// It counts: the description does not accept it.
+    /// The failure counts: the description does not accept it.
     #[default]
     Counts,
-    /// It is accepted: what follows goes on.
+    /// Accepted: the next steps start.
     Accepted,
-    /// It is accepted as the loss of its host, which leaves the run.
+    /// Accepted as the loss of its host, which leaves the run.
     HostLeaves,
 }
 
 impl Verdict {
-    /// It counts, or nothing has failed.
+    /// The failure counts, or there is none.
     pub fn counts(&self) -> bool {
         *self == Verdict::Counts
     }
@@ -371,7 +371,7 @@ impl TaskRun {
         }
     }
 
-    /// When it was executed, as people are shown it: as its host says, or when that was heard here.
+    /// Elapsed time of its start, as its host reports it, or the time at which the report arrived.
     pub fn started_ms(&self, elapsed: &Elapsed) -> Option<Millis> {
         let said = self.executed_us.map(|us| u64::try_from(us).unwrap_or(0) / 1_000);
         let lived = match (&self.stand, self.ended_ms) {
@@ -419,7 +419,7 @@ impl TaskRun {
         }
     }
 
-    /// It did what it was for, or the description goes on as if it had.
+    /// It did what it was for, or the description continues as if it had.
     pub fn is_done_with(&self) -> bool {
         self.success() == Some(true) || self.verdict == Verdict::Accepted
     }
@@ -467,7 +467,7 @@ impl TaskRun {
         })
     }
 
-    /// Why its agent starts it again, if it does, in the same words.
+    /// Why its agent restarts it, if it does, in the same text.
     pub fn why_again(&self, record: &TaskRecord) -> Option<Tainted> {
         match &record.state {
             _ if record.again_in_ms.is_none() => None,

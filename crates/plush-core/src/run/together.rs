@@ -35,14 +35,15 @@ struct Tally {
 /// When somebody went on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WentOn {
-    /// In the time that people are shown.
+    /// In elapsed time.
     pub at_us: i64,
     /// It may be wrong by so much in either direction.
     pub uncertainty_us: u64,
 }
 
 impl Punctuality {
-    /// A program is let go at this instant, as people are shown it; of rounds that `is_kept` denies nothing more is said.
+    /// A program is released at this instant, in elapsed time; rounds that `is_kept` rejects are
+    /// dropped.
     pub fn expect(&mut self, generation: u32, instant: Millis, is_kept: impl Fn(u32) -> bool) {
         self.rounds.retain(|generation, _| is_kept(*generation));
         self.rounds.entry(generation).or_default().expect(instant);
@@ -114,7 +115,7 @@ impl Run {
         tally.view()
     }
 
-    /// When tasks of a cluster are to begin, as people are shown it.
+    /// Elapsed time at which tasks of a cluster are to start.
     fn shown_due(&self, cluster: usize, due: Due) -> Millis {
         let policy = match due.by {
             DueBy::Ready => &self.plan.clusters[cluster].spec.ready,

@@ -318,7 +318,7 @@ fn barrier(
     machine: &Barrier,
     host: impl Fn(Entrant) -> Option<HostId>,
 ) -> BarrierView {
-    // Those whose places are others' by now were as many as their successors are.
+    // Replaced members are as many as their successors were.
     let replaced = |(who, passage): (Entrant, Passage)| {
         host(who).is_some_and(|host| run.replaced_by(host).is_some()).then_some(passage.stand)
     };
