@@ -101,7 +101,7 @@ impl LinkChange {
     }
 }
 
-/// What hosts have in common that programs take for the identity of a machine.
+/// The parts of a machine's identity that hosts share.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Identity {

@@ -120,7 +120,7 @@ pub struct ListPart {
     /// No more parts follow.
     #[n(3)]
     pub last: bool,
-    /// Globs that matched nothing, by their place in the question; all of them in one part.
+    /// Globs that matched nothing, by their index in the request; all of them in one part.
     #[n(4)]
     #[cbor(default)]
     pub unmatched: Vec<u32>,

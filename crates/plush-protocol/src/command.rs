@@ -46,7 +46,7 @@ pub enum Command {
     /// End what still runs, run the clean-up commands, remove every file; the agent ends after `Cleaned` is acknowledged.
     #[n(4)]
     CleanUp {
-        /// What is run, each in the directory of the cluster named with it.
+        /// Commands to run, each in the directory of the cluster named with it.
         #[n(4)]
         #[cbor(default)]
         #[serde(default)]

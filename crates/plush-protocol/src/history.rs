@@ -138,7 +138,7 @@ pub struct BarrierMember {
     pub released_ms: Option<u64>,
     /// When it was through, or failed, or was turned away.
     pub left_ms: Option<u64>,
-    /// Its place is this host's by now: it does not count any more.
+    /// This host now has its place: it does not count any more.
     #[serde(default)]
     pub replaced_by: Option<String>,
 }
@@ -173,9 +173,11 @@ pub struct TaskHistory {
     pub process: String,
     /// The host that it is on.
     pub host: String,
-    /// When it was executed, as its host says; where it does not say, when the controller heard that it ran.
+    /// Time of its start, as its host reports it; otherwise the time at which the controller
+    /// received the report.
     pub running_ms: Option<u64>,
-    /// When it ended, as its host says; where it does not say, when the controller heard of it.
+    /// Time of its end, as its host reports it; otherwise the time at which the controller received
+    /// the report.
     pub ended_ms: Option<u64>,
 }
 
@@ -194,7 +196,7 @@ impl RunHistory {
 }
 
 impl BarrierHistory {
-    /// Members whose places are not another's by now.
+    /// Members that were not replaced.
     fn counted(&self) -> impl Iterator<Item = &BarrierMember> {
         self.members.iter().filter(|m| m.replaced_by.is_none())
     }
@@ -204,7 +206,7 @@ impl BarrierHistory {
         self.counted().filter(|m| m.stand == stand).count()
     }
 
-    /// Members that count: neither failed nor turned away, nor replaced.
+    /// Members that count: not failed, not rejected, not replaced.
     pub fn expected(&self) -> usize {
         let gone = self.count(MemberStand::Failed) + self.count(MemberStand::TurnedAway);
         self.counted().count() - gone

@@ -41,10 +41,10 @@ pub enum OperatorRequest {
 pub enum OperatorReply {
     /// The run now.
     View(Box<RunView>),
-    /// Files of output that have grown or are whole now. What is in them is read from them, so that a front end that is
-    /// slow is late and misses nothing.
+    /// Output files that have grown or are now complete. Front ends read the content from the
+    /// files, so a slow front end is late but loses nothing.
     Written {
-        /// Each file once, however often it has grown since it was named before.
+        /// Each file once, however often it has grown since the last report.
         files: Vec<Written>,
     },
     /// One record of the journal.
@@ -70,7 +70,7 @@ pub enum OperatorReply {
     },
 }
 
-/// How far one file of output has grown.
+/// The length of one output file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// The host's name in the plan.
@@ -86,7 +86,7 @@ pub struct Written {
     /// Bytes among them that were lost; `FILE.gaps` says which.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub gap_bytes: u64,
-    /// Nothing will be added to it.
+    /// The file is complete.
     #[serde(default, skip_serializing_if = "is_false")]
     pub whole: bool,
 }

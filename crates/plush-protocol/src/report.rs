@@ -152,7 +152,7 @@ pub struct TaskRecord {
     /// What its probes say, where it has any.
     #[n(5)]
     pub health: Option<Health>,
-    /// Which of its probes failed last, and what was answered.
+    /// The probe that failed last, and the answer.
     #[n(6)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ill: Option<Tainted>,

@@ -37,16 +37,16 @@ impl fmt::Debug for Tainted {
     }
 }
 
-/// Bytes as text that no terminal obeys: C0 except tab and newline, DEL, C1, bidirectional controls and invalid
-/// UTF-8 become `\xNN` or `\u{N}`. All else is as it was written, backslashes too: a text that spells such an escape
-/// itself looks like the byte that it names.
+/// Bytes as text that cannot control a terminal: C0 except tab and newline, DEL, C1, bidirectional
+/// controls and invalid UTF-8 become `\xNN` or `\u{N}`. All other text is unchanged, backslashes
+/// too: text that spells such an escape itself looks like the byte.
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     escape_into(bytes, &mut text);
     text
 }
 
-/// As [`escape`], behind what `text` has already.
+/// As [`escape`], appended to `text`.
 pub fn escape_into(bytes: &[u8], text: &mut String) {
     for chunk in bytes.utf8_chunks() {
         escape_text(chunk.valid(), text);
@@ -56,7 +56,7 @@ pub fn escape_into(bytes: &[u8], text: &mut String) {
     }
 }
 
-/// Most text is harmless: runs of it are copied whole.
+/// Most text needs no escape: runs of it are copied at once.
 fn escape_text(mut rest: &str, text: &mut String) {
     while let Some(at) = rest.bytes().position(may_be_unsafe) {
         text.push_str(&rest[..at]);
@@ -75,7 +75,8 @@ fn escape_text(mut rest: &str, text: &mut String) {
     text.push_str(rest);
 }
 
-/// An ASCII control, or the first byte of what may have to be escaped. No byte inside a character is one of these.
+/// An ASCII control, or the first byte of a character that may need an escape. No byte inside a
+/// character is one of these.
 fn may_be_unsafe(byte: u8) -> bool {
     match byte {
         b'\t' | b'\n' => false,

@@ -208,8 +208,8 @@ pub enum Program {
         /// The script.
         #[n(0)]
         line: String,
-        /// Variables of the environment that the script refers to, by name. They hold the values
-        /// that must not become a part of the script.
+        /// Environment variables that the script refers to, by name. They hold the values that must
+        /// not become part of the script.
         #[n(1)]
         #[cbor(default)]
         values: Vec<(String, String)>,
@@ -222,7 +222,7 @@ impl Program {
         Program::Shell { line: line.into(), values: Vec::new() }
     }
 
-    /// What is executed: an executable and its arguments.
+    /// The executable and its arguments.
     pub fn argv(&self) -> Vec<String> {
         match self {
             Program::Argv(words) => words.clone(),
@@ -230,7 +230,7 @@ impl Program {
         }
     }
 
-    /// What its environment needs beside what the place where it runs gives to every program.
+    /// Environment variables beside those that every program gets at its place.
     pub fn values(&self) -> &[(String, String)] {
         match self {
             Program::Argv(_) => &[],
@@ -238,7 +238,7 @@ impl Program {
         }
     }
 
-    /// The script, or the words with spaces between, for people.
+    /// The script, or the words separated by spaces, for display.
     pub fn text(&self) -> String {
         match self {
             Program::Argv(words) => words.join(" "),
@@ -247,7 +247,7 @@ impl Program {
     }
 }
 
-/// A [`Program`] as journals hold it: in older ones a line is a bare text.
+/// A [`Program`] as stored in journals: in older ones a line is a plain string.
 #[derive(Deserialize)]
 enum RecordedProgram {
     Argv(Vec<String>),
@@ -286,12 +286,13 @@ pub enum Stdin {
     /// A file below the task's working directory.
     #[n(2)]
     File(#[n(0)] String),
-    /// These bytes, which are no text, then the end.
+    /// These bytes, which need not be text, then the end.
     #[n(3)]
     Bytes(#[n(0)] Octets),
 }
 
-/// Bytes that need not be text: in JSON a string where they are, else an object with their hexadecimal digits.
+/// Bytes that need not be text: in JSON a string where possible, otherwise an object with their
+/// hexadecimal digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(from = "OctetsInJson", into = "OctetsInJson")]
 #[cbor(transparent)]
@@ -456,8 +457,8 @@ impl Exit {
     /// No controller was heard for as long as the lease lasts.
     pub const LEASE: &str = "lease";
 
-    /// The exit code that a shell gives it: 128 and the number where a signal ended it; none where Plush did, or nobody
-    /// knows.
+    /// The exit code as in a shell: 128 plus the signal number after a signal; `None` where Plush
+    /// ended it, or where the end is unknown.
     pub fn shell_code(&self) -> Option<i32> {
         match self {
             Exit::Code(code) => Some(*code),
@@ -466,7 +467,8 @@ impl Exit {
         }
     }
 
-    /// It is one of these success codes. An end for want of memory never is, whatever its signal.
+    /// Whether it is one of these success codes. An end by lack of memory never is, whatever its
+    /// signal.
     pub fn is_among(&self, success_codes: &[i32]) -> bool {
         let ran_out = matches!(self, Exit::Signal { oom: true, .. });
         !ran_out && self.shell_code().is_some_and(|code| success_codes.contains(&code))
@@ -508,7 +510,7 @@ pub enum TaskState {
         /// Time from exec to the end.
         #[n(3)]
         ran_ms: u64,
-        /// When it ended, in microseconds of the host's boot time, where that was seen.
+        /// Time of its end in microseconds of the host's boot time, if it was observed.
         #[n(4)]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ended_us: Option<u64>,

@@ -15,22 +15,24 @@ pub struct RunView {
     pub run: String,
     /// The project's name.
     pub project: String,
-    /// Time since the run began, also while no controller was there: all figures are of that instant.
+    /// Elapsed time since the run began, including time without a controller. All figures are valid
+    /// at that instant.
     pub elapsed_ms: u64,
     /// The time of day at that instant, in ms since 1970.
     #[serde(default)]
     pub as_of_unix_ms: Option<u64>,
-    /// Of the time since the run began, for so long no controller was there, or its machine slept.
+    /// The part of it during which there was no controller, or its machine slept.
     #[serde(default)]
     pub absent_ms: u64,
-    /// Of that, so much is known by the time of day only: over a restart of the machine, or from another machine.
+    /// The part of that which is known only from the time of day: across a reboot, or from another
+    /// machine.
     #[serde(default)]
     pub absent_by_wall_ms: u64,
     /// What is going on.
     pub phase: PhaseName,
     /// Set once the run is over.
     pub outcome: Option<Outcome>,
-    /// What was wanted and what came of it; set with the outcome.
+    /// The sums of wanted, answered and missing hosts; set with the outcome.
     #[serde(default)]
     pub sums: Option<Sums>,
     /// Set once somebody or something asked the run to stop: why.
@@ -50,10 +52,10 @@ pub struct RunView {
     /// Older problems that are not told any more.
     #[serde(default)]
     pub forgotten_problems: u64,
-    /// What happened that is no failure, in order of time; the newest.
+    /// The newest incidents, which are not failures, in order of time.
     #[serde(default)]
     pub incidents: Vec<Incident>,
-    /// Older ones that are not told any more.
+    /// Number of older ones that were dropped.
     #[serde(default)]
     pub forgotten_incidents: u64,
     /// What there is to know about the controller's own side, its network and its machine; the newest.
@@ -97,9 +99,10 @@ pub enum PhaseName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Everything that was wanted was done, but for failures that the description accepts.
+    /// Everything wanted was done, except for failures that the description accepts.
     Complete,
-    /// Not everything that was wanted was done: [`Sums`] says what is missing, and whether that is enough.
+    /// Not everything wanted was done: [`Sums`] shows what is missing, and whether the rest is
+    /// enough.
     Partial,
     /// A process failed and the description does not accept it: the largest exit code.
     TasksFailed {
@@ -112,42 +115,42 @@ pub enum Outcome {
     Stopped,
 }
 
-/// What was wanted of a run that is over, and what came of it.
+/// The sums of a run that is over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// In the order of the description.
     pub clusters: Vec<ClusterSum>,
     /// Tasks that failed and whose failure the description does not accept.
     pub tasks_failed: u32,
-    /// Those of them that were ended by their own time limit.
+    /// The number of them that were ended by their own time limit.
     pub tasks_out_of_time: u32,
     /// Tasks that failed and whose failure the description accepts.
     pub failures_accepted: u32,
-    /// Hosts that did their part and of which something that was asked for did not come home.
+    /// Hosts that completed their part but have a missing result.
     pub results_missing: Vec<String>,
     /// Hosts on which the clean-up failed.
     pub clean_ups_failed: Vec<String>,
 }
 
-/// What one cluster was asked for: `wanted` = `answered` + `missing` + `without_host`.
+/// The sums of one cluster: `wanted` = `answered` + `missing` + `without_host`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSum {
     /// Its name.
     pub name: String,
-    /// Places that the description wants.
+    /// Number of places that the description wants.
     pub wanted: u32,
-    /// Places whose host did its part to the end.
+    /// Number of places whose host completed its part.
     pub answered: u32,
-    /// Hosts of places that are missing or were lost and not replaced.
+    /// Names of hosts that are missing, or were lost and not replaced.
     pub missing: Vec<String>,
-    /// Places for which there was no host from the beginning.
+    /// Number of places that never had a host.
     pub without_host: u32,
-    /// The fewest that the description names as enough: by `min`, or by the share of a barrier; all that are wanted
-    /// where it names none.
+    /// The smallest number that the description accepts, by `min` or by the share of a barrier; all
+    /// wanted places where it names none.
     pub enough: u32,
 }
 
-/// How severe it is that hosts are missing.
+/// How missing hosts are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// As the description says.
@@ -157,12 +160,12 @@ pub enum Measure {
 }
 
 impl ClusterSum {
-    /// No place is missing.
+    /// Whether no place is missing.
     pub fn is_whole(&self) -> bool {
         self.answered >= self.wanted
     }
 
-    /// As many answered as are enough.
+    /// Whether enough places answered.
     pub fn is_enough(&self, measure: Measure) -> bool {
         match measure {
             Measure::Description => self.answered >= self.enough.min(self.wanted),
@@ -172,17 +175,18 @@ impl ClusterSum {
 }
 
 impl Sums {
-    /// Every place answered, all results are here, and nothing is left on a host that answered.
+    /// Whether every place answered, all results were received, and nothing is left on a host that
+    /// answered.
     pub fn is_whole(&self) -> bool {
         self.clusters.iter().all(ClusterSum::is_whole) && self.is_tidy()
     }
 
-    /// All that was wanted was done, or as much as is enough.
+    /// Whether everything wanted was done, or as much as is enough.
     pub fn is_enough(&self, measure: Measure) -> bool {
         self.clusters.iter().all(|cluster| cluster.is_enough(measure)) && self.is_tidy()
     }
 
-    /// Tasks failed, and each that did was ended by its own time limit.
+    /// Whether tasks failed, and each of them was ended by its own time limit.
     pub fn only_out_of_time(&self) -> bool {
         self.tasks_failed > 0 && self.tasks_out_of_time == self.tasks_failed
     }
@@ -247,7 +251,8 @@ pub struct HostView {
     pub doubt: Tainted,
     /// Time in this state.
     pub for_ms: u64,
-    /// The barrier at which its steps or its programs wait for others; who keeps it closed does not wait there.
+    /// The barrier at which its steps or its programs wait for others; a host that keeps it closed
+    /// does not wait there.
     #[serde(default)]
     pub waits_at: Option<String>,
     /// How surely tasks are ended there; known once its agent has said hello.
@@ -304,9 +309,9 @@ pub enum HostState {
 pub struct BarrierView {
     /// `CLUSTER/prepare` where its entry is described, `CLUSTER/ready`, or the name in the description.
     pub name: String,
-    /// Entered so far, those left out whose places are others' by now.
+    /// Entered so far, without replaced members.
     pub entered: u32,
-    /// Expected in all, failed ones left out, and those whose places are others' by now.
+    /// Expected in all, without failed and replaced members.
     pub expected: u32,
     /// Let go so far.
     pub released: u32,
@@ -322,7 +327,7 @@ pub struct BarrierView {
     pub waited_ms: u64,
     /// Who is missing: at most [`BarrierView::MISSING_SHOWN`] names.
     pub missing: Vec<String>,
-    /// Hosts that were expected and without which it opened, those aside whose place another took: at most
+    /// Hosts that were expected and absent when it opened, without replaced ones: at most
     /// [`BarrierView::MISSING_SHOWN`] names.
     #[serde(default)]
     pub without: Vec<String>,
@@ -390,13 +395,13 @@ pub struct TaskView {
     pub exit: Option<Exit>,
     /// It ended as the description wants.
     pub success: Option<bool>,
-    /// When it was executed, in ms since the run began.
+    /// Time of its start, in ms since the run began.
     #[serde(default)]
     pub started_ms: Option<u64>,
-    /// When it ended, in ms since the run began.
+    /// Time of its end, in ms since the run began.
     #[serde(default)]
     pub ended_ms: Option<u64>,
-    /// Another host does its work: how it ended does not count.
+    /// Another host does its work: its result does not count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub superseded: bool,
     /// Time from exec to the end.
@@ -409,7 +414,7 @@ pub struct TaskView {
     pub health: Option<Health>,
 }
 
-/// One thing that people should know of, and that is no failure.
+/// An incident: an event worth reporting that is not a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// Time since the run began.
@@ -423,7 +428,7 @@ pub struct Incident {
 }
 
 impl TaskView {
-    /// It has failed, and that counts.
+    /// Whether it has failed and the failure counts.
     pub fn has_failed(&self) -> bool {
         self.success == Some(false) && !self.superseded
     }
@@ -442,7 +447,7 @@ pub struct Problem {
     pub cause: Tainted,
     /// What to do next, where something can be said.
     pub hint: Option<String>,
-    /// How it was made good later, in words: it is no failure then.
+    /// How it was mended later, in words; then it is not a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mended: Option<String>,
 }

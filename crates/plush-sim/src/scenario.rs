@@ -62,7 +62,7 @@ pub fn plan(chance: &mut Chance, hosts: usize, scene: Scene) -> RunPlan {
         keep: *chance.pick(&[Keep::Nothing, Keep::Nothing, Keep::Cache]),
         stop_after_ms: Some(Some(*chance.pick(&[15, 40, 100, 300]) * 1_000)),
     };
-    // Seeds go on meaning what they meant: here was a setting that is no part of a plan any more.
+    // Keeps the meaning of old seeds: this draw was a setting that plans no longer have.
     chance.percent(10);
     if scene == Scene::Exclusive {
         settings.stop_after_ms = Some(Some(*extra.pick(&[10, 15, 25, 40]) * 1_000));

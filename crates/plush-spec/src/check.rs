@@ -95,7 +95,7 @@ impl Checker<'_, '_> {
         );
     }
 
-    /// Reports the keys that must be there; those that a misspelled one was meant for are not missing.
+    /// Reports missing required keys, except those for which a misspelled key was meant.
     fn required(&mut self, node: &Node, record: &'static Record, at: &Span, meant: &[&str]) {
         let is_short = !matches!(node.shape, Shape::Map(_) | Shape::Null);
         let wanted = record.fields.iter().filter(|f| f.required && !meant.contains(&f.key));
@@ -115,7 +115,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Checks a key and its value; of a key that is unknown, the known one that is meant.
+    /// Checks a key and its value; for an unknown key, suggests the known one that is meant.
     fn entry(
         &mut self,
         entry: &Entry,
@@ -435,7 +435,8 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Values that cannot reach a line as they are, and places in it that no value reaches.
+    /// Reports values that cannot be inserted into a line unchanged, and places where the shell
+    /// would not expand them.
     fn line(&mut self, line: &str, at: &Span) {
         if line.len() > ARGUMENT_BYTES_MAX {
             self.too_large("the line".to_string(), line.len(), at);
@@ -476,7 +477,8 @@ impl Checker<'_, '_> {
         );
     }
 
-    /// Where in the description a use in a line stands; `at` where it is not written as it is read.
+    /// Position in the description of a use in a line; `at` where the source differs from the
+    /// parsed text.
     fn span_of(&self, line: &str, found: &[Use], number: usize, at: &Span) -> Span {
         let written = |used: &Use| &line[used.offset..used.offset + used.len];
         let wanted = written(&found[number]);
@@ -489,7 +491,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// What the value of a use will be, as far as it is known before a run.
+    /// The kind of the value of a use, as far as it is known before a run.
     fn expected(&self, used: &Use) -> Expected {
         match self.scope.get(&used.name) {
             Some(Value::Text(value)) if !is_plain(value) => match is_expression(value) {
@@ -511,7 +513,7 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// Something that is made of several things stands where one is expected.
+    /// A list or map where a single value is expected.
     fn no_scalar(&mut self, node: &Node, scalar: Scalar) {
         let is_map = matches!(node.shape, Shape::Map(_));
         let (message, hint) = match scalar {
@@ -617,22 +619,22 @@ impl Checker<'_, '_> {
     }
 }
 
-/// What is known of a value before a run.
+/// Knowledge of a value before a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
     /// Digits.
     Number,
-    /// It is put into a line as text.
+    /// Inserted into a line as text.
     Plain,
     /// Numbers and operators, which are passed in the environment.
     Expression,
     /// Anything else that is passed in the environment.
     Other,
-    /// Either.
+    /// May be any of these.
     Unknown,
 }
 
-/// What to say of a use at a place with a catch, and what to do; nothing where the value is fine.
+/// The problem and the hint for a use at a place with a catch; `None` where the value is harmless.
 fn advice(caught: &Caught, expected: Expected) -> Option<(String, String)> {
     let name = match caught.used.index {
         Some(index) => format!("${{{}[{index}]}}", shown(&caught.used.name)),
@@ -678,12 +680,12 @@ fn advice(caught: &Caught, expected: Expected) -> Option<(String, String)> {
     }
 }
 
-/// Whether a shell can only compute with it.
+/// Whether it is usable only in shell arithmetic.
 fn is_expression(value: &str) -> bool {
     value.bytes().all(|b| b.is_ascii_digit() || b" +-*/%()<>=!&|^?:".contains(&b))
 }
 
-/// Where a key belongs that is known in another record.
+/// The record in which a misplaced key is valid.
 fn belongs(key: &str) -> Option<String> {
     let homes = ["project", "cluster", "process", "resource", "software", "package"];
     let home = homes

@@ -35,7 +35,7 @@ const FACTS: [&str; 18] = [
     "free_mem",
 ];
 
-/// So far after the beginning of a host set its parts are looked for.
+/// Search distance for parts of a host set after its beginning.
 const PIECE_REACH_BYTES: usize = 64 << 10;
 
 /// Checks a whole project.
@@ -83,7 +83,7 @@ impl Cross<'_, '_> {
         }
     }
 
-    /// Where a part of a host set is written: the set may stand on several lines, or be a list.
+    /// Position of a part of a host set: the set may span several lines, or be a list.
     fn host_piece(&self, hosts: &Hosts, offset: usize, len: usize) -> Span {
         let source = self.report.source;
         if let Some(span) = source.piece_at(hosts.place, &hosts.text, offset, len) {

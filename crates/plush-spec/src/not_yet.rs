@@ -1,33 +1,33 @@
-//! What a description may say and this build cannot do yet. One list: the plan refuses by it, `plush check` warns
-//! by it, and the reference marks its words by it, so that they cannot differ.
+//! Features of the language that this build does not support. One list: the plan refuses by it,
+//! `plush check` warns by it, and the reference marks keys by it, so that they agree.
 
 use crate::model::{
     Action, Application, Check, Cluster, HookPlace, Installer, Place, Process, Project, Reaction,
     Stdin, Step,
 };
 
-/// The providers of hosts that this build has.
+/// The host providers of this build.
 pub const PROVIDERS: [&str; 2] = ["ssh", "local"];
 
-/// Something that this build cannot do yet.
+/// A feature that this build does not support.
 pub struct NotYet {
-    /// What it is, as the end of "this build of Plush cannot do this yet: ".
+    /// The feature, as the end of "this build of Plush cannot do this yet: ".
     pub what: &'static str,
-    /// The words of the reference that it concerns: record and key. A key that stands for more than this is
+    /// The reference keys that it concerns: record and key. A key that is supported in part is
     /// marked with `part`.
     pub words: &'static [(&'static str, &'static str)],
-    /// Which part of the values of those words it is; empty where it is all of them.
+    /// The unsupported part of the values of those keys; empty where it is all of them.
     pub part: &'static str,
-    /// Where a cluster of a project asks for it.
+    /// Finds its uses in a cluster of a project.
     find: fn(&Project, &Application, &Cluster) -> Vec<Place>,
 }
 
-/// Something that a project asks for and this build cannot do yet.
+/// A use of an unsupported feature in a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// What it is, as the end of the same sentence.
+    /// The feature, as the end of the same sentence.
     pub what: String,
-    /// Where it is asked for.
+    /// Position of the use.
     pub place: Place,
 }
 
@@ -51,7 +51,7 @@ pub static NOT_YET: [NotYet; 13] = [
             let resources = project.resources_of(cluster).iter();
             let asked = resources
                 .filter(|r| r.partition.is_some() || r.lease_ms.is_some() || !r.options.is_empty());
-            // Of a type that there is not, the type is enough.
+            // For an unknown type, naming the type is enough.
             asked.filter(|r| PROVIDERS.contains(&r.kind.as_str())).map(|r| r.place).collect()
         },
     },
@@ -152,7 +152,8 @@ pub static NOT_YET: [NotYet; 13] = [
     },
 ];
 
-/// Everything in the clusters of an application, or of all of them, that this build cannot do yet; each place once.
+/// All uses of unsupported features in the clusters of an application, or of all applications; each
+/// position once.
 pub fn refused(project: &Project, application: Option<&Application>) -> Vec<Refused> {
     let mut found: Vec<Refused> = Vec::new();
     let applications: Vec<&Application> = match application {
@@ -179,7 +180,7 @@ pub fn refused(project: &Project, application: Option<&Application>) -> Vec<Refu
 }
 
 impl NotYet {
-    /// What it is, with the type of hosts by name.
+    /// The feature, with the type of hosts by name.
     fn what_at(&self, project: &Project, cluster: &Cluster, place: Place) -> String {
         let resources = project.resources_of(cluster).iter();
         let mut strange = resources.filter(|r| !PROVIDERS.contains(&r.kind.as_str()));
@@ -205,7 +206,8 @@ impl Refused {
     }
 }
 
-/// A place as it can be compared: places of models are all equal, so that models of one meaning are.
+/// A comparable position: positions in models are all equal, so that models of one meaning are
+/// equal.
 fn at(place: Place) -> (u32, u32) {
     (place.line, place.column)
 }
@@ -224,7 +226,7 @@ fn of_processes(cluster: &Cluster, is_meant: fn(&Process) -> bool) -> Vec<Place>
 
 #[cfg(feature = "parse")]
 impl NotYet {
-    /// What the reference says of a word that this concerns.
+    /// The mark of this feature in the reference.
     pub(crate) fn mark(&self) -> String {
         match self.part {
             "" => " **Not in this build yet.**".to_owned(),
@@ -233,7 +235,7 @@ impl NotYet {
     }
 }
 
-/// The marks of a word of the reference.
+/// The marks of a key in the reference.
 #[cfg(feature = "parse")]
 pub(crate) fn marks(record: &str, key: &str) -> String {
     let of_word = NOT_YET.iter().filter(|entry| entry.words.contains(&(record, key)));

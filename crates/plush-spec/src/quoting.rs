@@ -1,8 +1,8 @@
-//! Finds the places in a line for `/bin/sh` where a value would not arrive as its author means it.
-//! For warnings alone: a place that is misread costs a hint, never safety (see `shell_line`).
+//! Finds the places in a line for `/bin/sh` where the shell would not expand a value as intended.
+//! Only for warnings: a misread place costs a hint, not safety (see `shell_line`).
 //!
-//! It follows quotes, comments, substitutions, here-documents and `case` as POSIX describes them,
-//! and is no parser of the shell: what it does not know it reads as plain words.
+//! It follows quotes, comments, substitutions, here-documents and `case` as POSIX describes them.
+//! It is not a shell parser: everything else is read as plain words.
 
 use crate::substitute::{Piece, Use, pieces};
 
@@ -13,24 +13,24 @@ pub(crate) struct Caught {
     pub catch: Catch,
 }
 
-/// What the matter is with a place.
+/// The catch of a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Catch {
     /// In single quotes: the shell expands nothing there.
     SingleQuotes,
     /// In a here-document whose delimiter is quoted: the shell expands nothing there.
     HereDocument,
-    /// After a backslash, which takes its meaning from the `$`.
+    /// After a backslash, which escapes the `$`.
     Backslash,
     /// Within `$((...))`: the shell computes with the value.
     Arithmetic,
-    /// Right after `$NAME`, which a value as text would make longer.
+    /// Right after `$NAME`, which inserted text would extend.
     Name(String),
     /// Right before `<` or `>`, where the shell takes a number for a file descriptor.
     Descriptor,
 }
 
-/// Every catch of a line, in order. A line that is not well formed has none.
+/// Every catch of a line, in order. A malformed line has none.
 pub(crate) fn catches(line: &str) -> Vec<Caught> {
     let mut tokens = Vec::new();
     for piece in pieces(line) {
@@ -54,7 +54,7 @@ enum Token {
     Use(Use),
 }
 
-/// What a place is within; nothing is the script itself.
+/// The constructs around a place; none means the script itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Frame {
     /// `(...)` or `$(...)`.
@@ -66,7 +66,7 @@ enum Frame {
     Single,
     /// `${...}` of the shell.
     Braces,
-    /// `$((...))`, with so many parentheses open in it.
+    /// `$((...))`, with the number of open parentheses in it.
     Arithmetic(usize),
     Here(Here),
 }
@@ -79,7 +79,7 @@ struct Here {
     strips_tabs: bool,
 }
 
-/// Where in a word of the script the scan is.
+/// Position of the scan within a word of the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
     Begins { may_be_keyword: bool },
@@ -170,7 +170,7 @@ impl Scan {
         }
     }
 
-    /// Where the line of the delimiter ends, if the scan is at it.
+    /// End of the delimiter line, if the scan is at it.
     fn end_of(&self, here: &Here) -> Option<usize> {
         let mut at = self.at;
         while here.strips_tabs && self.char_at(at) == Some('\t') {
@@ -189,7 +189,7 @@ impl Scan {
         }
     }
 
-    /// A line has ended: the body of the next here-document begins, if there is one.
+    /// Handles the end of a line: the body of the next here-document begins, if there is one.
     fn begin_document(&mut self) {
         if self.pending.is_empty() {
             self.word = Word::Begins { may_be_keyword: true };
@@ -199,7 +199,7 @@ impl Scan {
         self.frames.push(Frame::Here(here));
     }
 
-    /// Where only `$`, backticks and backslashes mean something, and what ends the text.
+    /// Text in which only `$`, backticks and backslashes are special, and its terminator.
     fn in_text(&mut self) {
         let c = match self.tokens[self.at].clone() {
             Token::Use(used) => return self.use_in_text(used),
@@ -242,7 +242,7 @@ impl Scan {
         self.at += 1;
     }
 
-    /// A backslash, and what it takes the meaning from.
+    /// A backslash and the character that it escapes.
     fn backslash(&mut self) {
         if let Some(Token::Use(used)) = self.tokens.get(self.at + 1).cloned() {
             self.catch(used, Catch::Backslash);
@@ -251,7 +251,8 @@ impl Scan {
     }
 
     fn backtick(&mut self) {
-        // What is open within the backticks ends with them, as the shell reads them first.
+        // Constructs opened within the backticks end with them, as the shell reads the backticks
+        // first.
         match self.frames.iter().rposition(|f| *f == Frame::Backticks) {
             Some(open) => self.frames.truncate(open),
             None => {
@@ -392,7 +393,7 @@ impl Scan {
         self.pending.push(here);
     }
 
-    /// The variable of the shell that stands right before, without braces.
+    /// The shell variable immediately before, without braces.
     fn name_before(&self) -> Option<String> {
         let is_part = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
         let before = (0..self.at).rev().map_while(|at| self.char_at(at).filter(is_part));

@@ -14,11 +14,11 @@ pub(crate) struct Report<'s> {
     /// Whether hints speak XML.
     pub is_xml: bool,
     pub problems: Vec<Problem>,
-    /// Whether what is missing may only be misspelled, or have the wrong shape: see [`Report::absent`].
+    /// Whether a missing item may be misspelled or have the wrong shape: see [`Report::absent`].
     is_misread: bool,
 }
 
-/// Problems for which something that was given does not arrive where it is looked for.
+/// Problems because of which a given item is not found at its place.
 const MISREADING: [&str; 5] =
     ["unknown-key", "unknown-element", "unknown-attribute", "shape", "step"];
 
@@ -27,12 +27,13 @@ impl<'s> Report<'s> {
         Report { source, is_xml: false, problems: Vec::new(), is_misread: false }
     }
 
-    /// The words are checked: from here on [`Report::absent`] tells whether its problem follows from one before.
+    /// The keywords are checked: from now on [`Report::absent`] determines whether its problem
+    /// follows from an earlier one.
     pub fn words_are_checked(&mut self) {
         self.is_misread = self.problems.iter().any(|p| MISREADING.contains(&p.code));
     }
 
-    /// Something is not there. It is no problem of its own where a word before was not understood.
+    /// Reports a missing item, unless an earlier keyword was not understood.
     pub fn absent(
         &mut self,
         severity: Severity,

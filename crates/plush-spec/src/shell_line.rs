@@ -1,5 +1,5 @@
-//! Replacing `${name}` in a line for `/bin/sh` so that no value becomes a part of the script.
-//! It does not read the script: safety does not depend on what stands around a value.
+//! Replaces `${name}` in a line for `/bin/sh` so that no value becomes part of the script. It does
+//! not parse the script: safety does not depend on the text around a value.
 //!
 //! A plain value (letters, digits and `_-./:@%+,=`) is put into the script as text: none of these
 //! ends a word, a quote, a comment or a here-document. Any other value stays outside of the script:
@@ -11,15 +11,16 @@ use crate::substitute::{
     EXPANDED_BYTES_MAX, Piece, Scope, SubstituteError, SubstituteFault, Use, look_up, pieces,
 };
 
-/// Variables of the environment that hold values begin so.
+/// Prefix of environment variables that hold values.
 pub const VALUE_PREFIX: &str = "PLUSH_VALUE_";
 
-/// Longest string that Linux lets a program have as an argument, or as a variable of the
-/// environment with its name, in bytes: MAX_ARG_STRLEN without the NUL at the end, execve(2).
+/// Maximum length of an argument, or of an environment variable with its name, in bytes:
+/// MAX_ARG_STRLEN of Linux without the NUL at the end, execve(2).
 pub const ARGUMENT_BYTES_MAX: usize = (128 << 10) - 1;
 
-/// Longest sum of all these strings, in bytes. Linux allows a quarter of the stack limit, which is
-/// 2 MiB with the usual stack of 8 MiB, execve(2); the rest is for what the host adds.
+/// Maximum sum of all these strings, in bytes. Linux allows a quarter of the stack limit, which is
+/// 2 MiB with the usual stack of 8 MiB, execve(2); the rest is reserved for the host's own
+/// variables.
 pub const ARGUMENTS_BYTES_MAX: usize = (2 << 20) - (128 << 10);
 
 /// A line for `/bin/sh -c`, and the environment that it needs.
@@ -28,14 +29,14 @@ pub const ARGUMENTS_BYTES_MAX: usize = (2 << 20) - (128 << 10);
 pub struct ShellLine {
     /// The script.
     pub text: String,
-    /// Names and values of the variables of the environment that the script refers to.
+    /// Names and values of the environment variables that the script refers to.
     pub values: Vec<(String, String)>,
 }
 
 /// Replaces every `${...}` of a line.
 ///
 /// # Errors
-/// The first that is not well formed or unknown, or that makes the line too long.
+/// The first use that is malformed, unknown, or makes the line too long.
 pub fn expand_shell(line: &str, scope: &Scope<'_>) -> Result<ShellLine, SubstituteError> {
     let mut out = ShellLine { text: String::with_capacity(line.len()), values: Vec::new() };
     for piece in pieces(line) {
@@ -69,13 +70,13 @@ impl ShellLine {
     }
 }
 
-/// Whether a value may become a part of a script: nothing in it means anything to a shell.
+/// Whether a value may be inserted into a script: no character in it is special to a shell.
 pub fn is_plain(value: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+,=".contains(&byte);
     !value.is_empty() && !value.starts_with(['-', '~', '=']) && value.bytes().all(is_good)
 }
 
-/// The variable of the environment that stands for a use; two different uses never have the same.
+/// The environment variable for a use; different uses have different variables.
 ///
 /// A name that is a shell's name too is kept. In any other, and in one with `__` in it, every
 /// character that is no letter or digit is written as its number in hexadecimal between `_`, after

@@ -30,7 +30,7 @@ impl<'t> Source<'t> {
         Place::new(line as u32, column as u32 + 1)
     }
 
-    /// A piece that goes over several lines, cut down to the word that it begins with; any other as it is.
+    /// A piece that spans several lines, cut to the word that it begins with; any other unchanged.
     pub fn within_line(&self, span: &Span) -> Span {
         let piece = self.text.get(span.clone()).unwrap_or_default();
         if !piece.contains('\n') {
@@ -40,7 +40,7 @@ impl<'t> Source<'t> {
         span.start..span.start + piece.find(word).unwrap_or(piece.len())
     }
 
-    /// Where a word is in a piece of the text, as it is written; all of the piece where it is not found.
+    /// Position of a word in a piece of the text as written; the whole piece where it is not found.
     pub fn word_within(&self, span: &Span, word: &str) -> Span {
         let piece = self.text.get(span.clone()).unwrap_or_default();
         match piece.find(word) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub const TASK_VARIABLES: [&str; 7] =
     ["rank", "count", "host", "address", "cluster", "run", "item"];
 
-/// A text is not expanded to more bytes than these: a short text can name a long value many times.
+/// Maximum size of an expanded text in bytes: a short text can name a long value many times.
 pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 
 /// What a variable stands for.
@@ -149,7 +149,7 @@ pub fn uses(text: &str) -> Result<Vec<Use>, SubstituteError> {
 /// Replaces every `${...}` of a text.
 ///
 /// # Errors
-/// The first that is not well formed or unknown, or that makes the text too long.
+/// The first use that is malformed, unknown, or makes the text too long.
 pub fn expand(text: &str, scope: &Scope<'_>) -> Result<String, SubstituteError> {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text) {
@@ -161,7 +161,7 @@ pub fn expand(text: &str, scope: &Scope<'_>) -> Result<String, SubstituteError> 
     Ok(out)
 }
 
-/// Appends the words of a value with spaces between, as long as the text stays within its bound.
+/// Appends the words of a value separated by spaces, within the size limit.
 fn push_value(out: &mut String, used: &Use, words: &[String]) -> Result<(), SubstituteError> {
     let len = words.iter().map(|word| word.len() + 1).sum::<usize>();
     if out.len() + len > EXPANDED_BYTES_MAX {
@@ -176,7 +176,7 @@ fn push_value(out: &mut String, used: &Use, words: &[String]) -> Result<(), Subs
     Ok(())
 }
 
-/// A piece of a text: what stands for itself, or a `${...}`.
+/// A piece of a text: literal text or a `${...}`.
 pub(crate) enum Piece<'t> {
     Literal(&'t str),
     Use(Use),

@@ -83,7 +83,7 @@ pub(crate) enum Scalar {
 }
 
 impl Scalar {
-    /// Whether white space around it belongs to it.
+    /// Whether surrounding white space is part of it.
     pub fn is_exact(self) -> bool {
         matches!(self, Scalar::Raw | Scalar::Line)
     }
@@ -373,10 +373,10 @@ fn no_signal(text: &str, number: Option<i32>) -> Fault {
     }
 }
 
-/// Words that stand beside the signals of a template's `on_change`.
+/// Keywords of a template's `on_change` beside signals.
 pub(crate) const ON_CHANGE_WORDS: [&str; 2] = ["nothing", "replace"];
 
-/// What follows when a template's text would be another.
+/// The reaction to a change of a template's text.
 pub(crate) fn on_change(text: &str) -> Result<OnChange, Fault> {
     match text {
         "nothing" => Ok(OnChange::Nothing),
@@ -599,8 +599,8 @@ pub(crate) fn shown(text: &str) -> String {
     }
 }
 
-/// The known word that is closest to a text, if one is close enough to have been meant: one change in four
-/// characters or fewer, two in seven, three beyond, counted in the shorter of the two.
+/// The known word closest to a text, if it is close enough: one change in four characters or fewer,
+/// two in seven, three beyond, counted in the shorter of the two.
 pub fn nearest<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     if text.len() > 64 {
         return None;

@@ -104,7 +104,8 @@ impl World {
         });
     }
 
-    /// Sums are kept: what was wanted answered or is named as missing, and a run that calls itself complete is whole.
+    /// The sums are consistent: each wanted place answered or is named as missing, and a run with
+    /// outcome complete has no gap.
     fn check_sums_at_end(&mut self) {
         let (view, now) = (self.controller.run.view(), self.now);
         let Some(sums) = view.sums else {

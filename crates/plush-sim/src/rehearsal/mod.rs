@@ -106,7 +106,7 @@ impl Rehearsal {
             stdin_files: plan::processes(cluster)
                 .map(|p| (p.name.to_string(), Octets::default()))
                 .collect(),
-            // So many are imagined, and so many are wanted.
+            // The number of simulated hosts is the number of wanted hosts.
             is_narrowed: true,
             ..Offer::default()
         });

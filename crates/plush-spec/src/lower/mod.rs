@@ -33,7 +33,7 @@ impl Lower<'_, '_> {
         Some(expand(text, self.scope).unwrap_or_else(|_| text.to_string()))
     }
 
-    /// The same, with the white space around it.
+    /// The same, with surrounding white space.
     fn raw_plain(&self, node: &Node) -> String {
         let text = node.as_text().unwrap_or_default();
         expand(text, self.scope).unwrap_or_else(|_| text.to_string())
@@ -134,7 +134,7 @@ fn foreign_value(node: &Node) -> ForeignValue {
     }
 }
 
-/// Where a key of a map is written; the map where it has no such key.
+/// Position of a key of a map; that of the map where it has no such key.
 pub(crate) fn key_span(node: &Node, key: &str) -> Span {
     let entry = node.entries().iter().find(|e| e.key == key);
     entry.map_or_else(|| node.span.clone(), |e| e.key_span.clone())

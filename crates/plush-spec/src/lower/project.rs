@@ -432,7 +432,7 @@ impl Lower<'_, '_> {
         NumHosts { wanted, min, max, spare, place }
     }
 
-    /// A number of hosts; a share is taken of those that are wanted, and rounded up.
+    /// A number of hosts; a share is of the wanted hosts, rounded up.
     fn count_of(&mut self, node: &Node, key: &str, wanted: Wanted) -> Option<u32> {
         match self.value(node, key, |text| value::count_or_share(text, 0))? {
             CountOrShare::Count(count) => Some(count),
@@ -444,7 +444,7 @@ impl Lower<'_, '_> {
                     self.report.error("value", at, message, Some(hint.to_string()));
                     return None;
                 };
-                // A millionth less, so that 90 percent of 10 are 9 whatever the fractions are rounded to.
+                // Subtract a millionth, so that 90 percent of 10 is 9 despite rounding errors.
                 Some((f64::from(wanted) * percent / 100.0 - 1e-6).ceil().max(0.0) as u32)
             }
         }

@@ -88,7 +88,7 @@ pub enum Command {
         #[serde(skip)]
         place: Place,
     },
-    /// A line for `/bin/sh -c`. Values that replace `${...}` in it become no part of its syntax.
+    /// A line for `/bin/sh -c`. Values of `${...}` do not become part of its syntax.
     Shell {
         /// The line.
         line: String,

@@ -57,7 +57,7 @@ impl Project {
         }
     }
 
-    /// Makes the application of that name the one that is run where none is named; whether there is one.
+    /// Makes the application of that name the default; returns whether it exists.
     pub fn choose(&mut self, name: &str) -> bool {
         let at = self.applications.iter().position(|a| a.name.as_str() == name);
         if let Some(at) = at {

@@ -1,5 +1,5 @@
 //! The signals that a description may name, with their numbers on the hosts.
-//! Not which of them end a process: that is the program's affair.
+//! Not which of them end a process, which depends on the program.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -40,7 +40,7 @@ impl Signal {
         number.map(Signal)
     }
 
-    /// Its number on the hosts.
+    /// The signal's number on the hosts.
     pub fn number(self) -> i32 {
         i32::from(self.0)
     }
@@ -55,7 +55,8 @@ impl Signal {
         NAMES.into_iter()
     }
 
-    /// A signal that a host has told by its number, in words: `signal 15 (TERM)`, or `signal 40` for one without a name.
+    /// A signal number from a host, in words: `signal 15 (TERM)`, or `signal 40` for one without a
+    /// name.
     pub fn words(number: i32) -> String {
         match Signal::numbered(number) {
             Some(signal) => format!("signal {number} ({signal})"),

@@ -1,8 +1,8 @@
-//! What YAML 1.2 allows and saphyr-parser 0.0.12 refuses: a tab as the white space after a `:`, and JSON's
-//! surrogate pairs (`\ud83d\ude00`) in double quotes. Both are mended here and nowhere else.
+//! Accepts valid YAML 1.2 that saphyr-parser 0.0.12 refuses: a tab as white space after a `:`, and
+//! JSON's surrogate pairs (`\ud83d\ude00`) in double quotes. Both workarounds are only here.
 //!
-//! Positions are kept: the parser reads as many characters as the text has. Values are not guessed: only the parser
-//! decides what is a value indicator and what is in double quotes.
+//! Positions are preserved: the parser reads as many characters as the text has. Values are not
+//! guessed: only the parser decides what is a value indicator and what is in double quotes.
 
 use saphyr_parser::input::SkipTabs;
 use saphyr_parser::{Input, ScalarStyle, StrInput};
@@ -12,7 +12,8 @@ use std::borrow::Cow;
 pub(super) struct TabsSeparate<'t>(pub StrInput<'t>);
 
 impl Input for TabsSeparate<'_> {
-    /// The parser asks this for the white space after an indicator; it accepts the value only if that was space.
+    /// The parser calls this for white space after an indicator, and accepts the value only after a
+    /// space.
     fn skip_ws_to_eol(&mut self, skip_tabs: SkipTabs) -> (usize, Result<SkipTabs, &'static str>) {
         let (count, result) = self.0.skip_ws_to_eol(skip_tabs);
         let result = result.map(|found| match found {
@@ -22,7 +23,8 @@ impl Input for TabsSeparate<'_> {
         (count, result)
     }
 
-    // Everything else is the inner input's, the methods with a default too: theirs do not end at the text's end.
+    // All other methods are the inner input's, including those with a default, since the defaults
+    // do not stop at the end of the text.
 
     fn lookahead(&mut self, count: usize) {
         self.0.lookahead(count);
@@ -155,18 +157,19 @@ impl Input for TabsSeparate<'_> {
 
 /// The escapes of UTF-16 surrogates in a text: `\ud800` to `\udfff`.
 ///
-/// The parser takes each escape for a character, and these are none. So it is given a text in which their
-/// backslashes are another character, which the text does not hold in any form. In a value that was not in double
-/// quotes the backslash is put back; in double quotes the pair becomes the character that it means.
+/// The parser reads each escape as a character, and surrogates are not characters. So its input has
+/// another character in place of their backslashes, one that the text does not contain in any form.
+/// In a value outside double quotes the backslash is restored; in double quotes the pair becomes
+/// its character.
 #[derive(Default)]
 pub(super) struct Surrogates {
-    /// What stands for the backslash; `None` where the text has no such escape.
+    /// The replacement for the backslash; `None` where the text has no such escape.
     mark: Option<char>,
 }
 
-/// A half of a pair without its other half.
+/// An unpaired surrogate.
 pub(super) struct LoneSurrogate {
-    /// Which escape of a surrogate it is in the scalar, from 0.
+    /// Index of the surrogate escape in the scalar, from 0.
     pub number: usize,
     /// Its four hexadecimal digits.
     pub digits: String,
@@ -176,7 +179,7 @@ pub(super) struct LoneSurrogate {
 const ESCAPE_BYTES: usize = 6;
 
 impl Surrogates {
-    /// The text as the parser is to read it.
+    /// The text as input for the parser.
     pub fn hidden(text: &str) -> (Surrogates, Cow<'_, str>) {
         let escapes = escapes(text);
         if escapes.is_empty() {
@@ -196,7 +199,7 @@ impl Surrogates {
         (Surrogates { mark: Some(mark) }, Cow::Owned(hidden))
     }
 
-    /// The value of a scalar as the text means it.
+    /// The intended value of a scalar.
     pub fn shown(&self, value: String, style: ScalarStyle) -> Result<String, LoneSurrogate> {
         let Some(mark) = self.mark.filter(|mark| value.contains(*mark)) else { return Ok(value) };
         if style != ScalarStyle::DoubleQuoted {
@@ -206,7 +209,7 @@ impl Surrogates {
         let mut shown = pieces.next().unwrap_or_default().to_string();
         let mut high: Option<(usize, u16, &str)> = None;
         for (number, piece) in pieces.enumerate() {
-            // `u` and four digits: that is what was hidden.
+            // `u` and four digits: the replaced escape.
             let (digits, rest) = piece[1..].split_at(4);
             let unit = u16::from_str_radix(digits, 16).unwrap_or_default();
             let lone =
@@ -229,7 +232,7 @@ impl Surrogates {
 }
 
 impl LoneSurrogate {
-    /// Where its escape is in the source of the scalar, in bytes.
+    /// Byte position of its escape in the source of the scalar.
     pub fn place_in(&self, source: &str) -> std::ops::Range<usize> {
         let at = escapes(source).get(self.number).copied().unwrap_or(0);
         at..(at + ESCAPE_BYTES).min(source.len())
@@ -240,7 +243,7 @@ fn is_high(unit: u16) -> bool {
     (0xd800..0xdc00).contains(&unit)
 }
 
-/// Where escapes of surrogates begin. Backslashes escape each other in pairs, from the first of a row.
+/// Positions of surrogate escapes. Backslashes escape each other in pairs, from the first of a row.
 fn escapes(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
@@ -253,14 +256,14 @@ fn escapes(text: &str) -> Vec<usize> {
         if is_surrogate {
             found.push(next);
         }
-        // What follows a backslash is escaped by it, another backslash too.
+        // A backslash escapes the next character, including another backslash.
         let escaped = text[next + 1..].chars().next().map_or(0, char::len_utf8);
         at = next + 1 + escaped;
     }
     found
 }
 
-/// A character for private use that the text neither holds nor could make by an escape.
+/// A private-use character that the text neither contains nor can produce by an escape.
 fn unused(text: &str) -> Option<char> {
     const MARKS: std::ops::RangeInclusive<char> = '\u{e000}'..='\u{f8ff}';
     let mut used = std::collections::BTreeSet::new();

@@ -1,6 +1,6 @@
-//! Short ways to write a value become the long one, before anything else looks at it: a list of host sets, a host
+//! Rewrites short forms of values to the long form before any check: a list of host sets, a host
 //! set on several lines, a bare share or number for a record that has `percent` or `count`.
-//! Only values whose form says which of them is meant; what is wrong with them is said by the check.
+//! Only values with an unambiguous form; the check reports errors in them.
 
 use super::node::{Entry, Node, Shape};
 use crate::report::Report;
@@ -84,7 +84,7 @@ fn step(entries: &mut [Entry], report: &mut Report<'_>) {
     }
 }
 
-/// A list of sets is their union; white space between names is what a comma is.
+/// A list of sets is their union; white space between names acts like a comma.
 fn hosts(node: &mut Node, report: &mut Report<'_>) {
     let text = match &node.shape {
         Shape::Text(text) => one_line(text),
@@ -102,7 +102,7 @@ fn hosts(node: &mut Node, report: &mut Report<'_>) {
     node.shape = Shape::Text(text);
 }
 
-/// The text of all items; `None` where one is no text, which the check says.
+/// The text of all items; `None` where one is not text, which the check reports.
 fn union(items: &[Node], report: &mut Report<'_>) -> Option<String> {
     let texts: Option<Vec<String>> =
         items.iter().map(|item| item.as_text().map(one_line)).collect();
@@ -119,7 +119,7 @@ fn union(items: &[Node], report: &mut Report<'_>) -> Option<String> {
     Some(texts.join(","))
 }
 
-/// The words of a text with one space between them; only spaces, tabs and line ends are between words.
+/// The words of a text separated by one space; only spaces, tabs and line ends separate words.
 fn one_line(text: &str) -> String {
     let words = text.split([' ', '\t', '\n', '\r']).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ")

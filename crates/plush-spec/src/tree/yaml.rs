@@ -45,7 +45,7 @@ pub(crate) fn read(report: &mut Report<'_>) -> Option<Node> {
     })
 }
 
-/// What helps against faults that are made often, by the parser's words for them.
+/// Hints for common faults, by the parser's messages.
 fn hint_for(info: &str) -> Option<&'static str> {
     let hints = [
         (
@@ -69,7 +69,7 @@ struct Stop {
     code: &'static str,
     message: String,
     hint: Option<&'static str>,
-    /// Which part of the event's piece of text is meant, in bytes; all of it where there is none.
+    /// The relevant part of the event's text, in bytes; `None` for all of it.
     within: Option<Span>,
 }
 
