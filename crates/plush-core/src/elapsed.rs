@@ -1,6 +1,7 @@
-//! The time that people are shown. Decisions have a clock of their own, which stands still while no controller is there and while the
-//! controller's machine sleeps: otherwise every deadline would be due when it goes on. Here is by how much it stood still, and when.
-//! Not a clock: a controller reads its machine's clocks and says what they said.
+//! Elapsed time of a run, as it is displayed. Decisions use a separate clock, which is suspended
+//! while there is no controller and while the controller's machine sleeps; otherwise every deadline
+//! would be due afterwards. This module records when that clock was suspended and for how long.
+//! Not a clock: the controller supplies the readings of its machine's clocks.
 
 use crate::Millis;
 use crate::offset::ClockOffset;

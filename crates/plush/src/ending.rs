@@ -77,7 +77,7 @@ fn lost(why: Option<String>, run: &Run, invocation: &Invocation) -> Result<ExitC
     Err(without_controller(why, run))
 }
 
-/// The end of what only looked on: nothing to say of a run that is over.
+/// The result of a command that only watched: it reports nothing about a run that is over.
 pub fn gone(why: Option<String>, run: &Run) -> Result<ExitCode, Trouble> {
     match run.last_view() {
         Ok(view) if view.outcome.is_some() => Ok(ExitCode::Done),

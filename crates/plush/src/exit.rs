@@ -16,13 +16,13 @@ pub enum ExitCode {
     Description,
     /// Fewer hosts than the description needs.
     TooFewHosts,
-    /// There is a run of that name already.
+    /// A run of that name already exists.
     NameTaken,
     /// Plush itself failed.
     Internal,
     /// The controller could not write its run directory.
     Storage,
-    /// Not all that was wanted was done, and what was is not enough.
+    /// Not everything wanted was done, and the rest is not enough.
     Partial,
     /// The description has programs run on this machine and is not trusted.
     Untrusted,
@@ -89,8 +89,9 @@ impl ExitCode {
         }
     }
 
-    /// The code of a run that is over, by its outcome and its sums; the first in the order of the guide that applies. Without
-    /// sums (a view of an earlier build) what is partial is taken for less than enough.
+    /// The exit code of a run that is over, from its outcome and its sums: the first in the order
+    /// of the guide that applies. Without sums (a view of an earlier build) a partial run counts as
+    /// less than enough.
     pub fn of_run(outcome: &Outcome, sums: Option<&Sums>, measure: Measure) -> ExitCode {
         let is_late = sums.is_some_and(Sums::only_out_of_time);
         match outcome {
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
     use plush_protocol::view::ClusterSum;
 
-    /// Of a cluster that wants five, with `min` three.
+    /// For a cluster that wants five hosts, with `min` three.
     fn sums(answered: u32, tasks_failed: u32, tasks_out_of_time: u32) -> Sums {
         let missing = (answered..5).map(|n| format!("h{n}")).collect();
         let cluster = ClusterSum { wanted: 5, answered, missing, enough: 3, ..Default::default() };

@@ -1,5 +1,6 @@
-//! The output of a run for a front end that watches it: read on from the files that the controller says have grown.
-//! Not when there is time for it: that is `watch`.
+//! Output of a run for a watching front end, read from the files that the controller reports as
+//! grown.
+//! Not the scheduling of reads: see `watch`.
 
 use crate::render::live::{LINE_BYTES, Live, Voice};
 use crate::render::{json, names, text};
@@ -11,16 +12,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How output is written.
+/// Output format.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
-    /// Lines, each stream where it belongs.
+    /// Lines, each stream to the matching stream of this process.
     Lines(Live),
-    /// Objects, on standard output.
+    /// JSON objects, on standard output.
     Objects,
 }
 
-/// Which of our own streams.
+/// A stream of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum To {
     /// Standard output.
@@ -29,21 +30,21 @@ pub enum To {
     Err,
 }
 
-/// Where a watcher begins.
+/// The position at which a watcher begins.
 #[derive(Clone, Debug, Default)]
 pub struct Beginning {
-    /// By the files of output that there are: where the line begins that each ends in. Others are shown from their
+    /// For each existing output file: the start of its last line. Other files are shown from their
     /// first byte.
     at: BTreeMap<PathBuf, u64>,
 }
 
 impl Beginning {
-    /// Everything is shown.
+    /// Shows everything.
     pub fn all() -> Beginning {
         Beginning::default()
     }
 
-    /// What is in the files by now is not shown again.
+    /// Skips the current content of the files.
     pub fn now(run_dir: &Path) -> Beginning {
         let mut at = BTreeMap::new();
         for folder in entries(&run_dir.join("output")) {
@@ -59,22 +60,22 @@ impl Beginning {
     }
 }
 
-/// What is to be written, whole lines or a piece of one.
+/// Text to write: whole lines or a piece of one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Where to.
+    /// The destination.
     pub to: To,
-    /// It may be shown as it is.
+    /// Whether it may be shown unchanged.
     pub text: String,
 }
 
-/// Lines that were passed over, by host.
+/// Dropped lines, by host.
 #[derive(Debug, Default)]
 pub struct LeftOut {
     lines: BTreeMap<String, u64>,
 }
 
-/// Every stream is here that has something to show: memory is bounded by their number, whatever they hold.
+/// All streams with output to show. Memory is bounded by their number, not by the amount of output.
 #[derive(Debug)]
 pub struct Feed {
     run_dir: PathBuf,
@@ -83,7 +84,7 @@ pub struct Feed {
     terminals: (bool, bool),
     beginning: Beginning,
     sources: BTreeMap<String, Source>,
-    /// Files with something to read, in the order in which they grew.
+    /// Files with unread output, in the order in which they grew.
     ready: VecDeque<String>,
     left_out: LeftOut,
     buffer: Vec<u8>,
@@ -100,7 +101,7 @@ struct Source {
 }
 
 impl Feed {
-    /// Nothing has grown yet. `terminals`: whether standard output and standard error are some.
+    /// Starts without files. `terminals`: whether standard output and standard error are terminals.
     pub fn new(run_dir: &Path, form: Form, terminals: (bool, bool), beginning: Beginning) -> Feed {
         Feed {
             run_dir: run_dir.to_owned(),
@@ -114,7 +115,7 @@ impl Feed {
         }
     }
 
-    /// A file has grown.
+    /// Records that a file has grown.
     pub fn take(&mut self, written: Written) {
         let source = match self.sources.remove(&written.file) {
             Some(source) => source,
@@ -157,18 +158,18 @@ impl Feed {
         }
     }
 
-    /// Something may be read.
+    /// Whether there is something to read.
     pub fn has_more(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// A line is being shown in pieces: nothing else may be written now.
+    /// Whether a line is being shown in pieces: no other text may be written now.
     pub fn is_in_line(&self) -> bool {
         let first = self.ready.front().and_then(|file| self.sources.get(file));
         first.is_some_and(|source| source.tail.is_in_line())
     }
 
-    /// What comes next. Streams take turns, a piece of each.
+    /// Returns the next text. Streams take turns, one piece each.
     pub fn next(&mut self) -> io::Result<Option<Block>> {
         let mut block: Option<Block> = None;
         while let Some(file) = self.ready.front() {
@@ -202,11 +203,11 @@ impl Feed {
         Ok(block.filter(|block| !block.text.is_empty()))
     }
 
-    /// The first stream has had its turn; `done` when there is no more of it for now.
+    /// Ends the turn of the first stream; `done` when it has no more output for now.
     fn turn_from_first(&mut self, done: bool) {
         let Some(file) = self.ready.pop_front() else { return };
         let Some(source) = self.sources.get_mut(&file) else { return };
-        // A run may have more streams than files may be open.
+        // A run may have more streams than a process may have open files.
         source.tail.close();
         if !done {
             return self.ready.push_back(file);
@@ -217,7 +218,7 @@ impl Feed {
         }
     }
 
-    /// Passes over what terminals should be shown, and counts it.
+    /// Drops output for terminals and counts the lines.
     pub fn leave_out(&mut self) {
         let terminals = self.terminals;
         let files = std::mem::take(&mut self.ready);
@@ -231,7 +232,7 @@ impl Feed {
                 self.ready.push_back(file);
                 continue;
             }
-            // A file that cannot be read is named when it is its turn.
+            // An unreadable file is reported at its turn.
             let Ok(lines) = source.tail.pass_over(&mut self.buffer) else {
                 self.ready.push_back(file);
                 continue;
@@ -245,12 +246,13 @@ impl Feed {
         }
     }
 
-    /// Something was left out that has not been said.
+    /// Whether dropped lines have not been reported yet.
     pub fn has_left_out(&self) -> bool {
         !self.left_out.lines.is_empty()
     }
 
-    /// What was left out since the last call, for whom it was written; the terminal was not read for so long.
+    /// Returns the lines dropped since the last call, by destination; the terminal accepted nothing
+    /// for this long.
     pub fn say_left_out(&mut self, still: Duration, run: &str) -> Block {
         let left_out = std::mem::take(&mut self.left_out);
         match self.form {
@@ -259,7 +261,7 @@ impl Feed {
         }
     }
 
-    /// Reads on from every file as far as it goes by now.
+    /// Extends every file to its current length.
     pub fn look_again(&mut self) {
         for (file, source) in &mut self.sources {
             let bytes = source.tail.path().metadata().map_or(0, |file| file.len());
@@ -270,7 +272,7 @@ impl Feed {
         }
     }
 
-    /// The run is over: what is there is all, also of streams that did not come to their end.
+    /// Marks the run as over: all files are complete, including streams without an end.
     pub fn end(&mut self) {
         for (file, source) in &mut self.sources {
             source.tail.extend(0, true);
@@ -324,12 +326,12 @@ impl LeftOut {
     }
 }
 
-/// Groups of hosts with equal counts that are named.
+/// Maximum number of named groups of hosts with equal counts.
 const GROUPS_MAX: usize = 12;
-/// Characters for the names of one group.
+/// Maximum number of characters for the names of one group.
 const GROUP_WIDTH: usize = 100;
 
-/// A folder that is not there holds nothing.
+/// A missing directory counts as empty.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     entries.filter_map(Result::ok).map(|entry| entry.path()).collect()
@@ -355,7 +357,7 @@ mod tests {
             Case { dir, feed }
         }
 
-        /// The host has written this to its file, in all.
+        /// The total content of the host's file.
         fn write(&mut self, host: &str, stream: StreamName, text: &str, whole: bool) {
             let ending = if stream == StreamName::Out { "out" } else { "err" };
             let file = format!("output/{host}/p.1.{ending}");

@@ -38,12 +38,12 @@ pub enum Patience {
     Batch,
 }
 
-/// What the command has to do with the run. It decides what SIGTERM means.
+/// The role of the command in the run. It determines the effect of SIGTERM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It has started the run's controller: the run ends with it.
+    /// The command started the controller: SIGTERM stops the run.
     Starter,
-    /// It only watches: the run goes on without it.
+    /// The command only watches: the run continues without it.
     Watcher,
 }
 
@@ -77,7 +77,8 @@ impl Interrupts {
         }
     }
 
-    /// What the first press asked for is on the screen now. On a slow terminal that is later than the press.
+    /// Records that the text after the first press is on the screen. On a slow terminal that is
+    /// later than the press.
     pub fn shown(&mut self, now_ms: u64) {
         if let State::Showing { until_ms } = &mut self.state {
             *until_ms = now_ms + SECOND_WITHIN_MS;
@@ -159,7 +160,7 @@ mod tests {
         assert_eq!(interrupts.press(Press::Interrupt, 0), Answer::Show);
         interrupts.shown(30_000);
         assert_eq!(interrupts.press(Press::Interrupt, 34_900), Answer::Stop);
-        // The line of the stop does not lead back.
+        // The text of the stop does not reset the count.
         interrupts.shown(35_000);
         assert_eq!(interrupts.press(Press::Interrupt, 35_001), Answer::Leave);
     }

@@ -53,7 +53,7 @@ pub fn read(path: &Path) -> Result<Description, Trouble> {
     Ok(Description { path: path.to_owned(), name, text })
 }
 
-/// Takes the application of that name; the first one of the description where none is named.
+/// Selects the application of that name; the first one of the description where no name is given.
 pub fn choose(project: &mut Project, application: Option<&str>) -> Result<(), Trouble> {
     let Some(name) = application else { return Ok(()) };
     if project.choose(name) {
@@ -68,7 +68,8 @@ pub fn choose(project: &mut Project, application: Option<&str>) -> Result<(), Tr
     Err(Trouble::usage(what).next(next))
 }
 
-/// Warnings about what a description asks for and this build cannot do yet, in the words of the plan that refuses it.
+/// Warnings about unsupported features that a description uses, with the text of the plan that
+/// refuses them.
 pub fn not_yet(
     project: &Project,
     application: Option<&str>,

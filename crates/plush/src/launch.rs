@@ -62,7 +62,7 @@ fn spawn(run: &Run, beginning: Beginning, takeover: Takeover) -> io::Result<Chil
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);
-    // It raises its limits itself, and has to know what they were.
+    // The controller raises its limits itself and needs the original ones.
     open_files::as_the_user(|| controller.spawn())
 }
 

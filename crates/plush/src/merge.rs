@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::path::PathBuf;
 
-/// With more files than this, each is closed after each piece.
+/// Above this number of files, each is closed after each piece.
 const OPEN_MAX: usize = 256;
 
-/// Every file that was named, and how far it has been shown.
+/// The selected files, and the position of each.
 pub struct Merge {
     paint: Paint,
-    /// The time of arrival stands before each line.
+    /// Prefix each line with its time of arrival.
     with_time: bool,
     sources: Vec<Source>,
     by_path: BTreeMap<PathBuf, usize>,
@@ -34,15 +34,15 @@ struct Source {
     tail: Tail,
     arrivals: Arrivals,
     voice: Voice,
-    /// When what is next arrived, in microseconds since 1970; 0 where that is not known.
+    /// Time of arrival of the next byte, in microseconds since 1970; 0 where unknown.
     at_us: u64,
-    /// The tail may be read up to here, and the file has so many bytes.
+    /// The tail may be read up to this byte; the length of the file.
     fed: u64,
     bytes: u64,
 }
 
 impl Merge {
-    /// Nothing has been shown.
+    /// Starts before the first byte of each file.
     pub fn new(paint: Paint, with_time: bool) -> Merge {
         Merge {
             paint,
@@ -54,7 +54,7 @@ impl Merge {
         }
     }
 
-    /// Shows what is new in these files; `whole` when nothing will be added to any file.
+    /// Shows new output of these files; `whole` when no file will grow any more.
     pub fn read(&mut self, files: &[OutputFile], whole: bool) -> Result<(), Trouble> {
         let mut due = BinaryHeap::new();
         for file in files {
@@ -107,7 +107,7 @@ impl Merge {
         }
     }
 
-    /// Shows the lines that have come to their end with what arrived at one time.
+    /// Shows the complete lines of the bytes that arrived at one time.
     fn show(&mut self, place: usize, whole: bool) -> Result<(), Trouble> {
         let source = &mut self.sources[place];
         let upto = source.feed();
@@ -142,7 +142,7 @@ impl Merge {
 }
 
 impl Source {
-    /// When the next byte arrived.
+    /// Time of arrival of the next byte.
     fn next_us(&mut self) -> u64 {
         while let Some(arrival) = self.arrivals.peek().filter(|next| next.from <= self.fed) {
             self.at_us = arrival.at_us;
@@ -151,7 +151,7 @@ impl Source {
         self.at_us
     }
 
-    /// Goes on to the end of what arrived with the next byte.
+    /// Advances to the end of the bytes that arrived with the next byte.
     fn feed(&mut self) -> u64 {
         let _known = self.next_us();
         let end = self.arrivals.peek().map_or(self.bytes, |next| next.from.min(self.bytes));

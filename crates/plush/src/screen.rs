@@ -11,10 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 /// Writes that may wait for a slow terminal or pipe.
 const WAITING_MAX: usize = 16;
 
-/// A terminal takes so much at once: one that takes nothing more is told from one that is slow.
+/// Block size for a terminal: small enough to distinguish a slow terminal from one that accepts
+/// nothing.
 const TERMINAL_BYTES: usize = 512;
 
-/// A terminal that takes nothing for so long is not read.
+/// A terminal that accepts nothing for this time counts as unread.
 pub const STILL: Duration = Duration::from_secs(2);
 
 /// One write.
@@ -22,11 +23,11 @@ pub const STILL: Duration = Duration::from_secs(2);
 pub enum Say {
     /// Whole lines for standard output and standard error, in this order.
     Lines(Vec<Line>),
-    /// Text that ends with a newline, or goes on with the next block.
+    /// Text that ends with a newline, or continues in the next block.
     Block(Block),
     /// The status line; an empty one is taken away. Only on a terminal.
     Status(String),
-    /// Is answered when all that was said before is written.
+    /// Answered when all earlier text is written.
     Mark(oneshot::Sender<()>),
 }
 
@@ -47,11 +48,11 @@ pub struct Screen {
     pace: Arc<Pace>,
 }
 
-/// Since when the terminal has not taken what it was given.
+/// How long the terminal has not accepted its current block.
 #[derive(Debug)]
 struct Pace {
     began: Instant,
-    /// Milliseconds after `began`, and one; 0 while nothing waits.
+    /// Milliseconds after `began`, plus one; 0 while nothing is pending.
     waits_since: AtomicU64,
 }
 
@@ -102,8 +103,8 @@ impl Screen {
         Screen { says, finished, pace }
     }
 
-    /// For how long a terminal has taken nothing although there is something for it; nothing, as long as that is no
-    /// longer than a slow one takes.
+    /// How long a terminal has accepted nothing although text is pending; `None` within the limit
+    /// for a slow terminal.
     pub fn stands_still(&self) -> Option<Duration> {
         self.pace.still()
     }
@@ -133,7 +134,7 @@ fn write_all(mut waiting: mpsc::Receiver<Say>, mut writer: Writer<impl Write, im
             Say::Lines(lines) => writer.lines(&lines),
             Say::Block(block) => writer.block(&block),
             Say::Status(status) => writer.status(status),
-            // What waits for it may be gone.
+            // The receiver may no longer exist.
             Say::Mark(written) => drop(written.send(())),
         }
     }
@@ -148,7 +149,7 @@ struct Writer<O, E> {
     status: String,
 }
 
-/// One of our streams, with the pace of the terminal if it is one.
+/// A stream of this process, with the pace of the terminal if it is one.
 struct Sink<W> {
     stream: W,
     pace: Option<Arc<Pace>>,

@@ -1,55 +1,56 @@
-//! One output file, read on from where it was shown, line by line and however long a line is.
-//! Not what a line looks like: that is `render::live`.
+//! Incremental reader of one output file, line by line, with lines of any length.
+//! Not the rendering of a line: see `render::live`.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What comes next in a file.
+/// The next item of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Lines with their ends; only the last line of a file may have none.
+    /// Lines with their line ends; only the last line of a file may have none.
     Lines(&'a [u8]),
-    /// A piece of a line that is longer than what is read at once.
+    /// A piece of a line that is longer than the buffer.
     Part {
         /// Its bytes, with the line's end in the last piece.
         bytes: &'a [u8],
-        /// The line begins here.
+        /// Whether the line begins here.
         first: bool,
-        /// The line ends here.
+        /// Whether the line ends here.
         last: bool,
-        /// Bytes of the whole line.
+        /// Length of the whole line.
         line_bytes: u64,
     },
-    /// So many bytes were lost here.
+    /// This number of bytes was lost here.
     Lost(u64),
 }
 
-/// A file that is shown in whole lines while it grows. It holds no bytes: what is not shown yet is read again.
+/// Reads a growing file in whole lines. It buffers nothing: output that was not shown is read
+/// again.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     file: Option<File>,
-    /// The next line begins here.
+    /// Start of the next line.
     at: u64,
-    /// No line ends between `at` and here.
+    /// There is no line end between `at` and this offset.
     scanned: u64,
-    /// So much of the file may be read.
+    /// Readable length of the file.
     upto: u64,
-    /// Nothing comes behind that.
+    /// Whether the file is complete.
     whole: bool,
-    /// First and behind last byte of what was lost.
+    /// Lost ranges: first byte, and the byte after the last.
     gaps: Vec<(u64, u64)>,
-    /// The long line that is being shown: its beginning and its end.
+    /// The long line that is being shown: its start and its end.
     long: Option<(u64, u64)>,
 }
 
-/// What is read at once; no longer line is held in memory.
+/// Buffer size; longer lines are not held in memory.
 pub const PIECE_BYTES: usize = 64 << 10;
 
 impl Tail {
-    /// The file from that byte on, which begins a line; nothing may be read yet.
+    /// Opens the file at the start of a line; nothing is readable yet.
     pub fn from(path: PathBuf, at: u64) -> Tail {
         Tail {
             path,
@@ -68,33 +69,33 @@ impl Tail {
         &self.path
     }
 
-    /// So much of the file may be read from now on; `whole` when nothing comes behind that.
+    /// Sets the readable length; `whole` when the file is complete.
     pub fn extend(&mut self, upto: u64, whole: bool) {
         self.upto = self.upto.max(upto);
         self.whole |= whole;
     }
 
-    /// Bytes of the file are missing: which, is read from the list beside it.
+    /// Records that bytes of the file are missing; the list beside the file has the ranges.
     pub fn learn_gaps(&mut self) {
         self.gaps = gaps(&self.path);
     }
 
-    /// A long line is being shown, and is not at its end.
+    /// Whether a long line is being shown and has not ended.
     pub fn is_in_line(&self) -> bool {
         self.long.is_some()
     }
 
-    /// All of a file has been shown to which nothing will be added.
+    /// Whether a complete file has been shown to its end.
     pub fn is_over(&self) -> bool {
         self.whole && self.at >= self.upto
     }
 
-    /// Closes the file until more is read from it.
+    /// Closes the file until the next read.
     pub fn close(&mut self) {
         self.file = None;
     }
 
-    /// What comes next, read into `buffer`; nothing, as long as no line has come to its end.
+    /// Reads the next item into `buffer`; `None` while no line is complete.
     pub fn next<'b>(&mut self, buffer: &'b mut Vec<u8>) -> io::Result<Option<Piece<'b>>> {
         loop {
             if let Some((begin, end)) = self.long {
@@ -161,7 +162,8 @@ impl Tail {
         }
     }
 
-    /// Passes over what may be read; how many lines it has, those counted that end with a newline or with the file.
+    /// Skips the readable bytes and returns the number of lines that end with a newline or with the
+    /// file.
     pub fn pass_over(&mut self, buffer: &mut Vec<u8>) -> io::Result<u64> {
         let mut lines = 0;
         let (mut from, mut begun) = (self.at, false);
@@ -189,7 +191,7 @@ impl Tail {
         Ok(lines)
     }
 
-    /// Less than wanted only where the file ends.
+    /// Reads `wanted` bytes; fewer only at the end of the file.
     fn read(&mut self, buffer: &mut Vec<u8>, at: u64, wanted: u64) -> io::Result<()> {
         let file = match self.file.take() {
             Some(file) => file,
@@ -211,7 +213,7 @@ impl Tail {
     }
 }
 
-/// Where the line begins that a file of `bytes` ends in: a watcher that comes late sees it whole.
+/// Start of the last line of a file of `bytes`: a late watcher sees that line in full.
 pub fn last_line(path: &Path, bytes: u64) -> io::Result<u64> {
     let file = File::open(path)?;
     let mut buffer = vec![0; PIECE_BYTES];
@@ -228,12 +230,12 @@ pub fn last_line(path: &Path, bytes: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-/// A carriage return ends a line that is shown: what follows it would write over it.
+/// A carriage return ends a displayed line: later text would overwrite it.
 fn ends_line(byte: &u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-/// The longest part of some bytes that does not end within a character.
+/// The longest prefix that does not end within a character.
 pub fn character_boundary(bytes: &[u8]) -> usize {
     let from = bytes.len().saturating_sub(3);
     let begins = bytes[from..].iter().rposition(|byte| byte & 0xc0 != 0x80).map(|at| from + at);
@@ -243,7 +245,7 @@ pub fn character_boundary(bytes: &[u8]) -> usize {
     }
 }
 
-/// How many bytes the character has that begins so.
+/// Length of the character that begins with this byte.
 fn character_bytes(first: u8) -> usize {
     match first {
         0xc2..0xe0 => 2,
@@ -291,7 +293,7 @@ mod tests {
             self.tail.extend(file.metadata().expect("the file").len(), whole);
         }
 
-        /// What is shown now: lines as they are, parts joined behind `>`.
+        /// The current output: lines unchanged, parts joined after `>`.
         fn shown(&mut self) -> Vec<u8> {
             let (mut buffer, mut shown) = (Vec::new(), Vec::new());
             while let Some(piece) = self.tail.next(&mut buffer).expect("readable") {

@@ -31,7 +31,7 @@ pub struct Manner {
     pub progress: Progress,
     /// What the first Ctrl-C means.
     pub patience: Patience,
-    /// What SIGTERM means.
+    /// The effect of SIGTERM.
     pub role: Role,
 }
 
@@ -80,13 +80,13 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// Without a terminal, progress is considered so often.
 const CONSIDER: Duration = Duration::from_secs(1);
 
-/// What a screen that stands still is still to say: beyond that the controller is not listened to.
+/// Limit of text pending for a blocked screen; beyond it the controller is not read.
 const SAYS_MAX: usize = 64;
 
 /// A screen that stands still is waited for so long when the run is left.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
-/// Watches until the end; output is shown from `beginning` on.
+/// Watches until the end; shows output from `beginning` on.
 pub async fn watch(
     mut presses: Presses,
     mut handle: Handle,
@@ -113,7 +113,7 @@ pub async fn watch(
                     let why = "the operator asked".to_owned();
                     handle.ask(&OperatorRequest::Stop { why }).await?;
                 }
-                // What is left of a run that is over is not waited for by somebody who is impatient.
+                // After the run is over, an interrupt ends the wait for the remaining output.
                 Answer::Leave if over.is_some() => if let Some(ended) = over.take() {
                     break ended;
                 },
@@ -139,7 +139,7 @@ pub async fn watch(
     Ok(ended)
 }
 
-/// Waits until the line that a press asked for is on the screen, or the screen has ended.
+/// Waits until the line after a press is on the screen, or the screen has ended.
 async fn told(mark: &mut Option<oneshot::Receiver<()>>) {
     if let Some(mark) = mark {
         let _written_or_ended = mark.await;
@@ -158,12 +158,12 @@ struct Watcher<'a> {
     openings: Openings,
     terminal: bool,
     feed: Feed,
-    /// The terminal is not read, for so long.
+    /// The time for which the terminal has accepted nothing.
     still: Option<Duration>,
-    /// What is said when all else is.
+    /// Text that is written last.
     last: Option<String>,
     says: VecDeque<Say>,
-    /// Is answered when what the last press asked for is on the screen.
+    /// Answered when the text after the last press is on the screen.
     told: Option<oneshot::Receiver<()>>,
 }
 
@@ -199,13 +199,13 @@ impl<'a> Watcher<'a> {
         ticks
     }
 
-    /// Output waits for a terminal that is not read, until it is left out.
+    /// Whether text can be written now; output for an unread terminal waits until it is dropped.
     fn has_to_say(&self, screen: &Screen) -> bool {
         let waits = || self.still.is_some() || screen.stands_still().is_some();
         !self.says.is_empty() || (self.feed.has_more() && !waits())
     }
 
-    /// What is said next. Between the pieces of one line nothing is.
+    /// Writes the next text. Nothing is written between the pieces of one line.
     fn next(&mut self) -> Option<Say> {
         if !self.feed.is_in_line()
             && let Some(say) = self.says.pop_front()
@@ -221,7 +221,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    /// A controller that goes without a word may have written more than it said.
+    /// A controller that disappears may have written more than it reported.
     fn lost(&mut self, why: Option<String>) -> Ended {
         self.feed.look_again();
         Ended::Lost { why }
@@ -232,7 +232,8 @@ impl<'a> Watcher<'a> {
         Ended::Over { outcome, view: Box::new(self.view.take().unwrap_or_default()) }
     }
 
-    /// What a terminal is not given while nobody reads it is counted, and said once it is read again.
+    /// Lines that an unread terminal does not get are counted, and reported when it accepts output
+    /// again.
     fn look_after_terminal(&mut self, screen: &Screen) {
         match screen.stands_still() {
             Some(still) => {
@@ -276,13 +277,13 @@ impl<'a> Watcher<'a> {
         answer
     }
 
-    /// What the last press asked for is on the screen.
+    /// Records that the text after the last press is on the screen.
     fn shown(&mut self) {
         self.told = None;
         self.interrupts.shown(self.now_ms());
     }
 
-    /// Milliseconds since the beginning of watching.
+    /// Milliseconds since watching began.
     fn now_ms(&self) -> u64 {
         self.began.elapsed().as_millis() as u64
     }
@@ -410,7 +411,7 @@ fn leaving(view: Option<&RunView>, run: &str) -> String {
     )
 }
 
-/// The signals that an operator sends. From `listen` on none of them ends the process by itself.
+/// The signals that an operator sends. After `listen`, none of them ends the process by itself.
 pub struct Presses {
     interrupt: Signal,
     terminate: Signal,
@@ -418,7 +419,7 @@ pub struct Presses {
 }
 
 impl Presses {
-    /// Listens; what comes before it is asked for is kept.
+    /// Starts to listen; early signals are kept.
     pub fn listen() -> io::Result<Presses> {
         Ok(Presses {
             interrupt: signal(SignalKind::interrupt())?,
@@ -435,18 +436,18 @@ impl Presses {
         }
     }
 
-    /// Watching is over: from now on each of them ends the command.
+    /// Ends watching: from now on each signal ends the command.
     fn leave_from_now_on(self) -> io::Result<()> {
         leave_at(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])
     }
 }
 
-/// SIGTERM ends this command, which only watches, with the code of a watcher that has left.
+/// SIGTERM ends this watching command, with the exit code of a watcher that has left.
 pub fn leave_when_terminated() -> io::Result<()> {
     leave_at(&[SignalKind::terminate()])
 }
 
-/// On a thread of its own: the command may be in a write that is not read.
+/// On a separate thread: the command may be blocked in a write.
 fn leave_at(kinds: &[SignalKind]) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = {

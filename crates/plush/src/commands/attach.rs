@@ -58,7 +58,7 @@ impl Arguments {
 }
 
 impl Watching {
-    /// Watches until the run is over or left; output is shown from `beginning` on.
+    /// Watches until the run is over or the operator leaves; shows output from `beginning` on.
     pub async fn watch(
         &self,
         role: Role,
@@ -86,12 +86,12 @@ impl Watching {
     }
 }
 
-/// Listens for what the operator presses, from before there is a controller to be asked.
+/// Starts to listen for interrupts, before the command needs a controller.
 pub fn listen(run: &Run) -> Result<Presses, Trouble> {
     Presses::listen().map_err(|error| cannot_watch(run, &error))
 }
 
-/// The trouble of a command that can watch no run.
+/// The error of a command that cannot watch a run.
 pub fn cannot_watch(run: &Run, error: &io::Error) -> Trouble {
     Trouble::new(ExitCode::Internal, format!("cannot watch run {}", run.id)).caused_by(error)
 }

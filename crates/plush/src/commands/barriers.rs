@@ -60,7 +60,7 @@ pub async fn barriers(arguments: Arguments, invocation: &Invocation) -> Result<E
     Ok(ExitCode::Done)
 }
 
-/// The history with what the controller says now: the journal ends with the last event.
+/// The history with the controller's current view: the journal ends with the last event.
 pub(super) async fn at_present(history: RunHistory, run: &Run) -> RunHistory {
     match status::current(run).await {
         Some(view) => {

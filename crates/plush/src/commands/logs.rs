@@ -1,5 +1,5 @@
 //! `plush logs`: the output of a run's tasks, from the files in the run directory.
-//! Not what the controller says: with `-f` that is only when to look at the files again.
+//! Not from the controller: with `-f` it only signals when to read the files again.
 
 use super::attach::cannot_watch;
 use super::run_candidates;
@@ -119,7 +119,7 @@ fn is_meant(file: &OutputFile, hosts: Option<&HostSet>, arguments: &Arguments) -
         && stream.is_none_or(|stream| stream == file.stream)
 }
 
-/// Those among files that have grown that are meant.
+/// The selected files among those that have grown.
 fn grown(
     run: &Run,
     written: &[Written],
@@ -158,8 +158,8 @@ fn raw(file: &OutputFile) -> Result<(), Trouble> {
     }
 }
 
-/// Reads on whenever the controller says that something has happened: the files are the truth, so no line is lost or
-/// doubled. A run that goes on without a controller is said to.
+/// Continues reading at each event of the controller. Lines come from the files, so none is lost or
+/// repeated. Prints a notice when a run continues without a controller.
 async fn follow(
     run: &Run,
     arguments: &Arguments,

@@ -1,4 +1,4 @@
-//! `plush status`: where a run is, from its controller, or from the journal that it left.
+//! `plush status`: the state of a run, from its controller or from the journal that it left.
 //! Not a watch: it looks once.
 
 use super::run_candidates;
@@ -64,8 +64,8 @@ pub async fn status(arguments: Arguments, invocation: &Invocation) -> Result<Exi
     Ok(ExitCode::Done)
 }
 
-/// How a run stands that no controller serves: by its journal, since its last view may be some seconds older; by the view
-/// where the journal cannot be read.
+/// The state of a run without a controller: from its journal, since its last view may be some
+/// seconds older; from the view where the journal cannot be read.
 fn left(run: &Run) -> Result<RunView, Trouble> {
     let view = run.last_view();
     if view.as_ref().is_ok_and(|view| view.outcome.is_some()) {

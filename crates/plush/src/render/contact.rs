@@ -56,7 +56,7 @@ impl Contacts {
 
 fn news(before: (Contact, u64), host: &HostView, now_ms: u64) -> Option<News> {
     let doubt = host.doubt.to_string();
-    // Whole seconds, so that hosts that are back together are told together.
+    // Whole seconds, so that hosts that return together form one group.
     let away = match now_ms.saturating_sub(before.1) / 1000 {
         0 => "less than a second".to_owned(),
         seconds => duration::show_ms(seconds * 1000),

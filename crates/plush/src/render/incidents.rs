@@ -1,31 +1,31 @@
-//! What happened that is no failure, by what happened: restarts, probes that failed, hosts that stepped in for others.
-//! Not failures: those have their causes in `summary`.
+//! Incidents, which are not failures, grouped by kind: restarts, failed probes, replacements.
+//! Not failures: `summary` groups these by cause.
 
 use crate::duration;
 use crate::render::{names, text};
 use plush_protocol::view::RunView;
 use std::collections::BTreeSet;
 
-/// Hosts that are named are cut beyond so many characters.
+/// Maximum number of characters for host names.
 const HOSTS_WIDTH: usize = 100;
 
-/// So many are shown; the rest is counted.
+/// Maximum number of lines shown; the rest is counted.
 const SHOWN: usize = 20;
 
-/// The same on some hosts, once or again and again.
+/// The same incident on some hosts, once or repeatedly.
 pub struct Group<'a> {
     /// `restart`, `probe`, `replace`.
     pub operation: &'a str,
     /// What happened and why; escaped for a terminal.
     pub text: String,
-    /// Where.
+    /// The hosts.
     pub hosts: BTreeSet<&'a str>,
     times: usize,
     last_ms: u64,
 }
 
 impl Group<'_> {
-    /// What happened, how often and when last.
+    /// The incident, its count and the time of the last one.
     pub fn words(&self) -> String {
         let last = duration::show_ms(self.last_ms);
         match self.times {
@@ -35,7 +35,7 @@ impl Group<'_> {
     }
 }
 
-/// By what happened, in the order of the first time.
+/// Groups incidents by text, in the order of their first occurrence.
 pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for incident in &view.incidents {
@@ -57,7 +57,8 @@ pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     groups
 }
 
-/// The part of a summary about them, each line with its newline; the newest where there are many.
+/// The section of a summary, each line with its newline; only the newest groups where there are
+/// many.
 pub fn section(view: &RunView) -> String {
     let groups = grouped(view);
     if groups.is_empty() {

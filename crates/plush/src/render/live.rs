@@ -1,5 +1,5 @@
-//! Output as it is shown: `host: text` in the host's colour, or an object for each batch of lines.
-//! Not where it comes from (`tail`), and not folded (`fold`).
+//! Rendering of output: `host: text` in the host's color, or an object for each batch of lines.
+//! Not its source (`tail`), and not folding (`fold`).
 
 use crate::colour::Paint;
 use crate::render::{json, text};
@@ -8,7 +8,7 @@ use plush_protocol::StreamName;
 use plush_protocol::tainted::escape_into;
 use std::fmt::Write;
 
-/// A terminal is shown so many bytes of a line; the rest is counted.
+/// Maximum number of bytes of a line on a terminal; the rest is counted.
 pub const LINE_BYTES: usize = 16 << 10;
 
 /// What stands before each line.
@@ -34,7 +34,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// What stands before the lines of a stream.
+    /// The prefix of the lines of a stream.
     pub fn before(&self, host: &str, process: &str, stream: StreamName) -> String {
         let paint = match stream {
             StreamName::Out => self.out,
@@ -49,13 +49,14 @@ impl Live {
     }
 }
 
-/// How one stream is shown. A carriage return ends a line here: what follows it would write over the line.
+/// Display state of one stream. A carriage return ends a line, since later text would overwrite the
+/// line.
 #[derive(Debug)]
 pub struct Voice {
     form: Form,
-    /// Something of a line has been shown whose newline is still to come.
+    /// Part of a line without its newline has been shown.
     begun: bool,
-    /// Bytes that were shown of a line that comes in pieces.
+    /// Shown bytes of a line that is shown in pieces.
     shown_bytes: usize,
 }
 
@@ -66,7 +67,7 @@ enum Form {
 }
 
 impl Voice {
-    /// Lines of text behind `before`, where given cut to so many bytes.
+    /// Lines of text after the prefix `before`, optionally cut to this many bytes.
     pub fn text(before: String, cut_bytes: Option<usize>) -> Voice {
         Voice { form: Form::Text { before, cut_bytes }, begun: false, shown_bytes: 0 }
     }
@@ -80,14 +81,14 @@ impl Voice {
         Voice { form: Form::Object { before }, begun: false, shown_bytes: 0 }
     }
 
-    /// Changes what stands before the lines that follow.
+    /// Changes the prefix of later lines.
     pub fn begin_with(&mut self, new: String) {
         if let Form::Text { before, .. } = &mut self.form {
             *before = new;
         }
     }
 
-    /// Adds to `page` what is shown of a piece.
+    /// Appends the visible text of a piece to `page`.
     pub fn say(&mut self, piece: &Piece<'_>, page: &mut String) {
         match piece {
             Piece::Lines(bytes) => self.lines(bytes, page),
@@ -189,7 +190,7 @@ impl Voice {
 const BATCH: &str = "{\"is\":\"output\",\"lines\":[";
 const BATCH_END: &str = "],\"skipped\":0}\n";
 
-/// At most so many bytes, and whole characters.
+/// A prefix of at most this many bytes, in whole characters.
 fn within(line: &[u8], bytes: usize) -> &[u8] {
     match line.get(..bytes) {
         Some(kept) if bytes < line.len() => &kept[..character_boundary(kept)],
@@ -203,8 +204,8 @@ fn count_more(bytes: usize, page: &mut String) {
     }
 }
 
-/// Calls `show` for each line. A carriage return with nothing before it shows nothing, and neither does a newline
-/// behind one: `begun` is whether the line that goes on has shown something.
+/// Calls `show` for each line. A carriage return at the start of a line shows nothing, nor does a
+/// newline after a carriage return. `begun` is whether the continued line has shown something.
 fn for_lines(bytes: &[u8], begun: &mut bool, mut show: impl FnMut(&[u8])) {
     let mut rest = bytes;
     while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -222,7 +223,7 @@ fn for_lines(bytes: &[u8], begun: &mut bool, mut show: impl FnMut(&[u8])) {
     }
 }
 
-/// Text that was escaped, as it stands in a string of JSON.
+/// Escaped text as a JSON string.
 fn quote_into(said: &str, page: &mut String) {
     let mut rest = said;
     while let Some(at) = rest.find(['"', '\\', '\t', '\n']) {

@@ -39,7 +39,7 @@ pub struct Opening {
     pub entered: u32,
     /// How many were expected.
     pub expected: u32,
-    /// Hosts without which it opened, as a host set; of very many only the first.
+    /// Hosts absent when it opened, as a host set; only the first of very many.
     pub missing: String,
 }
 
@@ -56,7 +56,7 @@ impl Openings {
 
 impl Opening {
     fn of(barrier: &BarrierView) -> Option<Opening> {
-        // Those that had failed before are not expected any more, and it opened without them all the same.
+        // Hosts that had failed before are no longer expected, but were absent when it opened.
         let missing = barrier.missing.iter().chain(&barrier.without).map(String::as_str);
         let missing: Vec<&str> = missing.collect::<BTreeSet<&str>>().into_iter().collect();
         let policy = barrier.opened.clone()?;

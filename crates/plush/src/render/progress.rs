@@ -55,7 +55,7 @@ pub fn counts(counts: &Counts) -> String {
     }
 }
 
-/// The hosts that keep the run in its phase: not those that wait for others themselves.
+/// The hosts that keep the run in its phase, without those that wait for others.
 pub fn waited_for(view: &RunView) -> impl Iterator<Item = &HostView> {
     view.hosts.iter().filter(|host| keeps(view.phase, host.state) && host.waits_at.is_none())
 }
@@ -70,7 +70,7 @@ fn keeps(phase: PhaseName, state: HostState) -> bool {
         PhaseName::CleanUp => HostState::Cleaning,
         PhaseName::Done => return false,
     };
-    // Whoever is ready has nothing to do but to wait.
+    // A host that is ready only waits.
     state <= busy_until && state != HostState::Ready
 }
 

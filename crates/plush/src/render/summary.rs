@@ -90,7 +90,8 @@ fn headline(view: &RunView, paint: Paint) -> String {
     )
 }
 
-/// How long it has gone on, of a run that is not over until when, and for how long nobody was there to say more.
+/// Elapsed time. For a run that is not over, also the instant of the figures and the time without a
+/// controller.
 pub fn time(view: &RunView) -> String {
     let elapsed = duration::show_ms(view.elapsed_ms);
     let as_of = view.as_of_unix_ms.filter(|_| view.outcome.is_none());
@@ -121,7 +122,7 @@ fn clusters(view: &RunView) -> String {
     section("clusters", view.clusters.iter().enumerate().map(row).collect())
 }
 
-/// How many did their part, how many are enough, and which are missing.
+/// Number of hosts that completed their part, number that is enough, and the missing hosts.
 fn answered(sum: &ClusterSum) -> String {
     let mut said = format!("{} of {} hosts", sum.answered, sum.wanted);
     if sum.enough < sum.wanted {
@@ -191,10 +192,10 @@ pub struct Group<'a> {
     pub operation: &'a str,
     /// As it was told of the first host.
     told: Words,
-    /// The same for all of them: `${host}` stands for a host's own name, and `${address}` for
+    /// The text common to all of them: `${host}` for a host's own name, and `${address}` for
     /// addresses if they differ.
     common: Words,
-    /// The cause without any address: what failures of one group share.
+    /// The cause without addresses, the key of a group.
     bare: String,
     /// Where; nowhere if it concerns the whole run.
     pub hosts: BTreeSet<&'a str>,
@@ -248,7 +249,7 @@ fn failures(view: &RunView, paint: Paint) -> String {
     format!("failures\n{shown}{rest}{forgotten}")
 }
 
-/// What had gone wrong and was made good later.
+/// Problems that were mended later.
 fn mended(view: &RunView) -> String {
     let mended = view.problems.iter().filter_map(|problem| {
         let how = problem.mended.as_deref()?;
@@ -264,7 +265,7 @@ fn mended(view: &RunView) -> String {
     format!("mended\n{}", shown.collect::<String>())
 }
 
-/// Failures by operation and cause, the one with most hosts first, otherwise in order of time.
+/// Failures by operation and cause: the largest group first, then in order of time.
 pub fn grouped(view: &RunView) -> Vec<Group<'_>> {
     let problems = view.problems.iter().filter(|problem| problem.mended.is_none());
     in_groups(problems.map(Failure::of).chain(untold_tasks(view)))

@@ -19,7 +19,7 @@ pub fn date(unix_ms: u64) -> String {
     )
 }
 
-/// A date and a time of day with its milliseconds, where the operator is, from microseconds since 1970.
+/// Local date and time of day with milliseconds, from microseconds since 1970.
 pub fn to_the_millisecond(unix_us: u64) -> String {
     let timestamp = i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     timestamp.map_or_else(
@@ -69,8 +69,7 @@ pub fn outcome(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// An outcome with its sums, for a reader that sees it for the first time. The tasks say how those
-/// that failed ended.
+/// An outcome with its sums, as a full sentence. `tasks` supply the ends of failed tasks.
 pub fn outcome_explained(outcome: &Outcome, sums: Option<&Sums>, tasks: &[TaskView]) -> String {
     let start = match outcome {
         Outcome::Complete => "complete".into(),
@@ -113,7 +112,7 @@ pub fn outcome_explained(outcome: &Outcome, sums: Option<&Sums>, tasks: &[TaskVi
     }
 }
 
-/// The largest exit code and the signals of the tasks that failed; nothing where none of them has either.
+/// The largest exit code and the signals of the failed tasks; `None` where there are neither.
 fn how_they_failed(tasks: &[TaskView]) -> String {
     let ends = || {
         let failed = tasks.iter().filter(|task| task.has_failed());

@@ -92,10 +92,10 @@ impl Settings {
         ])
     }
 
-    /// The SSH configuration to use instead of the usual ones, as a whole path.
+    /// The SSH configuration that replaces the default files, as an absolute path.
     ///
     /// # Errors
-    /// There is no such file, or it cannot be read; `none` is no file, as for `ssh`.
+    /// The file does not exist or cannot be read. `none` is not a file, as for `ssh`.
     pub fn ssh_config_file(&self) -> Result<Option<PathBuf>, Trouble> {
         let Some(path) = &self.ssh_config else { return Ok(None) };
         if path.as_path() == Path::new("none") {

@@ -146,7 +146,7 @@ fn heading(history: &RunHistory, run_dir: &Path) -> String {
     )
 }
 
-/// A command; one of several lines shows its first, and the others when it is opened.
+/// A command; a multi-line one shows its first line, and the rest when opened.
 fn command(text: &str) -> String {
     let text = text.trim_matches('\n');
     match text.split_once('\n') {
