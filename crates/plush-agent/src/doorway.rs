@@ -11,7 +11,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// The longest path of a socket that every program can connect to, in bytes (unix(7): 108 with the final NUL).
+/// Maximum length of a socket path that every program can connect to, in bytes (unix(7): 108 with
+/// the final NUL).
 pub const MAX_PATH_BYTES: usize = 107;
 /// The file in a member's directory that names the short directory.
 pub const RECORD: &str = "doorway";

@@ -65,7 +65,8 @@ struct Options {
     digest: Option<String>,
     to: Option<PathBuf>,
     scoped: bool,
-    /// Files that the agent and its tasks may open, where whoever starts it may open more.
+    /// Limit of open files for the agent and its tasks, where the process that starts it may open
+    /// more.
     open_files: Option<u64>,
     shared_goes: bool,
 }

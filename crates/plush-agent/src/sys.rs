@@ -79,7 +79,8 @@ pub fn reset_signals() {
 
 /// Starts a program with this umask; this process keeps its own.
 pub fn begin_with_umask(command: &mut Command, umask: u32) {
-    // SAFETY: between fork and exec only umask(2) is called, which is async-signal-safe and takes a number.
+    // SAFETY: between fork and exec only umask(2) is called, which is async-signal-safe and takes a
+    // number.
     unsafe {
         command.pre_exec(move || {
             libc::umask(umask);

@@ -1,7 +1,8 @@
 //! Arrival times of output. An index `FILE.times` beside each output file holds 16-byte records,
 //! each the offset of a first byte and the time of its arrival, both little-endian. The bytes up to
 //! the next record arrived with it.
-//! Not part of the record of a run: without an index, output has no times and nothing else is missing.
+//! Not part of the record of a run: without an index, output has no times and nothing else is
+//! missing.
 
 use crate::run_dir::write_whole;
 use std::collections::VecDeque;

@@ -32,8 +32,8 @@ const STACK_BYTES: usize = 8 << 20;
 pub struct RunOptions {
     /// Where runs have their directories.
     pub runs_directory: PathBuf,
-    /// These hosts instead of those on offer, as host sets; empty for those on offer. A host that no resource
-    /// offers is reached by SSH.
+    /// These hosts instead of the available ones, as host sets; empty for the available ones. A
+    /// host that no resource offers is reached by SSH.
     pub hosts: Vec<String>,
     /// Never these.
     pub exclude: Vec<String>,
@@ -363,8 +363,8 @@ impl Choice {
         self.only.as_ref().is_none_or(|only| is_in(only, name)) && !is_in(&self.never, name)
     }
 
-    /// Hosts of `-w` that the description does not name: they are reached by SSH, and on offer to every cluster.
-    /// Excluded hosts and invalid names have been reported before.
+    /// Hosts of `-w` that the description does not have: they are reached by SSH and offered to
+    /// every cluster. Excluded hosts and invalid names have been reported before.
     fn others(&self, known: &Named, problems: &mut Vec<PlanProblem>) -> Vec<PlannedHost> {
         let only = self.only.iter().flat_map(HostSet::iter);
         let others: Vec<String> = only.filter(|name| !known.has(name)).collect();

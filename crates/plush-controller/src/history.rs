@@ -18,11 +18,11 @@ pub struct HistoryReader {
     plan: RunPlan,
     run: Run,
     started_unix_ms: u64,
-    /// Records before this time, as people are shown it, are gone.
+    /// Records before this elapsed time are gone.
     known_from_ms: Millis,
     states: Vec<States>,
     connected_in_ms: BTreeMap<usize, u64>,
-    /// When tasks began and ended, as people are shown it.
+    /// Elapsed times at which tasks started and ended.
     tasks: BTreeMap<TaskKey, (Option<Millis>, Option<Millis>)>,
 }
 

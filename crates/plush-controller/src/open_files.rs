@@ -60,7 +60,7 @@ pub(crate) fn program(program: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The shell reports a missing program only as text for people.
+/// The shell reports a missing program only as a message.
 fn located(program: &Path, path: Option<&OsStr>) -> io::Result<PathBuf> {
     if program.as_os_str().as_encoded_bytes().contains(&b'/') {
         access(program, Access::EXEC_OK)?;

@@ -43,7 +43,8 @@ pub enum Command {
         #[n(1)]
         signal: i32,
     },
-    /// End what still runs, run the clean-up commands, remove every file; the agent ends after `Cleaned` is acknowledged.
+    /// End running tasks, run the clean-up commands, remove every file; the agent ends after
+    /// `Cleaned` is acknowledged.
     #[n(4)]
     CleanUp {
         /// Commands to run, each in the directory of the cluster named with it.

@@ -83,7 +83,7 @@ pub struct Written {
     pub file: String,
     /// Its length in bytes, gaps included.
     pub bytes: u64,
-    /// Bytes among them that were lost; `FILE.gaps` says which.
+    /// Bytes among them that were lost; `FILE.gaps` has the ranges.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub gap_bytes: u64,
     /// The file is complete.

@@ -195,7 +195,7 @@ impl NotYet {
 }
 
 impl Refused {
-    /// The sentence for people.
+    /// The message.
     pub fn message(&self) -> String {
         format!("this build of Plush cannot do this yet: {}", self.what)
     }

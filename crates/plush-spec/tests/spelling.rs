@@ -1,4 +1,4 @@
-//! What people write is understood, or answered with the one word that is meant, at its place.
+//! Common spellings are accepted, or rejected with the intended keyword, at their position.
 #![allow(clippy::unwrap_used)]
 
 use plush_spec::model::{Project, Release};

@@ -1,5 +1,5 @@
-//! What the command line chooses of a description: hosts, an application, a name; and what check, plan and
-//! reference say of what this build cannot do yet.
+//! Selection on the command line: hosts, an application, a name; and how check, plan and reference
+//! mark features that this build does not support.
 #![allow(clippy::unwrap_used)]
 
 mod bench;
@@ -104,7 +104,8 @@ fn a_name_that_a_run_has_already_is_refused_by_its_own_code() {
     assert!(said.err.contains("--name"), "{}", said.err);
 }
 
-/// Descriptions that each ask for one thing that this build cannot do yet, and the word at which they do.
+/// Descriptions that each use one feature that this build does not support, and the keyword at
+/// which they do.
 const NOT_YET: [(&str, &str); 7] = [
     (
         "project: p\nresources: [{type: inventory, file: hosts.ini}]\nclusters: {c: {num_hosts: 1, run: a}}\n",

@@ -102,7 +102,7 @@ impl Victim {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// What a command says of the run, for programs.
+    /// The JSON output of a command about the run.
     fn shown(&self, command: &str) -> serde_json::Value {
         let said = Victim::end(self.start(&[command, "last", "--json"]));
         serde_json::from_str(&said.out).unwrap_or_default()
@@ -560,7 +560,8 @@ fn f53_a_journal_that_cannot_be_synchronised_stops_the_controller_before_it_does
     strace.wait().unwrap();
 }
 
-/// Says when it begins and when it ends, in seconds since 1970, where no controller and no agent can take it back.
+/// Writes the times of its start and end, in seconds since 1970, to a file that neither a
+/// controller nor an agent can change.
 const DIARY: &str = r#"echo "$1 begins $(date +%s.%N)" >>"$3/diary"
 sleep $2
 echo "$1 ends $(date +%s.%N)" >>"$3/diary"
@@ -579,7 +580,8 @@ clusters:
         run: sh HOME/work.sh second 1.5 HOME
 "#;
 
-/// How far what is shown may be from the diary: a shell has to start, and the machine may be busy.
+/// Tolerance between the displayed times and the diary: a shell has to start, and the machine may
+/// be busy.
 const APART_S: f64 = 0.5;
 
 /// The first task ends while no controller is there, and the second begins when there is one again.

@@ -224,7 +224,7 @@ fn a_hang_up_leaves_without_stopping() {
     assert_eq!(code, Some(130));
 }
 
-/// Says where it has come to; whoever watches leaves without a word.
+/// Reports its position; a watcher leaves without a message.
 fn leaves_alone(mut front_end: FrontEnd) {
     let first = front_end.hear();
     assert!(matches!(first, Some(OperatorRequest::Watch { .. } | OperatorRequest::Status)));
@@ -398,7 +398,7 @@ fn a_slow_pipe_gets_every_line_of_a_flood_and_skips_none() {
         .spawn()
         .unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    // All has been written and said before anything is read.
+    // Everything has been written and announced before anything is read.
     played.join().unwrap();
     for expected in 0..LINES {
         let mut line = String::new();

@@ -304,7 +304,7 @@ impl Work {
             && let unpack::Cause::Empty { strip: 0 } = e.cause
             && is_pushed
         {
-            // An empty directory is what the description names.
+            // The description may name an empty directory.
             return Ok(());
         }
         unpacked.map_err(|e| {

@@ -1,5 +1,5 @@
-//! A pattern for relative paths: `*`, `?`, `[...]` within a component, `**` for any number of components, `{a,b}` for
-//! either.
+//! A pattern for relative paths: `*`, `?`, `[...]` within a component, `**` for any number of
+//! components, `{a,b}` for alternatives.
 //!
 //! Not the shell's: no tilde, no variables, and a name that begins with a dot is an ordinary name
 //! only where the pattern's component begins with a dot too.
@@ -7,7 +7,7 @@
 /// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// The expansions of its braces; it matches what any of them matches.
+    /// The expansions of its braces; a path matches if one of them matches.
     alternatives: Vec<Alternative>,
 }
 

@@ -69,7 +69,7 @@ impl KnownLine {
         Ok(Self { mark, key, names, file: file.to_owned(), number })
     }
 
-    /// File and line, for people.
+    /// File and line, for display.
     pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.file.display(), self.number)
     }

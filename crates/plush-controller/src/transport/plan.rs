@@ -149,7 +149,8 @@ impl Ssh {
         self.config.settings(address)
     }
 
-    /// The names of the lanes that connections to a host share with others: its address, and its jump hosts.
+    /// The names of the lanes that connections to a host share with others: its address, and its
+    /// jump hosts.
     pub fn lanes(&self, address: &HostAddress) -> Vec<String> {
         let settings = self.settings(address);
         let mut lanes = vec![format!("{}:{}", settings.host_name, settings.port)];

@@ -396,7 +396,7 @@ async fn a_jump_that_is_not_understood_is_never_passed_over() {
     for jump in ["$GATE", "gate-%z", "-oProxyCommand=true@gate", "\"none\""] {
         let ssh = sshd.ssh(&format!("Host web\n  ProxyJump {jump}\n"), Preference::Automatic);
         match sshd.connect(&ssh).await {
-            // The way leads through the jump host, whose name is looked up as any other.
+            // The route goes through the jump host, whose name is looked up as any other.
             Ok(link) if sshd.log().contains("direct-tcpip") => drop(prove(link).await),
             Ok(link) => panic!("{jump} was passed over: {:?}", link.account),
             Err(failure) => assert_eq!(failure.stage, Stage::Settings, "{jump}: {failure}"),

@@ -297,7 +297,7 @@ fn what_we_cannot_honour_goes_to_the_program_with_the_reason() {
     }
 }
 
-/// Lines that `ssh` refuses, wherever they stand. The installed `ssh` is asked too.
+/// Lines that `ssh` refuses at any position. The installed `ssh` is checked too.
 const REFUSED: [&str; 26] = [
     "Match",
     "Match all host web",

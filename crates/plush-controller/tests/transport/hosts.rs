@@ -99,7 +99,8 @@ async fn f16_a_start_up_file_that_hangs_or_exits_ends_in_time() {
     );
 }
 
-/// Where bash is /bin/sh it takes over functions; gzip warns when its options come from the environment.
+/// Where bash is /bin/sh it imports functions; gzip warns when its options come from the
+/// environment.
 #[tokio::test]
 async fn f16_what_an_account_exports_changes_nothing() {
     for lines in [

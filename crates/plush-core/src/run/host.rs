@@ -61,7 +61,7 @@ pub(super) struct HostRun {
     suspicion: Option<Suspicion>,
     /// Silence that is tolerated of its link, as was said last.
     limit_ms: Millis,
-    /// Why it is suspect, or how the last attempt at it failed, for people.
+    /// Why it is suspect, or how the last attempt at it failed, for display.
     pub doubt: Option<Tainted>,
     /// It does not count as failed: it came back after another host took its place, or gave the
     /// place back itself.

@@ -114,7 +114,8 @@ enum Origin {
     Elsewhere,
 }
 
-/// The step whose process names this output; `None` for those of the cluster itself, which come first.
+/// The step whose process names this output; `None` for outputs of the cluster itself, which come
+/// first.
 fn step_of(plan: &PlannedCluster, glob: usize) -> Option<usize> {
     let steps = plan.spec.execution.iter().enumerate();
     let of_steps = steps.flat_map(|(number, step)| match &step.action {

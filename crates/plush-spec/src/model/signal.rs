@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A signal of Linux that has one number in every program. The numbers are those of the architectures that an agent
-/// runs on, whatever machine the controller runs on (signal(7): x86, ARM, most others).
+/// A signal of Linux that has one number in every program. The numbers are those of the
+/// architectures that an agent runs on, independent of the controller's machine (signal(7): x86,
+/// ARM, most others).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Signal(u8);

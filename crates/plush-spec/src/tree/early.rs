@@ -266,8 +266,8 @@ impl Rewriter<'_, '_> {
         }
     }
 
-    /// The early vocabulary executes the configurations of an application one after the other. Clusters of an application
-    /// run at once, so more than one configuration is refused.
+    /// The early vocabulary executes the configurations of an application one after the other.
+    /// Clusters of an application run at the same time, so more than one configuration is refused.
     fn one_configuration(&mut self, execution: &Element) {
         let mut configurations = execution.children.iter().filter(|c| c.is("configuration"));
         let Some(first) = configurations.next() else { return };

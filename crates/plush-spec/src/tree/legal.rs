@@ -8,7 +8,8 @@ use saphyr_parser::input::SkipTabs;
 use saphyr_parser::{Input, ScalarStyle, StrInput};
 use std::borrow::Cow;
 
-/// Input in which a tab separates a `:` from its value, as `s-separate-in-line` (YAML 1.2.2, 6.2) says.
+/// Input in which a tab separates a `:` from its value, as in `s-separate-in-line` (YAML 1.2.2,
+/// 6.2).
 pub(super) struct TabsSeparate<'t>(pub StrInput<'t>);
 
 impl Input for TabsSeparate<'_> {

@@ -64,7 +64,7 @@ fn hint_for(info: &str) -> Option<&'static str> {
     hints.into_iter().find(|(words, _)| info.contains(words)).map(|(_, hint)| hint)
 }
 
-/// Why reading does not go on.
+/// Why parsing stops.
 struct Stop {
     code: &'static str,
     message: String,

@@ -105,7 +105,7 @@ pub fn controller(run_dir: &Path, talk: impl FnOnce(FrontEnd) + Send + 'static) 
     })
 }
 
-/// A host has written more: the file grows, and this says so.
+/// A host has written more: the file grows, and the growth is announced.
 pub fn write(run_dir: &Path, host: &str, stream: StreamName, text: &[u8]) -> OperatorReply {
     let ending = if stream == StreamName::Out { "out" } else { "err" };
     let file = format!("output/{}/demo.1.{ending}", plush_controller::file_name(host));

@@ -35,7 +35,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for this URL and the variable that names it, for people.
+    /// The proxy for this URL and the variable that names it, for display.
     pub fn in_words(&self, url: &Url) -> Option<String> {
         let variable = match url.scheme {
             Scheme::Http => "http_proxy",

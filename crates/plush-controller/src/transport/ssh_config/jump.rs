@@ -20,7 +20,8 @@ struct Jump {
 }
 
 impl Jumps {
-    /// The list of a line: `Some(None)` for `none`, and `None` for what Plush does not understand.
+    /// The list of a line: `Some(None)` for `none`, and `None` for a list that Plush does not
+    /// understand.
     pub(crate) fn written(line: &Line) -> Option<Option<Self>> {
         let text = std::str::from_utf8(&line.rest).ok()?;
         if text.eq_ignore_ascii_case("none") {

@@ -39,7 +39,7 @@ enum Values {
     Words,
     /// Files of known keys: `none` stands alone.
     Files,
-    /// All that follows, whatever it is.
+    /// The rest of the line, unchecked.
     Rest,
     /// A list of jump hosts.
     Jump,

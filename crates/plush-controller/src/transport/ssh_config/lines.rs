@@ -1,7 +1,7 @@
 //! The lines of ssh_config files, read once: keyword, arguments, place, included files.
 //!
-//! Not their meaning for a host: evaluation asks these lines again for each host. The reading is
-//! that of `readconf.c`, on bytes; what could be read in two ways is unreadable.
+//! Not their meaning for a host: evaluation applies these lines to each host. Parsing follows
+//! `readconf.c`, on bytes; an ambiguous line is unreadable.
 
 use std::ffi::OsString;
 use std::fs::File;

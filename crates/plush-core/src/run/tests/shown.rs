@@ -1,5 +1,5 @@
-//! Claims about what people are shown: the run's time over several controllers, tasks by their hosts' clocks, who waits for
-//! whom, and what happened beside failures.
+//! Claims about displayed values: elapsed time over several controllers, times of tasks by their
+//! hosts' clocks, hosts that delay others, and incidents.
 
 use super::*;
 use crate::elapsed::ClockReading;

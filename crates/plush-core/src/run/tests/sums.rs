@@ -1,4 +1,4 @@
-//! Claims about what was wanted and what came of it.
+//! Claims about the sums of wanted, answered and missing hosts.
 
 use super::*;
 use plush_protocol::{ClusterSum, Measure, Sums};
@@ -169,7 +169,7 @@ fn running() -> TaskState {
     TaskState::Running { pid: 1, since_us: None }
 }
 
-/// Two hosts, of which the first alone does `lead`; what did not match is told of each.
+/// Two hosts, of which only the first does `lead`; unmatched globs are reported for each host.
 fn collected(execution: Vec<Step>, unmatched: [&[u32]; 2]) -> Tale {
     let mut wanted = cluster(2, execution);
     let output = |glob: &str| Output { glob: glob.into(), place: Place::default() };

@@ -1,4 +1,4 @@
-//! Claims about values of variables in what agents are to run.
+//! Claims about values of variables in commands for agents.
 
 use super::*;
 use crate::run::too_large;

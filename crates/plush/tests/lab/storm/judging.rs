@@ -86,7 +86,7 @@ impl Case<'_> {
         verdict.lost = lost.len();
         let wanted = match self.scene.class {
             Class::Service => vec![("stopped", 130)],
-            // `min` allows hosts to be missing; what was not cleaned up is told.
+            // `min` allows hosts to be missing; a failed clean-up is reported.
             Class::Batch if self.view["sums"]["clean_ups_failed"] != serde_json::json!([]) => {
                 vec![("partial", 75)]
             }
