@@ -7,7 +7,7 @@ use crate::Millis;
 use crate::offset::ClockOffset;
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of separate suspensions; the oldest are merged.
+/// Maximum number of separate suspensions; beyond it the oldest but one is merged into the next.
 const KEPT: usize = 1_000;
 
 /// Readings of a machine's clocks at an instant of the decision clock.
@@ -67,7 +67,8 @@ impl Elapsed {
                 self.stood
                     .push(Stood { after: told.min(reading.at_ms.saturating_sub(1)), total_ms });
                 if self.stood.len() > KEPT {
-                    self.stood.remove(0);
+                    // Its time counts from the next one on.
+                    self.stood.remove(1);
                 }
                 self.by_wall_ms += if is_same { 0 } else { ms };
             }

@@ -462,7 +462,7 @@ impl Exit {
     pub fn shell_code(&self) -> Option<i32> {
         match self {
             Exit::Code(code) => Some(*code),
-            Exit::Signal { signal, .. } => Some(128 + signal),
+            Exit::Signal { signal, .. } => Some(signal.saturating_add(128)),
             Exit::Stopped { .. } | Exit::Lost => None,
         }
     }

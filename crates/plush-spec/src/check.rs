@@ -4,7 +4,7 @@
 use crate::problem::Severity;
 use crate::quoting::{Catch, Caught, catches};
 use crate::report::Report;
-use crate::shell_line::{ARGUMENT_BYTES_MAX, is_plain};
+use crate::shell_line::{ARGUMENT_BYTES_MAX, Delimiters, is_plain};
 use crate::source::Span;
 use crate::substitute::{Scope, SubstituteFault, TASK_VARIABLES, Use, Value, expand, uses};
 use crate::tree::node::{Entry, Node, Shape};
@@ -453,11 +453,13 @@ impl Checker<'_, '_> {
                 self.too_large(format!("the value of `{}`", shown(&used.name)), value.len(), &span);
             }
         }
+        let ends = Delimiters::of(line);
         for caught in catches(line) {
             if self.report.is_full() {
                 return;
             }
-            let Some((message, hint)) = advice(&caught, self.expected(&caught.used)) else {
+            let expected = self.expected(&caught.used, &ends);
+            let Some((message, hint)) = advice(&caught, expected) else {
                 continue;
             };
             let number = found.iter().position(|u| u.offset == caught.used.offset);
@@ -491,13 +493,15 @@ impl Checker<'_, '_> {
         }
     }
 
-    /// The kind of the value of a use, as far as it is known before a run.
-    fn expected(&self, used: &Use) -> Expected {
+    /// What the value of a use will be, as far as it is known before a run.
+    fn expected(&self, used: &Use, ends: &Delimiters) -> Expected {
         match self.scope.get(&used.name) {
-            Some(Value::Text(value)) if !is_plain(value) => match is_expression(value) {
-                true => Expected::Expression,
-                false => Expected::Other,
-            },
+            Some(Value::Text(value)) if !is_plain(value) || ends.may_hold(value) => {
+                match is_expression(value) {
+                    true => Expected::Expression,
+                    false => Expected::Other,
+                }
+            }
             Some(Value::Text(value)) if value.bytes().all(|b| b.is_ascii_digit()) => {
                 Expected::Number
             }

@@ -2,10 +2,11 @@
 //! not parse the script: safety does not depend on the text around a value.
 //!
 //! A plain value (letters, digits and `_-./:@%+,=`) is put into the script as text: none of these
-//! ends a word, a quote, a comment or a here-document. Any other value stays outside of the script:
-//! it is passed in the environment, and the script refers to it as `${PLUSH_VALUE_name}`, which the
-//! shell expands after it has read the script. Quotes around it mean what they mean around any
-//! variable of the shell.
+//! ends a word, a quote or a comment, and the few words that mean something to a shell by themselves
+//! are not plain. In a line with a here-document, neither is a value that could complete the line
+//! that ends it. Any other value stays outside of the script: it is passed in the environment, and
+//! the script refers to it as `${PLUSH_VALUE_name}`, which the shell expands after it has read the
+//! script. Quotes around it mean what they mean around any variable of the shell.
 
 use crate::substitute::{
     EXPANDED_BYTES_MAX, Piece, Scope, SubstituteError, SubstituteFault, Use, look_up, pieces,
@@ -39,13 +40,14 @@ pub struct ShellLine {
 /// The first use that is malformed, unknown, or makes the line too long.
 pub fn expand_shell(line: &str, scope: &Scope<'_>) -> Result<ShellLine, SubstituteError> {
     let mut out = ShellLine { text: String::with_capacity(line.len()), values: Vec::new() };
+    let ends = Delimiters::of(line);
     for piece in pieces(line) {
         match piece? {
             Piece::Literal(literal) => out.text.push_str(literal),
             Piece::Use(used) => {
                 let words = look_up(&used, scope)?;
                 match words {
-                    [word] if is_plain(word) => out.text.push_str(word),
+                    [word] if is_plain(word) && !ends.may_hold(word) => out.text.push_str(word),
                     _ => out.refer_to(&used, words),
                 }
                 if out.text.len() > EXPANDED_BYTES_MAX {
@@ -70,10 +72,63 @@ impl ShellLine {
     }
 }
 
-/// Whether a value may be inserted into a script: no character in it is special to a shell.
+/// Words that are syntax where a command may begin, without any other character: the reserved words
+/// of POSIX (XCU 2.4) and those that its shells add.
+const RESERVED: [&str; 20] = [
+    "case",
+    "coproc",
+    "do",
+    "done",
+    "elif",
+    "else",
+    "esac",
+    "fi",
+    "for",
+    "function",
+    "if",
+    "in",
+    "namespace",
+    "repeat",
+    "select",
+    "then",
+    "time",
+    "until",
+    "while",
+    "foreach",
+];
+
+/// Whether a value may become a part of a script: nothing in it means anything to a shell.
+///
+/// `NAME=text` is not plain: in front of a command it would be an assignment.
 pub fn is_plain(value: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:@%+,=".contains(&byte);
-    !value.is_empty() && !value.starts_with(['-', '~', '=']) && value.bytes().all(is_good)
+    let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let assigns =
+        value.split_once('=').is_some_and(|(name, _)| is_name(name.trim_end_matches('+')));
+    !value.is_empty()
+        && !value.starts_with(['-', '~', '='])
+        && value.bytes().all(is_good)
+        && !assigns
+        && !RESERVED.contains(&value)
+}
+
+/// What a script says behind each `<<`, up to the end of the line and without quotes: the lines that
+/// end its here-documents, and more.
+pub struct Delimiters(Vec<String>);
+
+impl Delimiters {
+    /// Those of a script whose uses of values are not replaced yet.
+    pub fn of(script: &str) -> Self {
+        let joined = script.replace("\\\n", "");
+        let behind = joined.split("<<").skip(1).filter_map(|rest| rest.lines().next());
+        let unquoted = |line: &str| line.replace(['\'', '"', '\\'], "");
+        Delimiters(behind.map(unquoted).collect())
+    }
+
+    /// With this value as text, a line of a here-document could become the one that ends it.
+    pub fn may_hold(&self, value: &str) -> bool {
+        self.0.iter().any(|line| line.contains("${") || line.contains(value))
+    }
 }
 
 /// The environment variable for a use; different uses have different variables.
@@ -156,6 +211,34 @@ mod tests {
         for other in others.into_iter().chain(["#", "a'b", "a\"b", "a\\b", "{a}", "a!", "a^b"]) {
             assert!(!is_plain(other), "{other}");
         }
+    }
+
+    #[test]
+    fn words_and_assignments_of_a_shell_are_not_plain() {
+        for other in ["esac", "done", "fi", "time", "PATH=/tmp", "1=a", "x+=1", "_=", "+=1"] {
+            assert!(!is_plain(other), "{other}");
+        }
+        for plain in ["a-b=c", "/x=1", "esacs", "IF"] {
+            assert!(is_plain(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_could_end_a_here_document_stays_outside_of_the_script() {
+        let end = |value: &str, script: &str| {
+            let mut scope = Scope::new();
+            scope.set_text("v", value);
+            scope.set_text("w", "EOF");
+            expand_shell(script, &scope).unwrap().text
+        };
+        let document = "cat <<EOF\n${v}\nreboot\nEOF\n";
+        assert_eq!(end("EOF", document), document.replace("${v}", "${PLUSH_VALUE_v}"));
+        assert_eq!(end("OF", "cat <<EOF\nE${v}\nEOF\n"), "cat <<EOF\nE${PLUSH_VALUE_v}\nEOF\n");
+        let quoted = "cat <<-'E'\\\nOF\n${v}\nEOF\n";
+        assert_eq!(end("EOF", quoted), quoted.replace("${v}", "${PLUSH_VALUE_v}"));
+        let named = "cat <<${w}\n${v}\n${w}\n";
+        assert!(end("n1", named).contains("PLUSH_VALUE_v"));
+        assert_eq!(end("n1", document), document.replace("${v}", "n1"));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::digest::{Algorithm, Both, Digest, Digests};
+use super::digest::{Algorithm, Both, Digest, Digests, of_stream};
 use super::fetch::{self, FetchError, Fetched, Order};
 use super::http::dial::Network;
 use super::root::{Root, RootError, temporary_name};
@@ -85,7 +86,7 @@ impl Store {
                 _ => StoreError::Root(error),
             })?;
         let found =
-            super::digest::of_stream(&mut file, digest.algorithm, progress).map_err(|source| {
+            of_stream(&mut file, digest.algorithm, progress).map_err(|source| {
                 match source.kind() {
                     io::ErrorKind::Interrupted => StoreError::Cancelled,
                     _ => StoreError::File { operation: "read", source },
@@ -186,15 +187,11 @@ impl Store {
         self.root.sync()
     }
 
-    /// Whether a file has the size of these bytes; the content is checked when the file is opened.
+    /// The file of that name has these bytes.
     fn is_whole(&self, name: &Path, digests: &Digests) -> bool {
-        self.root
-            .open_file(name)
-            .and_then(|file| {
-                let path = self.root.join(name);
-                file.metadata().map_err(|source| RootError { operation: "look at", path, source })
-            })
-            .is_ok_and(|about| about.len() == digests.bytes)
+        let Ok(mut file) = self.root.open_file(name) else { return false };
+        let found = of_stream(&mut file, Algorithm::Blake3, &mut |_, _| ControlFlow::Continue(()));
+        found.is_ok_and(|found| found == digests.blake3)
     }
 }
 

@@ -13,6 +13,7 @@ use plush_core::run::Event;
 use plush_protocol::bulk::PART_BYTES;
 use plush_protocol::{FilePart, FileWant, ListWant, ListedFile, Tainted, ToAgent, ToController};
 use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
@@ -78,7 +79,8 @@ struct Account {
     bytes: u64,
     skipped: Vec<Tainted>,
     skipped_more: u64,
-    unmatched: Vec<u32>,
+    /// Indices of globs: no more than there are, whatever the host lists.
+    unmatched: BTreeSet<u32>,
 }
 
 impl Account {
@@ -101,7 +103,7 @@ impl Account {
             files: self.files,
             bytes: self.bytes,
             skipped: self.skipped,
-            unmatched: self.unmatched,
+            unmatched: self.unmatched.into_iter().collect(),
         }
     }
 }
@@ -131,9 +133,8 @@ impl Collection<'_> {
                 continue;
             }
             files.extend(part.files);
-            // At most one per glob.
             let is_glob = |n: &u32| (*n as usize) < count;
-            self.account.unmatched.extend(part.unmatched.into_iter().filter(is_glob).take(count));
+            self.account.unmatched.extend(part.unmatched.into_iter().filter(is_glob));
             for skipped in part.skipped {
                 self.account.skip(&skipped.path, skipped.why.raw());
             }
@@ -402,7 +403,7 @@ mod tests {
         assert_eq!((account.files, account.bytes), (1, 1));
         assert!(!dir.path().join("results/secret").exists());
         assert_eq!(std::fs::read(dir.path().join("results/b")).unwrap(), b"b");
-        assert_eq!(account.unmatched, [1], "there is no eighth glob");
+        assert_eq!(account.unmatched, BTreeSet::from([1]), "there is no eighth glob");
     }
 
     #[tokio::test]

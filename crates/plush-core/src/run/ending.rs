@@ -154,6 +154,7 @@ impl Run {
             (Ending::Away, Link::Waiting { .. } | Link::Leaving | Link::Closed) => {
                 host.close(Ending::OutOfReach, now);
                 if host.is_excused {
+                    host.clean_up_failed = true;
                     let cause = "it gave its place back and was not heard again; its agent's lease ends what runs there";
                     let host = host.id;
                     self.leave(host, "clean up", Tainted::new(cause), None);

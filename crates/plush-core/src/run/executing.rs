@@ -22,13 +22,14 @@ impl Run {
             return;
         }
         let is_newest = record.key.incarnation >= task.key.incarnation;
+        let before = task.worst_health();
+        let is_over = task.reported(record, self.now);
+        // The first report of an incarnation forgets the times of the one before.
         if let TaskState::Running { since_us: Some(since), .. } = record.state
             && is_newest
         {
             task.executed_us = self.hosts[host.index()].run_time_us(since);
         }
-        let before = task.worst_health();
-        let is_over = task.reported(record, self.now);
         if let Some(why) = task.why_again(record).filter(|_| is_newest) {
             self.note_restart(record.key.task as usize, record.key, why);
         } else if is_newest && matches!(record.state, TaskState::Running { .. }) {

@@ -58,12 +58,21 @@ impl Run {
 
     fn reaction_to(&self, number: usize) -> Option<Reaction> {
         let task = &self.tasks[number];
-        let plan = &self.plan.clusters[task.cluster];
-        let own = match &plan.spec.execution[task.step].action {
+        self.reaction_of_step(task.cluster, task.step).cloned()
+    }
+
+    fn reaction_of_step(&self, cluster: usize, step: usize) -> Option<&Reaction> {
+        let plan = &self.plan.clusters[cluster];
+        let own = match &plan.spec.execution[step].action {
             Action::Process(process) => process.on_failure.as_ref(),
             Action::Barrier(_) | Action::Workflow(_) | Action::Repeat(_) => None,
         };
-        own.or(plan.kept.on_failure.process.as_ref()).cloned()
+        own.or(plan.kept.on_failure.process.as_ref())
+    }
+
+    /// The description accepts that a step is not done, whatever the reason.
+    pub(super) fn goes_on_without(&self, cluster: usize, step: usize) -> bool {
+        matches!(self.reaction_of_step(cluster, step), Some(Reaction::Continue))
     }
 
     fn settle_process(&mut self, number: usize, reaction: Option<Reaction>) {
