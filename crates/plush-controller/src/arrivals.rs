@@ -159,9 +159,17 @@ impl Arrivals {
     }
 }
 
+/// The name of every index ends so.
+const SUFFIX: &str = ".times";
+
+/// Whether a file among the output files is an index and no output.
+pub fn is_index(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes())
+}
+
 fn path_of(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
-    name.push(".times");
+    name.push(SUFFIX);
     PathBuf::from(name)
 }
 

@@ -18,6 +18,7 @@ use crate::settings::{Confirm, Key};
 use crate::trouble::Trouble;
 use crate::watch::Progress;
 use clap::{Args, ValueHint};
+use plush_controller::arrivals;
 use serde_json::json;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -128,10 +129,12 @@ fn confirm(planned: &PlanView, invocation: &Invocation) -> Result<(), Trouble> {
 }
 
 fn copy_files(run: &Run, outdir: &Path) -> Result<(), Trouble> {
-    for name in ["output", "results"] {
+    let kinds: [(&str, fn(&Path) -> bool); 2] =
+        [("output", |path| !arrivals::is_index(path)), ("results", |_| true)];
+    for (name, is_wanted) in kinds {
         let from = run.directory.join(name);
         if from.is_dir() {
-            copy_tree(&from, &outdir.join(name)).map_err(|error| {
+            copy_tree(&from, &outdir.join(name), is_wanted).map_err(|error| {
                 Trouble::new(
                     ExitCode::Internal,
                     format!("cannot copy {} into {}", from.display(), outdir.display()),
@@ -145,15 +148,15 @@ fn copy_files(run: &Run, outdir: &Path) -> Result<(), Trouble> {
 }
 
 /// Plain files and folders only: what came from a host makes no links.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_tree(from: &Path, to: &Path, is_wanted: fn(&Path) -> bool) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         let target = to.join(entry.file_name());
         if kind.is_dir() {
-            copy_tree(&entry.path(), &target)?;
-        } else if kind.is_file() {
+            copy_tree(&entry.path(), &target, is_wanted)?;
+        } else if kind.is_file() && is_wanted(&entry.path()) {
             std::fs::copy(entry.path(), target)?;
         }
     }

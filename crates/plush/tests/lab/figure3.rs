@@ -53,6 +53,9 @@ fn brought_home(said: &Said) -> Files {
         for host in std::fs::read_dir(said.directory().join(top)).unwrap().flatten() {
             for file in std::fs::read_dir(host.path()).unwrap().flatten() {
                 let name = file.path().strip_prefix(said.directory()).unwrap().to_owned();
+                if top == "output" && name.extension().is_some_and(|e| e == "times") {
+                    continue;
+                }
                 let bytes = std::fs::read(file.path()).unwrap();
                 found.insert(name.to_str().unwrap().to_owned(), bytes);
             }

@@ -54,6 +54,14 @@ fn lines_are_shown_with_their_hosts_and_the_summary_says_complete() {
     assert!(said.err.contains(": complete (") && said.err.contains("3 done of 3"), "{}", said.err);
     let copied = stage.home.path().join("here/results/h003/deep/er/result.bin");
     assert_eq!(std::fs::read(copied).unwrap(), b"result 2\0\xff");
+    let output = stage.home.path().join("here/output/h003");
+    let mut endings: Vec<String> = std::fs::read_dir(output)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .map(|name| name.rsplit('.').next().unwrap().to_owned())
+        .collect();
+    endings.sort_unstable();
+    assert_eq!(endings, ["err", "out"], "an index of arrival times is no output");
     stage.assert_nothing_left();
 }
 
