@@ -179,6 +179,8 @@ impl Feed {
             }
             let piece = match source.tail.next(&mut self.buffer) {
                 Ok(piece) => piece,
+                // What was read of others is shown first; the error is met again at the next call.
+                Err(_) if block.is_some() => break,
                 Err(error) => {
                     let path = source.tail.path().display().to_string();
                     self.turn_from_first(true);
@@ -398,6 +400,18 @@ mod tests {
         case.feed.end();
         assert_eq!(case.shown(), [(To::Out, "n1: last\n".to_owned())]);
         assert!(case.feed.sources.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_takes_no_line_of_another_host_with_it() {
+        let mut case = Case::new(false);
+        case.write("a", StreamName::Out, "one\n", true);
+        case.write("b", StreamName::Out, "two\n", true);
+        std::fs::remove_file(case.dir.path().join("output/b/p.1.out")).expect("it is there");
+        let block = case.feed.next().expect("readable").expect("there is output");
+        assert_eq!(block.text, "a: one\n");
+        assert!(case.feed.next().is_err());
+        assert!(!case.feed.has_more());
     }
 
     #[test]

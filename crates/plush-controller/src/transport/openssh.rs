@@ -13,6 +13,7 @@ use super::failure::{ConnectFailure, Stage};
 use super::plan::SshOptions;
 use super::ssh_config::{HostSettings, Jumps};
 use super::tainted::escape;
+use crate::open_files;
 
 /// Time limit for `ssh -G`. A slower `Match exec` would delay every login.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -36,7 +37,8 @@ pub(crate) enum NoAnswer {
 
 /// Queries one host, with the same options as the program that connects to it.
 pub(crate) async fn ask(options: &SshOptions, address: &HostAddress) -> Result<Answer, NoAnswer> {
-    let mut command = Command::new(&options.program);
+    let program = open_files::program(&options.program).map_err(NoAnswer::NoProgram)?;
+    let mut command = Command::from(program);
     command.args(["-T", "-G"]);
     if let Some(file) = &options.config_file {
         command.arg("-F").arg(file);

@@ -83,8 +83,10 @@ impl ProgramTarget {
         let (last, before) = jumps.split_last()?;
         let mut words = vec![self.program.clone().into_os_string()];
         words.extend(self.strict_options());
-        let before = self.proxy_command(before).unwrap_or_else(|| "none".into());
-        words.extend(["-o".into(), joined(&["ProxyCommand=".as_ref(), &before])]);
+        // The first jump host is reached as its own configuration says, be it by a ProxyCommand.
+        if let Some(before) = self.proxy_command(before) {
+            words.extend(["-o".into(), joined(&["ProxyCommand=".as_ref(), &before])]);
+        }
         words.push("-W".into());
         words.push(format!("[{}]:{}", last.onward_host, last.onward_port).into());
         words.extend(account(last.user.as_deref(), last.port));
@@ -253,6 +255,23 @@ mod tests {
         assert_eq!(all.matches("StrictHostKeyChecking=yes").count(), 3, "{all}");
         assert_eq!(all.matches("BatchMode=yes").count(), 3, "{all}");
         assert!(!all.contains("accept-new") && !all.contains("StrictHostKeyChecking=no"));
+    }
+
+    #[test]
+    fn the_first_jump_host_is_reached_as_its_own_configuration_says() {
+        let jump = |name: &str| ProgramJump {
+            name: name.to_owned(),
+            user: None,
+            port: None,
+            onward_host: "on".to_owned(),
+            onward_port: 22,
+        };
+        let proxies = |jumps: Vec<ProgramJump>| {
+            let all = target(jumps).arguments().join(OsStr::new(" "));
+            all.into_string().unwrap_or_default().matches("ProxyCommand=").count()
+        };
+        assert_eq!(proxies(vec![jump("outer")]), 1, "for the host, and none for `outer`");
+        assert_eq!(proxies(vec![jump("outer"), jump("inner")]), 2);
     }
 
     #[test]

@@ -66,6 +66,21 @@ fn a_task_is_dated_by_its_host_though_no_controller_was_there_to_hear_of_it() {
 }
 
 #[test]
+fn a_task_that_was_restarted_is_dated_by_its_host_from_the_first_report_on() {
+    let mut tale = one_task();
+    let began = 50_000 - 1;
+    let started = 60_000;
+    tale.controller_at(90_000);
+    tale.tell(Event::Restarted);
+    tale.hello(0, SESSION, 0);
+    let since_us = Some((started + 400_000) * 1_000);
+    let mut again = record(0, TaskState::Running { pid: 7, since_us });
+    again.key.incarnation = 2;
+    tale.report(0, Report::Task(again));
+    assert_eq!(tale.run.view().tasks[0].started_ms, Some(started - began));
+}
+
+#[test]
 fn a_view_of_later_has_the_times_of_later() {
     let mut tale = one_task();
     let (then, now) = (tale.run.view(), tale.run.view_at(tale.now + 7_000));

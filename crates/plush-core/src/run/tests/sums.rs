@@ -287,6 +287,22 @@ fn a_host_that_is_lost_in_a_step_of_few_fails_the_cluster_too() {
 }
 
 #[test]
+fn a_step_of_few_that_may_be_missing_is_gone_on_without_also_when_its_host_is_lost() {
+    let mut tale = Tale::prepared(led(Some(Reaction::Continue)), 3);
+    tale.lose_link(0);
+    for _ in 0..12 {
+        tale.refuse(0, true);
+        tale.wait(8_000);
+    }
+    assert_eq!(tale.run.view().stopping, None);
+    assert_eq!(
+        starts(&tale.said).len(),
+        3,
+        "`lead`, and what the two others do behind the barrier"
+    );
+}
+
+#[test]
 fn a_step_of_few_that_another_host_does_again_keeps_the_barrier_shut_until_then() {
     let mut wanted = led(Some(Reaction::Replace));
     wanted.num_hosts.spare = 1;
