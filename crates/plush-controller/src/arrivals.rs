@@ -4,7 +4,6 @@
 //! Not part of the record of a run: without an index, output has no times and nothing else is
 //! missing.
 
-use crate::run_dir::write_whole;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -90,8 +89,10 @@ impl Index {
         if self.last.is_some_and(|last| at_us < last.at_us.saturating_add(self.spacing_us)) {
             return;
         }
-        if self.count >= RECORDS_MAX {
-            self.thin();
+        if self.count >= RECORDS_MAX && self.thin().is_err() {
+            // It is tried again, but not with every piece of output.
+            self.spacing_us = self.spacing_us.saturating_mul(2);
+            return;
         }
         let arrival = Arrival { from, at_us };
         if self.append(arrival).is_ok() {
@@ -111,14 +112,18 @@ impl Index {
         file.write_all(&bytes_of(arrival))
     }
 
-    fn thin(&mut self) {
-        let known = read(&self.path).unwrap_or_default();
-        let kept: Vec<Arrival> = known.iter().copied().step_by(2).collect();
+    /// Drops every second record. Not synchronized: no promise of a run rests on arrival times.
+    fn thin(&mut self) -> io::Result<()> {
+        let kept: Vec<Arrival> = read(&self.path)?.into_iter().step_by(2).collect();
         let bytes: Vec<u8> = kept.iter().flat_map(|arrival| bytes_of(*arrival)).collect();
-        if write_whole(&self.path, &bytes).is_ok() {
-            self.count = kept.len();
-            self.spacing_us = self.spacing_us.saturating_mul(2);
-        }
+        let part = self.path.with_extension("times.part");
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(&bytes)?;
+        std::fs::rename(&part, &self.path)?;
+        self.count = kept.len();
+        self.spacing_us = self.spacing_us.saturating_mul(2);
+        Ok(())
     }
 }
 
@@ -126,8 +131,6 @@ impl Index {
 #[derive(Debug)]
 pub struct Arrivals {
     path: PathBuf,
-    /// Records already read.
-    count: u64,
     page: VecDeque<Arrival>,
     last: Option<Arrival>,
 }
@@ -135,15 +138,14 @@ pub struct Arrivals {
 impl Arrivals {
     /// Opens the arrivals of an output file.
     pub fn of(output: &Path) -> Arrivals {
-        Arrivals { path: path_of(output), count: 0, page: VecDeque::new(), last: None }
+        Arrivals { path: path_of(output), page: VecDeque::new(), last: None }
     }
 
     /// The next arrival, to be consumed by [`Arrivals::take`]; `None` while it is unknown.
     pub fn peek(&mut self) -> Option<Arrival> {
         if self.page.is_empty() {
-            let page = read_from(&self.path, self.count, PAGE).unwrap_or_default();
-            self.count += page.len() as u64;
-            // A page that was rewritten since begins before the last record read.
+            // Searched anew each time: the index may have been thinned since.
+            let page = read_after(&self.path, self.last).unwrap_or_default();
             let last = self.last;
             self.page.extend(page.into_iter().filter(|next| last.is_none_or(|l| next.is_after(l))));
         }
@@ -164,7 +166,9 @@ const SUFFIX: &str = ".times";
 
 /// Whether a file among the output files is an index and no output.
 pub fn is_index(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().ends_with(SUFFIX.as_bytes())
+    let name = path.as_os_str().as_encoded_bytes();
+    let name = name.strip_suffix(b".part").unwrap_or(name);
+    name.ends_with(SUFFIX.as_bytes())
 }
 
 fn path_of(output: &Path) -> PathBuf {
@@ -181,13 +185,28 @@ fn bytes_of(arrival: Arrival) -> [u8; RECORD_BYTES] {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Arrival>> {
-    read_from(path, 0, RECORDS_MAX)
+    records(&File::open(path)?, 0, RECORDS_MAX)
 }
 
-fn read_from(path: &Path, record: u64, count: usize) -> io::Result<Vec<Arrival>> {
+/// A page of the records of later bytes.
+fn read_after(path: &Path, last: Option<Arrival>) -> io::Result<Vec<Arrival>> {
+    let file = File::open(path)?;
+    let (mut low, mut high) = (0, file.metadata()?.len() / RECORD_BYTES as u64);
+    while let Some(last) = last
+        && low < high
+    {
+        let middle = low + (high - low) / 2;
+        match records(&file, middle, 1)?.first() {
+            Some(record) if record.from <= last.from => low = middle + 1,
+            Some(_) | None => high = middle,
+        }
+    }
+    records(&file, low, PAGE)
+}
+
+fn records(mut file: &File, first: u64, count: usize) -> io::Result<Vec<Arrival>> {
     let mut bytes = Vec::new();
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(record * RECORD_BYTES as u64))?;
+    file.seek(SeekFrom::Start(first * RECORD_BYTES as u64))?;
     file.take((count * RECORD_BYTES) as u64).read_to_end(&mut bytes)?;
     let mut arrivals: Vec<Arrival> = Vec::with_capacity(bytes.len() / RECORD_BYTES);
     for record in bytes.chunks_exact(RECORD_BYTES) {
@@ -245,6 +264,23 @@ mod tests {
         assert!(known.len() <= RECORDS_MAX && known.len() >= RECORDS_MAX / 4, "{}", known.len());
         assert_eq!(known[0], Arrival { from: 0, at_us: 1 });
         assert!(known.windows(2).all(|pair| pair[1].from - pair[0].from <= 4), "evenly");
+    }
+
+    #[test]
+    fn a_reader_of_an_index_that_is_written_and_thinned_goes_on_with_what_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = dir.path().join("p.1.out");
+        let mut index = Index::of(&output, 0);
+        let mut reader = Arrivals::of(&output);
+        let mut last = None;
+        for n in 0..3 * RECORDS_MAX as u64 {
+            index.note(n, 1 + n * SPACING_US);
+            while let Some(next) = (n % 1_000 == 0).then(|| reader.take()).flatten() {
+                assert!(last.is_none_or(|last: Arrival| next.is_after(last)));
+                last = Some(next);
+            }
+            assert!(n % 1_000 > 0 || last.unwrap().from + 4 > n, "{n}: {last:?}");
+        }
     }
 
     #[test]
