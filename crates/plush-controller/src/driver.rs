@@ -292,7 +292,11 @@ impl Driver {
                 Word::Event(event) => self.held.push(event),
                 Word::Look(look) => self.looks.push(look),
                 Word::Park(parked) => self.park = Some(parked),
-                Word::Broken(error) => return Err(error),
+                Word::Broken(error) => {
+                    // Without its directory a run has no files: that is the cause to report.
+                    self.journal.check_there()?;
+                    return Err(error);
+                }
             }
         }
         Ok(())

@@ -162,6 +162,10 @@ impl Case<'_> {
         if self.scene.class == Class::Service || tasks == 0 {
             return;
         }
+        // Another host had its place by the time it came back.
+        if self.tasks(host).any(|t| t["superseded"] == true) {
+            return;
+        }
         let undone = self.tasks(host).filter(|t| t["success"] != true);
         let undone = undone.map(|t| format!("h{host:03} is done, and {t} is not"));
         verdict.broken.extend(undone);
