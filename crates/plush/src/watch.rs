@@ -113,10 +113,6 @@ pub async fn watch(
                     let why = "the operator asked".to_owned();
                     handle.ask(&OperatorRequest::Stop { why }).await?;
                 }
-                // After the run is over, an interrupt ends the wait for the remaining output.
-                Answer::Leave if over.is_some() => if let Some(ended) = over.take() {
-                    break ended;
-                },
                 Answer::Leave => break Ended::Left,
                 Answer::Show | Answer::Nothing => {}
             },
@@ -254,6 +250,11 @@ impl<'a> Watcher<'a> {
 
     fn press(&mut self, press: Press, is_over: bool) -> Answer {
         if is_over {
+            // What is left is the rest of the output: without it this command has not done its work.
+            self.note(&format!(
+                "plush: the run is over; `plush logs {}` has the output that was not shown",
+                self.run
+            ));
             return Answer::Leave;
         }
         let answer = self.interrupts.press(press, self.now_ms());
