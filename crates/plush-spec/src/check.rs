@@ -565,6 +565,9 @@ impl Checker<'_, '_> {
             let of_task = self.is_of_task(&used.name);
             if !in_project {
                 is_known = false;
+                if self.report.is_full() {
+                    break;
+                }
                 let span = &self.span_of(text, &found, number, span);
                 if !of_task {
                     self.unknown_variable(&used.name, span);

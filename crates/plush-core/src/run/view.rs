@@ -7,13 +7,13 @@ use super::member::{ClusterRun, Stage, StepStand};
 use super::task::{self, TaskRun};
 use super::{Run, Stopping};
 use crate::Millis;
-use crate::barrier::{Barrier, Entrant, Passage, Round, Stand};
+use crate::barrier::{Barrier, Entrant, Round, Stand};
 use crate::plan::HostId;
 use plush_protocol::{
     BarrierView, ClusterView, Contact, Counts, HostState, HostView, Incident, Notice, PhaseName,
     Problem, RunView, Tainted, TaskView,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const VERSION: u32 = 1;
 
@@ -318,24 +318,17 @@ fn barrier(
     machine: &Barrier,
     host: impl Fn(Entrant) -> Option<HostId>,
 ) -> BarrierView {
-    // Replaced members are as many as their successors were.
-    let replaced = |(who, passage): (Entrant, Passage)| {
-        host(who).is_some_and(|host| run.replaced_by(host).is_some()).then_some(passage.stand)
-    };
-    let (mut came, mut gone_on) = (0, 0);
-    for stand in machine.history().filter_map(replaced) {
-        came += u32::from(matches!(stand, Stand::Waiting | Stand::Released | Stand::Left));
-        gone_on += u32::from(matches!(stand, Stand::Released | Stand::Left));
-    }
+    let (twice, done_before) = counted_twice(run, machine, &host);
     let until = machine.opening().map_or(now, |(at, _)| at);
-    let missing = machine.missing().filter_map(&host).take(BarrierView::MISSING_SHOWN);
+    let missing = machine.missing().filter_map(&host).filter(|host| !done_before.contains(host));
+    let missing = missing.take(BarrierView::MISSING_SHOWN);
     let without = machine.without().iter().filter_map(|entrant| host(*entrant));
     let without: Vec<HostId> = without.filter(|host| run.replaced_by(*host).is_none()).collect();
     BarrierView {
         name,
-        entered: machine.entered().saturating_sub(came),
-        expected: machine.expected().saturating_sub(came),
-        released: machine.released().saturating_sub(gone_on),
+        entered: machine.entered().saturating_sub(twice.came),
+        expected: machine.expected().saturating_sub(twice.expected),
+        released: machine.released().saturating_sub(twice.gone_on),
         opened: machine.opening().map(|(_, why)| why.word().to_owned()),
         because: machine.opening().map(|(_, why)| why.to_string()),
         opened_at_ms: machine.opening().map(|(at, _)| run.elapsed.shown(at)),
@@ -346,6 +339,50 @@ fn barrier(
         together: None,
         worst: None,
     }
+}
+
+/// Entrants of one host.
+#[derive(Clone, Copy, Default)]
+struct Entrants {
+    came: u32,
+    expected: u32,
+    gone_on: u32,
+}
+
+/// The entrants that a barrier counts more than once because hosts took the places of others, and
+/// the hosts whose predecessor in the place has come already. A place counts as often as the host
+/// that brought the most entrants: so what has gone on never becomes less.
+fn counted_twice(
+    run: &Run,
+    machine: &Barrier,
+    host: impl Fn(Entrant) -> Option<HostId>,
+) -> (Entrants, BTreeSet<HostId>) {
+    let has_replaced = run.hosts.iter().any(|host| run.replaced_by(host.id).is_some());
+    let mut places: BTreeMap<HostId, BTreeMap<HostId, Entrants>> = BTreeMap::new();
+    for (who, passage) in machine.history().filter(|_| has_replaced) {
+        let Some(host) = host(who) else { continue };
+        let owner = run.replaced_by(host).unwrap_or(host);
+        let of_host = places.entry(owner).or_default().entry(host).or_default();
+        let has_gone_on = matches!(passage.stand, Stand::Released | Stand::Left);
+        let has_come = has_gone_on || matches!(passage.stand, Stand::Waiting | Stand::Withdrawn);
+        of_host.came += u32::from(has_come);
+        of_host.expected += u32::from(has_come || passage.stand == Stand::Expected);
+        of_host.gone_on += u32::from(has_gone_on);
+    }
+    let (mut twice, mut done_before) = (Entrants::default(), BTreeSet::new());
+    for (owner, hosts) in places {
+        let surplus = |count: fn(&Entrants) -> u32| {
+            let all: u32 = hosts.values().map(count).sum();
+            all - hosts.values().map(count).max().unwrap_or(0)
+        };
+        twice.came += surplus(|of_host| of_host.came);
+        twice.expected += surplus(|of_host| of_host.expected);
+        twice.gone_on += surplus(|of_host| of_host.gone_on);
+        if hosts.iter().any(|(host, of_host)| *host != owner && of_host.came > 0) {
+            done_before.insert(owner);
+        }
+    }
+    (twice, done_before)
 }
 
 fn incident(run: &Run, incident: &Incident) -> Incident {
