@@ -411,7 +411,7 @@ mod tests {
         let block = case.feed.next().expect("readable").expect("there is output");
         assert_eq!(block.text, "a: one\n");
         assert!(case.feed.next().is_err());
-        assert!(!case.feed.has_more());
+        assert_eq!(case.shown(), [], "the error is reported once");
     }
 
     #[test]
