@@ -589,7 +589,7 @@ const APART_S: f64 = 0.5;
 fn what_is_shown_agrees_with_the_diaries_of_tasks_whatever_controllers_came_and_went() {
     let victim = Victim { bench: Bench::new(), rounds: 0 };
     let home = victim.bench.home.path().to_str().unwrap().to_owned();
-    victim.bench.file("work.sh", DIARY.to_owned());
+    victim.bench.file("work.sh", DIARY);
     victim.bench.file("app.yaml", DIARY_APP.replace("HOME", &home));
     let began = Instant::now();
     let mut watching = victim.start(&["run", "app.yaml", "-y", "-q"]);

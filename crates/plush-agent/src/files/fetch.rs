@@ -99,7 +99,7 @@ pub enum Cause {
     Url(UrlError),
     /// The exchange failed.
     #[error(transparent)]
-    Exchange(Trouble),
+    Exchange(Box<Trouble>),
     /// The server answered, but not with the file.
     #[error("the server answered with status {0}")]
     Status(u16),
@@ -139,9 +139,9 @@ pub enum Cause {
     #[error("its digest should be {expected} but is {found}")]
     WrongDigest {
         /// The promised digest.
-        expected: Digest,
+        expected: Box<Digest>,
         /// That of the bytes received.
-        found: Digest,
+        found: Box<Digest>,
     },
     /// No room.
     #[error("no space left: {} bytes needed, {free} free", .needed.map_or("more".to_owned(), |bytes| bytes.to_string()))]
@@ -310,7 +310,7 @@ impl<'a> Fetcher<'a> {
             if let Err(stop) = self.watch.pause(pause) {
                 // What went wrong tells more than that the time ran out waiting to try again.
                 return Err(if stop == Stop::Cancelled {
-                    Failure::of(failure.url, Cause::Exchange(stop.into()))
+                    Failure::of(failure.url, Cause::Exchange(Box::new(stop.into())))
                 } else {
                     failure
                 });
@@ -322,9 +322,9 @@ impl<'a> Fetcher<'a> {
     fn try_once(&mut self, first: &Url) -> Result<Fetched, Failure> {
         let mut url = first.clone();
         for _ in 0..=self.order.limits.redirects {
-            let (head, mut body) = self
-                .ask(first, &url)
-                .map_err(|trouble| Failure::of(url.to_string(), Cause::Exchange(trouble)))?;
+            let (head, mut body) = self.ask(first, &url).map_err(|trouble| {
+                Failure::of(url.to_string(), Cause::Exchange(Box::new(trouble)))
+            })?;
             let fail = |cause| Failure {
                 status: Some(head.status),
                 ..Failure::of(url.to_string(), cause)
@@ -401,13 +401,13 @@ impl<'a> Fetcher<'a> {
         let mut buffer = vec![0; CHUNK_BYTES];
         loop {
             self.watch.note(self.partial.digests.bytes(), self.partial.total.or(self.order.size));
-            self.watch.check().map_err(|stop| Cause::Exchange(stop.into()))?;
+            self.watch.check().map_err(|stop| Cause::Exchange(Box::new(stop.into())))?;
             let count = match body.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Err(Cause::Truncated { expected: self.partial.total });
                 }
-                Err(error) => return Err(Cause::Exchange(Trouble::of_io(error))),
+                Err(error) => return Err(Cause::Exchange(Box::new(Trouble::of_io(error)))),
             };
             if count == 0 {
                 return self.complete();
@@ -464,8 +464,8 @@ impl<'a> Fetcher<'a> {
             self.order.expected.iter().find(|expected| !digests.matches(expected))
         {
             return Err(Cause::WrongDigest {
-                expected: *expected,
-                found: digests.by(expected.algorithm),
+                expected: Box::new(*expected),
+                found: Box::new(digests.by(expected.algorithm)),
             });
         }
         self.partial.file.sync_data().map_err(Cause::Write)?;
@@ -525,7 +525,9 @@ impl Failure {
     /// Whether no other URL can help either.
     fn is_final(&self) -> bool {
         match &self.cause {
-            Cause::Exchange(Trouble::Stopped(stop)) => *stop != Stop::Stalled,
+            Cause::Exchange(trouble) => {
+                matches!(**trouble, Trouble::Stopped(stop) if stop != Stop::Stalled)
+            }
             Cause::NoSpace { .. } | Cause::Write(_) | Cause::Store(_) => true,
             _ => false,
         }

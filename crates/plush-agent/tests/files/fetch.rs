@@ -111,7 +111,7 @@ fn digests_and_size_are_checked_and_a_wrong_one_is_tried_once_more() {
     let wrong: Digest = "00".repeat(32).parse().unwrap();
     let error = refusal(&Order { expected: vec![right[1], wrong], ..order(&server.url("/f")) });
     assert!(
-        matches!(error.cause, Cause::WrongDigest { expected, found } if expected == wrong && found == right[0]),
+        matches!(&error.cause, Cause::WrongDigest { expected, found } if **expected == wrong && **found == right[0]),
         "{}",
         told(&error)
     );
@@ -299,7 +299,7 @@ fn silence_and_dripping_end_in_time() {
         let begun = Instant::now();
         let error = refusal(&Order { limits: quick, ..order(&server.url("/f")) });
         assert!(
-            matches!(&error.cause, Cause::Exchange(Trouble::Stopped(found)) if *found == stop),
+            matches!(&error.cause, Cause::Exchange(t) if matches!(**t, Trouble::Stopped(found) if found == stop)),
             "{stop:?}: {}",
             told(&error)
         );
@@ -395,7 +395,7 @@ fn a_cancelled_fetch_ends_soon_and_leaves_nothing() {
         fetch(&order(&server.url("/f")), &Network::default(), &root, Path::new("f"), &mut stop)
             .unwrap_err();
     assert!(
-        matches!(error.cause, Cause::Exchange(Trouble::Stopped(Stop::Cancelled))),
+        matches!(&error.cause, Cause::Exchange(t) if matches!(**t, Trouble::Stopped(Stop::Cancelled))),
         "{}",
         told(&error)
     );

@@ -199,7 +199,7 @@ impl Ssh {
         if !because.is_empty() {
             return self.plan_of_program(address, because).await;
         }
-        self.finish(chain, hops, |hops| Served::InProcess(hops))
+        self.finish(chain, hops, Served::InProcess)
     }
 
     fn refused_ways(&self, address: &HostAddress) -> Vec<String> {

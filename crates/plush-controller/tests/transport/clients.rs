@@ -363,11 +363,9 @@ async fn a_file_that_ssh_refuses_is_no_configuration_for_any_host() {
 #[tokio::test]
 async fn the_doctor_shows_the_way_that_is_gone_where_plush_does_not_understand_a_line() {
     let sshd = Sshd::start("");
-    let lines = format!(
-        "Match originalhost web exec true\n  User root\n  ProxyJump gate-%h\n\
+    let lines = "Match originalhost web exec true\n  User root\n  ProxyJump gate-%h\n\
          Host gate-127.0.0.1\n  HostName 127.0.0.2\n  HostKeyAlias gate.example\n\
-         Host gate-*\n  HostName 127.0.0.9\n",
-    );
+         Host gate-*\n  HostName 127.0.0.9\n";
     let listening = format!("ListenAddress 127.0.0.2:{}\n", sshd.port);
     let config = std::fs::read_to_string(sshd.path("sshd_config")).unwrap();
     std::fs::write(sshd.path("sshd_config"), format!("{listening}{config}")).unwrap();
@@ -376,8 +374,8 @@ async fn the_doctor_shows_the_way_that_is_gone_where_plush_does_not_understand_a
     let known = format!("gate.example {key}[127.0.0.1]:{} {key}", sshd.port);
     std::fs::write(sshd.path("known_hosts"), known).unwrap();
     let plain = lines.replace("Match originalhost web exec true", "Host web");
-    for (lines, client) in [(lines, Client::Program), (plain, Client::InProcess)] {
-        let ssh = sshd.ssh(&lines, Preference::Automatic);
+    for (lines, client) in [(lines, Client::Program), (plain.as_str(), Client::InProcess)] {
+        let ssh = sshd.ssh(lines, Preference::Automatic);
         let web = HostAddress::parse("web").unwrap();
         let report = examine(&ssh, &web, &Deadlines::default()).await.unwrap();
         assert_eq!((report.client, report.outcome), (client, Ok(())));

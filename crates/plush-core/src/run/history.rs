@@ -119,7 +119,6 @@ impl Run {
             host: self.plan.host_name(task.host).to_owned(),
             running_ms: task.started_ms(&self.elapsed),
             ended_ms: task.ended_ms,
-            ..TaskHistory::default()
         }
     }
 

@@ -129,8 +129,8 @@ fn confirm(planned: &PlanView, invocation: &Invocation) -> Result<(), Trouble> {
 }
 
 fn copy_files(run: &Run, outdir: &Path) -> Result<(), Trouble> {
-    let kinds: [(&str, fn(&Path) -> bool); 2] =
-        [("output", |path| !arrivals::is_index(path)), ("results", |_| true)];
+    let is_output = |path: &Path| !arrivals::is_index(path);
+    let kinds: [(&str, IsWanted); 2] = [("output", is_output), ("results", |_| true)];
     for (name, is_wanted) in kinds {
         let from = run.directory.join(name);
         if from.is_dir() {
@@ -147,8 +147,11 @@ fn copy_files(run: &Run, outdir: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Whether a file is copied.
+type IsWanted = fn(&Path) -> bool;
+
 /// Plain files and folders only: what came from a host makes no links.
-fn copy_tree(from: &Path, to: &Path, is_wanted: fn(&Path) -> bool) -> io::Result<()> {
+fn copy_tree(from: &Path, to: &Path, is_wanted: IsWanted) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
