@@ -91,8 +91,9 @@ fn details(barrier: &BarrierHistory, history: &RunHistory) -> String {
     let until_ms = opened_ms.unwrap_or(history.view.elapsed_ms);
     let waited_ms = barrier.first_entry_ms().map_or(0, |first| until_ms.saturating_sub(first));
     let missing = barrier.missing();
-    // At a barrier that did not wait nobody was missed.
-    if !missing.is_empty() && waited_ms > 0 {
+    // A barrier that opened at its first entry missed no member.
+    let is_closed = opened_ms.is_none() && barrier.first_entry_ms().is_some();
+    if !missing.is_empty() && (waited_ms > 0 || is_closed) {
         page.push_str(&format!(
             "  missing {} ({}), waited for {}\n",
             names::fold_within(&missing, HOSTS_WIDTH),
