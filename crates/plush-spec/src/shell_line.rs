@@ -2,9 +2,9 @@
 //! not parse the script: safety does not depend on the text around a value.
 //!
 //! A plain value (letters, digits and `_-./:@%+,=`) is put into the script as text: none of these
-//! ends a word, a quote or a comment, and the few words that mean something to a shell by themselves
-//! are not plain. In a line with a here-document, neither is a value that could complete the line
-//! that ends it. Any other value stays outside of the script: it is passed in the environment, and
+//! ends a word, a quote or a comment. Reserved words of the shell and assignments are not plain. In
+//! a line with a here-document, neither is a value that could be a part of the line that ends the
+//! document. Any other value stays outside of the script: it is passed in the environment, and
 //! the script refers to it as `${PLUSH_VALUE_name}`, which the shell expands after it has read the
 //! script. Quotes around it mean what they mean around any variable of the shell.
 
@@ -72,8 +72,7 @@ impl ShellLine {
     }
 }
 
-/// Words that are syntax where a command may begin, without any other character: the reserved words
-/// of POSIX (XCU 2.4) and those that its shells add.
+/// Reserved words of POSIX (XCU 2.4), and those that its shells add.
 const RESERVED: [&str; 20] = [
     "case",
     "coproc",
@@ -97,7 +96,7 @@ const RESERVED: [&str; 20] = [
     "foreach",
 ];
 
-/// Whether a value may become a part of a script: nothing in it means anything to a shell.
+/// Whether a value may be inserted into a script: no character in it is special to a shell.
 ///
 /// `NAME=text` is not plain: in front of a command it would be an assignment.
 pub fn is_plain(value: &str) -> bool {
@@ -112,8 +111,8 @@ pub fn is_plain(value: &str) -> bool {
         && !RESERVED.contains(&value)
 }
 
-/// What a script says behind each `<<`, up to the end of the line and without quotes: the lines that
-/// end its here-documents, and more.
+/// The text behind each `<<` of a script, up to the end of the line and without quotes. It contains
+/// the delimiters of all here-documents of the script.
 pub struct Delimiters(Vec<String>);
 
 impl Delimiters {

@@ -250,7 +250,7 @@ impl<'a> Watcher<'a> {
 
     fn press(&mut self, press: Press, is_over: bool) -> Answer {
         if is_over {
-            // What is left is the rest of the output: without it this command has not done its work.
+            // Output is still unread, so this command has not done its work.
             self.note(&format!(
                 "plush: the run is over; `plush logs {}` has the output that was not shown",
                 self.run

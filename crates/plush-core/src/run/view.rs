@@ -349,9 +349,9 @@ struct Entrants {
     gone_on: u32,
 }
 
-/// The entrants that a barrier counts more than once because hosts took the places of others, and
-/// the hosts whose predecessor in the place has come already. A place counts as often as the host
-/// that brought the most entrants: so what has gone on never becomes less.
+/// The surplus entrants of a barrier where a replacement has taken a place, and the replacements
+/// whose predecessor has entered already. A place counts as many entrants as the host with the most
+/// of them, so the number of released entrants never decreases.
 fn counted_twice(
     run: &Run,
     machine: &Barrier,

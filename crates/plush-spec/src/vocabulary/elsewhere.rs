@@ -6,7 +6,7 @@ struct Elsewhere {
     /// The records in which the hint holds; empty for all.
     records: &'static [&'static str],
     words: &'static [&'static str],
-    /// The key that is meant where there is one in the record, so that it does not count as missing too.
+    /// The intended key, if the record has one; it is then not reported as missing too.
     means: &'static str,
     hint: &'static str,
 }
@@ -255,7 +255,8 @@ static WORDS: &[Elsewhere] = &[
     },
 ];
 
-/// What a word of another tool means in a record: the key, empty where the record has none, and the hint.
+/// The meaning of another tool's word in a record: the key (empty if the record has none) and the
+/// hint.
 pub(crate) fn elsewhere(record: &str, word: &str) -> Option<(&'static str, &'static str)> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     let found = WORDS.iter().find(|known| {
